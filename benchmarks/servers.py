@@ -1,0 +1,158 @@
+"""The filters that are compared, as servers of their own, and what the kernel knows of their cost.
+
+CPU time is the process' CPU clock (clock_getcpuclockid(3)): nanoseconds on a CPU, user and system, of all
+threads that live or have lived. /proc/PID/stat is the same sum cut to ticks of 10 ms;
+/proc/PID/task/*/schedstat forgets threads that have ended, and libmilter has one for each connection: of a
+process that had spent 1.03 s in five threads, one after the other, it showed 0.03 s.
+"""
+
+import pkgutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import LoadError, connect, negotiate
+from tests.lab.daemon import Daemon
+from tests.lab.ports import free_port
+
+import mailgate_rules
+
+HERE = Path(__file__).parent
+NULL_FILTER = HERE / "build" / "null_filter"
+
+# As systemd/mailgate.service sets it.
+MAILGATE_ENVIRONMENT = (
+    "PYTHONSAFEPATH=1",
+    "MALLOC_TRIM_THRESHOLD_=536870912",
+    "MALLOC_MMAP_THRESHOLD_=33554432",
+    "MALLOC_TOP_PAD_=16777216",
+)
+
+MAILGATE_TOML = """\
+[organization]
+domains = ["hanam.gov.vn"]
+[listen]
+milter = ["{address}"]
+http = ""
+[workers]
+count = 1
+[store]
+url = "sqlite:mailgate.db"
+[clamav]
+address = ""
+[spam]
+url = ""
+[incidents]
+path = "incidents"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A filter by its name, and its command line, given a folder for its files and a socket address."""
+
+    name: str
+    command: Callable[[Path, str], list[str]]
+
+
+def _mailgate(folder: Path, address: str) -> list[str]:
+    return _mailgate_with(folder, address, "")
+
+
+def _mailgate_without_rules(folder: Path, address: str) -> list[str]:
+    rules = (module.name.replace("_", "-") for module in pkgutil.iter_modules(mailgate_rules.__path__))
+    return _mailgate_with(folder, address, "".join(f'[rules.{rule}]\nmode = "off"\n' for rule in rules))
+
+
+def _mailgate_with(folder: Path, address: str, stanzas: str) -> list[str]:
+    configuration = folder / "mailgate.toml"
+    configuration.write_text(MAILGATE_TOML.format(address=address) + stanzas)
+    program = Path(sys.executable).with_name("mailgate")
+    return ["env", *MAILGATE_ENVIRONMENT, str(program), "serve", "--config", str(configuration)]
+
+
+def _pymilter(folder: Path, address: str) -> list[str]:
+    return [sys.executable, str(HERE / "null_pymilter.py"), *_libmilter_arguments(address)]
+
+
+def _libmilter(folder: Path, address: str) -> list[str]:
+    return [str(NULL_FILTER), *_libmilter_arguments(address)]
+
+
+def _libmilter_arguments(address: str) -> list[str]:
+    kind, _, place = address.partition(":")
+    if kind == "unix":
+        return [address]
+    host, _, port = place.rpartition(":")
+    return [f"inet:{port}@{host}", "--data-reply"]
+
+
+PEERS = (
+    Peer("mailgate-full", _mailgate),
+    Peer("mailgate-bare", _mailgate_without_rules),
+    Peer("pymilter", _pymilter),
+    Peer("libmilter-c", _libmilter),
+)
+
+
+class Server(Daemon):
+    """A peer that serves one socket, `unix` or `tcp`, until the `with` block ends."""
+
+    stop_timeout_s = 1.0  # libmilter looks for a signal every five seconds; it is then killed
+
+    def __init__(self, peer: Peer, transport: str) -> None:
+        super().__init__(peer.name)
+        self.peer = peer
+        self.transport = transport
+        unix = transport == "unix"
+        self.address = f"unix:{self.folder}/milter.sock" if unix else f"inet:127.0.0.1:{free_port()}"
+
+    def command(self) -> list[str]:
+        return self.peer.command(self.folder, self.address)
+
+    def ready(self) -> bool:
+        try:
+            with connect(self.address) as link:
+                negotiate(link)
+        except (LoadError, OSError):
+            return False
+        if self.transport == "unix":
+            (self.folder / "milter.sock").chmod(0o666)  # Postfix comes as its own user
+        return True
+
+    def cpu_ns(self) -> int:
+        """Sum the CPU time so far of the processes that live now."""
+        # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers_types.h
+        return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in process_tree(self.pid))
+
+    def resident_kb(self) -> int:
+        """Sum what is resident now; pages that two processes share count twice."""
+        return self._memory_kb("VmRSS")
+
+    def peak_kb(self) -> int:
+        """Sum the peaks of what was resident since forget_peak."""
+        return self._memory_kb("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Begin anew with the peaks."""
+        for pid in process_tree(self.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+    def _memory_kb(self, field: str) -> int:
+        total = 0
+        for pid in process_tree(self.pid):
+            status = Path(f"/proc/{pid}/status").read_text()
+            total += int(status.partition(f"{field}:")[2].split(maxsplit=1)[0])
+        return total
+
+
+def process_tree(pid: int) -> list[int]:
+    """List a process and all that descend from it."""
+    children = (
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    )
+    return [pid, *(descendant for child in children for descendant in process_tree(child))]

@@ -1,0 +1,455 @@
+"""TOML to typed settings; an error names the file, the line and the key, and says what is wanted.
+
+Every key has a default and is documented in config/mailgate.toml. `MAILGATE_SECTION__KEY` overrides a key
+(dashes become underscores): its value is TOML where it reads as TOML, else text. An unknown key is an
+error: a misspelt limit must not be no limit.
+"""
+
+import dataclasses
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from mailgate_rules import STANZAS
+
+from .mime.walker import WalkLimits
+from .model import Action, Organization, canonical_domain
+from .policy import Exemption, Policy
+from .probes.clamd import Address
+from .rule import RuleStanza
+
+TIME_ZONE = "Asia/Ho_Chi_Minh"
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; each of `problems` is one line for the operator."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+def _endpoint(text: str) -> str:
+    parse_endpoint(text)
+    return text
+
+
+def parse_endpoint(text: str) -> Address:
+    """Read `inet:HOST:PORT` or `unix:/PATH` (Postfix's syntax); raises ValueError."""
+    kind, _, rest = text.partition(":")
+    if kind == "unix" and rest.startswith("/"):
+        return Address(path=rest)
+    if kind == "inet":
+        host, _, port = rest.rpartition(":")
+        if port.isdigit() and 0 < int(port) < 65_536:
+            return Address(host=host.strip("[]") or "0.0.0.0", port=int(port))
+    raise ValueError("write inet:HOST:PORT or unix:/PATH")
+
+
+def _domain(text: str) -> str:
+    domain = canonical_domain(text)
+    if not domain or " " in domain or "@" in domain:
+        raise ValueError("write a domain, such as hanam.gov.vn")
+    return domain
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text)
+    return text
+
+
+def _service_action(text: str) -> str:
+    if text not in ("tempfail", "accept", "quarantine"):
+        raise ValueError("write tempfail, accept or quarantine")
+    return text
+
+
+def _store_url(text: str) -> str:
+    if text.partition(":")[0] not in ("sqlite", "redis", "rediss", "unix"):
+        raise ValueError("write sqlite:PATH, redis://..., rediss://... or unix://...")
+    return text
+
+
+def _optional_endpoint(text: str) -> str:
+    return _endpoint(text) if text else text
+
+
+def _optional_host_port(text: str) -> str:
+    if text:
+        parse_host_port(text)
+    return text
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """Read `HOST:PORT`; raises ValueError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise ValueError("write HOST:PORT, such as 127.0.0.1:8892")
+    return host.strip("[]"), int(port)
+
+
+def _url(text: str) -> str:
+    if text and urlsplit(text).scheme not in ("http", "https"):
+        raise ValueError("write http://HOST:PORT")
+    return text
+
+
+def _digits_as_text(value: Any) -> Any:
+    """Take a password of digits, which the environment gives as a number."""
+    return str(value) if type(value) is int else value
+
+
+def _no_smtp_door(endpoints: list[str]) -> list[str]:
+    if endpoints:
+        raise ValueError("this version has no SMTP door: leave it empty and use the milter")
+    return endpoints
+
+
+Domain = Annotated[str, AfterValidator(_domain)]
+Network = Annotated[str, AfterValidator(_network)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+OnError = Annotated[Action, AfterValidator(_service_action)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class OrganizationSection(_Section):
+    """[organization]"""
+
+    name: str = "Ha Nam province"
+    domains: list[Domain] = Field(["hanam.gov.vn"], min_length=1)
+    hostnames: list[Domain] = ["mx.hanam.gov.vn"]
+    state_domains: list[Domain] = ["gov.vn", "chinhphu.vn", "quochoi.vn", "dcs.vn", "dangcongsan.vn"]
+    internal_networks: list[Network] = ["127.0.0.0/8", "::1/128"]
+    subaddress_separators: str = "+"
+
+
+class ListenSection(_Section):
+    """[listen]"""
+
+    milter: list[Endpoint] = ["inet:127.0.0.1:8891"]
+    smtp: Annotated[list[Endpoint], AfterValidator(_no_smtp_door)] = []
+    http: Annotated[str, AfterValidator(_optional_host_port)] = "127.0.0.1:8892"
+    unix_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0660"
+    unix_group: str = ""
+    backlog: int = Field(1_024, gt=0)
+
+
+class HookSection(_Section):
+    """[[hook]]: which hook of Postfix a listener serves."""
+
+    name: Literal["mx", "submission", "non-smtp", "egress"]
+    listener: Endpoint
+    daemon_name: str = ""
+
+
+class WorkersSection(_Section):
+    """[workers]"""
+
+    count: int = Field(0, ge=0, le=256)
+    stop_grace_s: Seconds = 30
+    deadline_s: Annotated[float, Field(gt=0, le=290)] = 120
+    uvloop: bool = True
+
+
+class LimitsSection(_Section):
+    """[limits]"""
+
+    header_bytes: int = Field(1_048_576, ge=65_536)
+    mime_depth: int = Field(100, ge=1, le=500)
+    mime_parts: int = Field(10_000, ge=1)
+
+
+class StoreSection(_Section):
+    """[store]"""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:mailgate.db"
+    journal_path: str = ""
+    commit_wait_ms: int = Field(500, ge=0, le=60_000)
+
+
+class ClamavSection(_Section):
+    """[clamav]"""
+
+    address: Annotated[str, AfterValidator(_optional_endpoint)] = "unix:/run/clamav/clamd.ctl"
+    on_error: OnError = Action.TEMPFAIL
+    deadline_s: Seconds = 60
+    concurrency: int = Field(10, ge=1)
+
+
+class SpamSection(_Section):
+    """[spam]"""
+
+    url: Annotated[str, AfterValidator(_url)] = "http://127.0.0.1:11333"
+    on_error: OnError = Action.ACCEPT
+    deadline_s: Seconds = 20
+    password: Annotated[str, BeforeValidator(_digits_as_text)] = ""
+
+
+class IncidentsSection(_Section):
+    """[incidents]"""
+
+    path: str = "incidents"
+
+
+class SpoolSection(_Section):
+    """[spool]"""
+
+    path: str = ""
+
+
+class LogSection(_Section):
+    """[log]"""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class ExemptionSection(_Section):
+    """[[exemption]]: what the regulation's keeper allowed in writing."""
+
+    rule: str
+    mailbox: str = ""
+    counterpart: str = ""
+    until: date
+    document: str = Field(min_length=1)
+    reason: str = ""
+    approver: str = ""
+
+
+class Settings(_Section):
+    """The whole configuration. `rules` holds every rule's stanza, in the order of the rules."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    organization: OrganizationSection = OrganizationSection()
+    listen: ListenSection = ListenSection()
+    hook: list[HookSection] = []
+    workers: WorkersSection = WorkersSection()
+    limits: LimitsSection = LimitsSection()
+    store: StoreSection = StoreSection()
+    clamav: ClamavSection = ClamavSection()
+    spam: SpamSection = SpamSection()
+    incidents: IncidentsSection = IncidentsSection()
+    spool: SpoolSection = SpoolSection()
+    log: LogSection = LogSection()
+    exemption: list[ExemptionSection] = []
+    rules: dict[str, Any] = {}
+    folder: Path = Path()
+
+    def resolved_organization(self) -> Organization:
+        """Return the organization as rules read it."""
+        section = self.organization
+        return Organization(
+            frozenset(section.domains),
+            frozenset(section.hostnames),
+            frozenset(section.state_domains),
+            tuple(ipaddress.ip_network(network) for network in section.internal_networks),
+            section.subaddress_separators,
+        )
+
+    def policy(self) -> Policy:
+        """Return the policy that these settings make."""
+        stanzas: list[RuleStanza] = list(self.rules.values())
+        on_error = {"clamd": self.clamav.on_error, "spam": self.spam.on_error, "mailboxes": Action.TEMPFAIL}
+        return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)
+
+    def incidents_folder(self) -> Path:
+        """Return the folder of the incident log."""
+        return self.folder / self.incidents.path
+
+    def journal_folder(self) -> Path:
+        """Return the folder of the journals that take events while the store is away."""
+        if self.store.journal_path:
+            return self.folder / self.store.journal_path
+        scheme, _, path = self.store.url.partition(":")
+        return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
+
+    def spool_folder(self) -> Path | None:
+        """Return the folder of temporary files, None for the system's own."""
+        return self.folder / self.spool.path if self.spool.path else None
+
+    def walk_limits(self) -> WalkLimits:
+        """Return the limits of the MIME walk."""
+        return WalkLimits(self.limits.mime_depth, self.limits.mime_parts, self.limits.header_bytes)
+
+    def masked(self) -> dict[str, Any]:
+        """Return the effective configuration as plain values, with secrets masked."""
+        shown: dict[str, Any] = self.model_dump(mode="json", exclude={"rules", "folder"})
+        shown["rules"] = {name: dataclasses.asdict(stanza) for name, stanza in self.rules.items()}
+        if shown["spam"]["password"]:
+            shown["spam"]["password"] = _MASK
+        for section in ("store", "spam"):
+            shown[section]["url"] = masked_url(shown[section]["url"])
+        return shown
+
+
+_MASK = "********"
+_SECRET_KEYS = ("password", "url")
+
+
+def masked_url(url: str) -> str:
+    """Return a URL with its password masked, in the user part and in the query."""
+    url = re.sub(r"://([^:/?#@]*):.*@", rf"://\1:{_MASK}@", url)
+    return re.sub(r"([?&]password=)[^&#]*", rf"\1{_MASK}", url)
+
+
+def _exemption(entry: ExemptionSection) -> Exemption:
+    until = datetime.combine(entry.until, time.max, ZoneInfo(TIME_ZONE))
+    return Exemption(
+        entry.rule,
+        entry.mailbox.lower(),
+        entry.counterpart.lower(),
+        until.timestamp(),
+        entry.document,
+        entry.reason,
+        entry.approver,
+    )
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a configuration file (None: all defaults) and the environment's overrides.
+
+    Raises ConfigError with one line a problem.
+    """
+    text = ""
+    source = str(path) if path else "defaults"
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError([f"{path}: {error.strerror}: create it or name another with --config"]) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError([f"{path}: not UTF-8 at octet {error.start}: save it as UTF-8"]) from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    overridden = _override(values, os.environ if environment is None else environment)
+    rules = values.pop("rules", {})
+    problems: list[str] = []
+    settings = None
+    try:
+        settings = Settings.model_validate({**values, "folder": path.parent.absolute() if path else Path.cwd()})
+    except ValidationError as error:
+        problems += _explain(error, (), source, text, overridden)
+    stanzas = {}
+    if not isinstance(rules, dict):
+        problems.append(f"{source}: [rules]: write a table for each rule")
+        rules = {}
+    for name in rules:
+        if name not in STANZAS:
+            known = ", ".join(STANZAS)
+            problems.append(f"{_place(source, text, ('rules', name), overridden)}: no such rule; there are {known}")
+    for name, stanza in STANZAS.items():
+        adapter = TypeAdapter(stanza)
+        try:
+            stanzas[name] = adapter.validate_python(rules.get(name, {}))
+        except ValidationError as error:
+            problems += _explain(error, ("rules", name), source, text, overridden)
+    for number, entry in enumerate(settings.exemption if settings else ()):
+        if entry.rule not in STANZAS:
+            problems.append(f"{source}: exemption {number + 1}: rule: there is no rule {entry.rule!r}")
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings.model_copy(update={"rules": stanzas})
+
+
+def _override(values: dict[str, Any], environment: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Put MAILGATE_SECTION__KEY into the values; return which variable set which key."""
+    overridden = {}
+    for variable, text in environment.items():
+        if not variable.startswith("MAILGATE_") or "__" not in variable:
+            continue
+        names = variable.removeprefix("MAILGATE_").lower().split("__")
+        if names[0] == "rules" and len(names) > 1:
+            names[1] = names[1].replace("_", "-")
+        table = values
+        for name in names[:-1]:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError([f"environment {variable}: {name} is not a section"])
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table[names[-1]] = value
+        overridden[tuple(names)] = variable
+    return overridden
+
+
+def _explain(
+    error: ValidationError,
+    above: tuple[str, ...],
+    source: str,
+    text: str,
+    overridden: Mapping[tuple[str, ...], str],
+) -> list[str]:
+    problems = []
+    for detail in error.errors():
+        keys = (*above, *(part for part in detail["loc"] if isinstance(part, str | int)))
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = "unknown key: take it out, or see config/mailgate.toml for its name"
+        else:
+            shown = repr(detail["input"])
+            if keys[-1] not in _SECRET_KEYS:
+                message = f"{message} (found {shown if len(shown) < 60 else shown[:57] + '...'})"
+        problem = f"{_place(source, text, keys, overridden)}: {message}"
+        if problem not in problems:
+            problems.append(problem)
+    return problems
+
+
+def _place(source: str, text: str, keys: tuple[str | int, ...], overridden: Mapping[tuple[str, ...], str]) -> str:
+    """Name where a key stands: its variable, or file, line and dotted name."""
+    names = tuple(str(key) for key in keys if isinstance(key, str))
+    for length in range(len(names), 0, -1):
+        if names[:length] in overridden:
+            return f"environment {overridden[names[:length]]}"
+    line = _line_of(text, keys)
+    if not line:
+        for path, variable in overridden.items():
+            if path[: len(names)] == names:
+                return f"environment {variable}"
+    dotted = ".".join(str(key) for key in keys)
+    return f"{source}:{line}: {dotted}" if line else f"{source}: {dotted}"
+
+
+def _line_of(text: str, keys: tuple[str | int, ...]) -> int:
+    """Return the line of a key in TOML text, that of its table where the key itself is not found, 0 for neither."""
+    names = [str(key) for key in keys if isinstance(key, str)]
+    wanted_number = next((key for key in keys if isinstance(key, int)), 0)
+    table: list[str] = []
+    seen: dict[str, int] = {}
+    best = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if header := re.match(r"\[+([^\[\]]+)\]+", stripped):
+            table = [part.strip().strip("\"'") for part in header[1].split(".")]
+            if stripped.startswith("[["):
+                seen[header[1]] = seen.get(header[1], -1) + 1
+            if table == names[: len(table)] and seen.get(header[1], wanted_number) == wanted_number:
+                best = number
+        elif assignment := re.match(r"([A-Za-z0-9_.\"'-]+)\s*=", stripped):
+            key = [part.strip("\"'") for part in assignment[1].split(".")]
+            path = table + key
+            if (
+                path == names[: len(path)]
+                and len(path) > len(table)
+                and seen.get(".".join(table), wanted_number) == (wanted_number)
+            ):
+                return number
+    return best

@@ -1,0 +1,240 @@
+"""doctor: try every dependency for real, and say what to mend.
+
+The scanner must find the EICAR test text, also at the end of a 29 MB mail, the size of a lawful 20 MiB
+attachment in base64; the spam engine must know GTUBE; Postfix's settings must fit ours.
+"""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dns.asyncresolver
+import dns.exception
+import pyclamd
+
+from .config import Settings, parse_endpoint
+from .health import check_all
+from .incidents.log import IncidentLog
+from .model import Envelope, Mail, Session
+from .probes.clamd import Scanner
+from .probes.rspamd import SpamEngine
+from .spool import Spool
+
+# In two pieces, so that no scanner takes this file for the test itself.
+EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-" rb"ANTIVIRUS-TEST-FILE!$H+H*"
+GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+
+LAWFUL_BYTES = 29_000_000  # a 20 MiB attachment is 28,697,872 octets in base64 (clause 8.1b)
+_OLDEST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was tried: ok, and if not, whether mail suffers, and the mend."""
+
+    name: str
+    ok: bool
+    required: bool
+    detail: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Try everything, one thing after the other."""
+    for health in await check_all(settings):
+        mend = "" if health.ok else f": {_MENDS[health.name]}"
+        yield Diagnosis(health.name, health.ok, health.required, health.detail + mend)
+        if health.ok and health.name == "clamd":
+            async for diagnosis in _clamd(settings):
+                yield diagnosis
+        if health.ok and health.name == "rspamd":
+            yield await _gtube(settings)
+    if not settings.clamav.address:
+        yield Diagnosis("clamd", True, False, "off: [clamav] address is empty, no mail is scanned for viruses")
+    if not settings.spam.url:
+        yield Diagnosis("rspamd", True, False, "off: [spam] url is empty, no mail is checked for spam")
+    yield _chain(settings)
+    yield await _dns(settings)
+    yield _clock()
+    for diagnosis in _postfix(settings):
+        yield diagnosis
+
+
+_MENDS = {
+    "store": "start it, or change [store] url",
+    "incidents": "make the folder of [incidents] path writable: without it every mail is deferred",
+    "clamd": "start clamd, or change [clamav] address",
+    "rspamd": "start rspamd, or change [spam] url",
+}
+
+
+async def _clamd(settings: Settings) -> AsyncIterator[Diagnosis]:
+    yield await asyncio.to_thread(_clamd_stats, settings)
+    place = parse_endpoint(settings.clamav.address)
+    scanner = Scanner(place, settings.clamav.deadline_s, 1, settings.spool_folder())
+    short = b"Subject: mailgate doctor\r\n\r\n" + EICAR + b"\r\n"
+    for name, padding, mend in (
+        ("clamd finds the EICAR test text", 0, "load its signatures (freshclam)"),
+        (
+            "clamd finds it at the end of a 29 MB mail",
+            LAWFUL_BYTES,
+            "raise StreamMaxLength, MaxFileSize and MaxScanSize in clamd.conf to 64M: "
+            "a lawful mail of this size passes unscanned or is deferred for ever",
+        ),
+    ):
+        with contextlib.closing(Spool(settings.spool_folder())) as spool:
+            await _fill(spool, short, padding)
+            try:
+                scan = await scanner.scan(spool, "message")
+            except OSError as error:
+                yield Diagnosis(name, False, True, f"{error}: {_MENDS['clamd']}")
+                continue
+        found = scan.status == "found"
+        detail = scan.detail if found else f"answered {scan.status} {scan.detail}".strip() + f": {mend}"
+        yield Diagnosis(name, found, True, detail)
+
+
+async def _fill(spool: Spool, message: bytes, padding: int) -> None:
+    """Write a mail whose last line is the test text."""
+    head, _, rest = message.partition(b"\r\n\r\n")
+    spool.write(head + b"\r\n\r\n")
+    line = b"mailgate doctor looks for what stands behind these lines\r\n" * 1_000
+    while spool.size < padding:
+        spool.write(line)
+        await asyncio.sleep(0)
+    spool.write(rest)
+
+
+def _clamd_stats(settings: Settings) -> Diagnosis:
+    """Ask through pyclamd, which is fit for questions, though not for verdicts."""
+    place = parse_endpoint(settings.clamav.address)
+    try:
+        client = (
+            pyclamd.ClamdUnixSocket(place.path) if place.path else pyclamd.ClamdNetworkSocket(place.host, place.port)
+        )
+        version = client.version()
+        stats = client.stats() or ""
+    except Exception as error:  # pyclamd raises its own and the socket's errors alike
+        return Diagnosis("clamd stats", False, False, str(error))
+    queue = next((line.strip() for line in stats.splitlines() if "QUEUE" in line), "queue unknown")
+    return Diagnosis("clamd stats", True, False, f"{version}; {queue}")
+
+
+async def _gtube(settings: Settings) -> Diagnosis:
+    engine = SpamEngine(settings.spam.url, settings.spam.deadline_s, settings.spam.password)
+    mail = Mail(settings.resolved_organization(), Session(), Envelope(b"<doctor@example.com>", "doctor@example.com"))
+    with contextlib.closing(Spool()) as spool:
+        spool.write(b"Subject: mailgate doctor\r\n\r\n" + GTUBE + b"\r\n")
+        try:
+            report = await engine.check(mail, spool)
+        except (OSError, TimeoutError) as error:
+            return Diagnosis("rspamd knows GTUBE", False, False, f"{error}: {_MENDS['rspamd']}")
+        finally:
+            await engine.close()
+    ok = report.action == "reject"
+    detail = f"{report.action}, score {report.score:g} of {report.required:g}"
+    return Diagnosis("rspamd knows GTUBE", ok, False, detail if ok else f"{detail}: enable gtube_patterns")
+
+
+def _chain(settings: Settings) -> Diagnosis:
+    result = IncidentLog(settings.incidents_folder()).verify()
+    if result.flaw is None:
+        return Diagnosis("incident chain", True, False, f"{result.lines} lines verify")
+    flaw = result.flaw
+    return Diagnosis(
+        "incident chain", False, False, f"{flaw.file}:{flaw.line}: {flaw.problem}: keep a copy, and ask why"
+    )
+
+
+async def _dns(settings: Settings) -> Diagnosis:
+    name = settings.organization.domains[0]
+    try:
+        resolver = dns.asyncresolver.Resolver()
+        resolver.lifetime = 3.0
+        answer = await resolver.resolve(name, "MX")
+    except (dns.exception.DNSException, OSError) as error:
+        text = str(error) or type(error).__name__
+        return Diagnosis("DNS", False, False, f"{name} MX: {text[:120]}: check /etc/resolv.conf")
+    return Diagnosis("DNS", True, False, f"{name} has {len(answer)} MX")
+
+
+def _clock() -> Diagnosis:
+    now = datetime.now(UTC)
+    if now < _OLDEST_DATE:
+        return Diagnosis("clock", False, True, f"it is {now:%Y-%m-%d}: set the clock (chrony, systemd-timesyncd)")
+    return Diagnosis("clock", True, True, f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _postfix(settings: Settings) -> list[Diagnosis]:
+    """Compare Postfix's settings with what they must be for this configuration."""
+    if shutil.which("postconf") is None:
+        return [Diagnosis("Postfix", True, False, "not on this machine: run doctor where it is")]
+    try:
+        output = subprocess.run(
+            ["postconf", "-x", *_POSTFIX], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return [Diagnosis("Postfix", False, False, f"postconf: {error}")]
+    values = {}
+    for line in output.splitlines():
+        name, _, value = line.partition("=")
+        values[name.strip()] = value.strip()
+    own = re.search(r"content_timeout=(\w+)", values.get("smtpd_milters", ""))
+    if own:  # set for this milter alone, it outweighs the setting for all
+        values["milter_content_timeout"] = own[1]
+    found = []
+    for name, (wanted, fits, required) in _POSTFIX.items():
+        value = values.get(name, "")
+        ok = fits(value, settings)
+        found.append(
+            Diagnosis(f"Postfix {name}", ok, required, f"is {value or 'empty'}" + ("" if ok else f": {wanted}"))
+        )
+    return found
+
+
+def _seconds(value: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+    if value and value[-1] in units and value[:-1].isdigit():
+        return int(value[:-1]) * units[value[-1]]
+    return float(value) if value.isdigit() else 0.0
+
+
+_Fits = Callable[[str, Settings], bool]
+_POSTFIX: dict[str, tuple[str, _Fits, bool]] = {
+    "smtpd_milters": (
+        "name Mailgate's socket, see config/postfix/main.cf.mailgate",
+        lambda value, settings: any(name in value for name in settings.listen.milter),
+        False,
+    ),
+    "milter_default_action": (
+        "set tempfail: with accept, mail passes unjudged while Mailgate is away",
+        lambda value, _: value in ("tempfail", "shutdown"),
+        False,
+    ),
+    "message_size_limit": (
+        "set 31457280: a lawful 20 MiB attachment is 28,697,872 octets in base64",
+        lambda value, settings: (
+            value.isdigit() and (int(value) == 0 or int(value) >= settings.rules["attachment-size"].max_message_bytes)
+        ),
+        False,
+    ),
+    "milter_content_timeout": (
+        "set it above [workers] deadline_s",
+        lambda value, settings: _seconds(value) > settings.workers.deadline_s,
+        False,
+    ),
+    "smtpd_forbid_bare_newline": (
+        "set yes, or normalize: bare newlines smuggle mail past every filter",
+        lambda value, _: value in ("yes", "normalize", "reject"),
+        False,
+    ),
+}
+
+
+def failed(diagnoses: list[Diagnosis]) -> bool:
+    """Tell whether something required is broken."""
+    return any(not diagnosis.ok and diagnosis.required for diagnosis in diagnoses)

@@ -1,0 +1,482 @@
+"""The milter door: one asyncio.BufferedProtocol a connection, no task, no queue; one task at end of message.
+
+All connections of a worker share one receive buffer: a read is consumed before the next begins, and
+what is left of a frame waits with its connection. Replies that no rule can use are negotiated away;
+the reply to a body chunk is kept, since it is the only back-pressure there is.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import structlog
+
+from ..gate import OWN_ERROR_REPLY, Gate
+from ..model import Action, Header, Session, Verdict
+from ..policy import Policy
+from ..wire import ProtocolError
+from ..wire import milter as wire
+from .transaction import Transaction
+
+log = structlog.get_logger()
+
+_ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
+_COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
+
+_OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
+_MACROS = (
+    (wire.MacroStage.CONNECT, "j {daemon_name}"),
+    (wire.MacroStage.HELO, ""),
+    (wire.MacroStage.MAIL, "{auth_authen} {auth_type}"),
+    (wire.MacroStage.RECIPIENT, ""),
+    (wire.MacroStage.DATA, "i"),
+    (wire.MacroStage.END_OF_HEADERS, ""),
+    (wire.MacroStage.END_OF_MESSAGE, "i"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Which hook of Postfix a listener serves; daemon_name "" serves every {daemon_name}."""
+
+    name: str
+    daemon_name: str = ""
+
+
+def wish(policy: Policy, is_unix: bool) -> wire.Wish:
+    """Return what to ask of the MTA for this policy.
+
+    On TCP the reply to DATA is kept: Postfix sets no TCP_NODELAY, and without the reply the DATA frame waits
+    40 ms for a delayed acknowledgement when smtpd hands over to cleanup.
+    """
+    steps = (
+        wire.Steps.NO_REPLY_CONNECT
+        | wire.Steps.NO_REPLY_HELO
+        | wire.Steps.NO_REPLY_HEADER
+        | wire.Steps.NO_REPLY_UNKNOWN
+        | wire.Steps.NO_REPLY_END_OF_HEADERS
+        | wire.Steps.LEADING_SPACE
+        | wire.Steps.SKIP
+        | wire.Steps.NO_UNKNOWN
+    )
+    if is_unix:
+        steps |= wire.Steps.NO_REPLY_DATA
+    if not policy.speaks_at("at_mail"):
+        steps |= wire.Steps.NO_REPLY_MAIL
+    if not policy.speaks_at("at_rcpt"):
+        steps |= wire.Steps.NO_REPLY_RECIPIENT
+    actions = (
+        wire.Actions.ADD_HEADERS
+        | wire.Actions.DELETE_RECIPIENT
+        | wire.Actions.QUARANTINE
+        | wire.Actions.SET_MACRO_LIST
+    )
+    return wire.Wish(actions, steps, _MACROS)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed on with an MTA, and how to say it."""
+
+    agreement: wire.Agreement
+    reply: bytes
+    no_reply: frozenset[int]
+    leading_space: bool
+
+
+class Listener:
+    """What all connections of one listening socket share."""
+
+    def __init__(self, name: str, hooks: tuple[Hook, ...], gate: Callable[[], Gate], is_unix: bool) -> None:
+        self.name = name
+        self.is_unix = is_unix
+        self.gate = gate
+        self.limits = wire.Limits(header_bytes=gate().settings.limits.header_bytes)
+        self.connections: set[MilterConnection] = set()
+        self.buffer = bytearray(self.limits.largest() + _ROOM_BYTES)
+        self.view = memoryview(self.buffer)
+        self._hooks = hooks
+        self._terms: dict[bytes, Terms] = {}
+        self._terms_of: Gate | None = None
+
+    def negotiate(self, payload: bytes) -> "Terms":
+        """Return the terms for an MTA's offer; the same offer gets the same terms until a reload."""
+        gate = self.gate()
+        if gate is not self._terms_of:
+            self._terms, self._terms_of = {}, gate
+        terms = self._terms.get(payload)
+        if terms is None:
+            agreement, reply = wire.negotiate(payload, wish(gate.policy, self.is_unix))
+            no_reply = frozenset(command for command in wire.NAMES if not agreement.owes_reply(command))
+            terms = Terms(agreement, reply, no_reply, bool(agreement.steps & wire.Steps.LEADING_SPACE))
+            if len(self._terms) < _OFFERS_KEPT:
+                self._terms[payload] = terms
+        return terms
+
+    def hook(self, daemon_name: str, login: str) -> str:
+        """Return the hook of a mail: the configured one, else submission for a login, else mx."""
+        for hook in self._hooks:
+            if hook.daemon_name in ("", daemon_name):
+                return hook.name
+        return "submission" if login else "mx"
+
+
+class MilterConnection(asyncio.BufferedProtocol):
+    """One connection of the MTA; many mails come over it, one after the other."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self._conversation = wire.Conversation(listener.limits)
+        self._agreement: wire.Agreement | None = None
+        self._transport: Any = None
+        self._held = b""
+        self._client = wire.Client("", b"U", 0, "")
+        self._helo = ""
+        self._daemon_name = ""
+        self._node = ""
+        self._transaction: Transaction | None = None
+        self._fields: list[bytes] = []
+        self._answered = False  # this message has its answer; what still comes of it is passed over
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._last_read = time.monotonic()
+        # Known from here on, not from connection_made: what was accepted just before a stop is waited for too.
+        listener.connections.add(self)
+
+    # -- asyncio ------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        metrics = self.listener.gate().services.metrics
+        metrics.add("connections")
+        metrics.add("open_connections")
+        if self._closing:
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.listener.connections.discard(self)
+        self.listener.gate().services.metrics.add("open_connections", -1)
+        self._forget()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        held = self._held
+        if held:
+            self.listener.buffer[: len(held)] = held
+            return self.listener.view[len(held) :]
+        return self.listener.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._last_read = time.monotonic()
+        end = nbytes + len(self._held)
+        data: bytes | bytearray = self.listener.buffer
+        if end < _COPY_BELOW_BYTES:
+            data = bytes(self.listener.view[:end])
+        try:
+            frames = self._conversation.receive(data, end)
+            consumed = self._conversation.consumed
+            self._held = bytes(data[consumed:end]) if consumed < end else b""
+            if self._task is not None:
+                self._interrupt(frames)
+                return
+            self._take(frames, data)
+        except ProtocolError as error:
+            self._break(str(error))
+        except Exception as error:
+            self._fail(error)
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def _take(self, frames: list[wire.Frame], data: bytes | bytearray) -> None:
+        fields = self._fields
+        for number, (command, start, stop) in enumerate(frames, 1):
+            if command == wire.HEADER:
+                fields.append(bytes(data[start:stop]))
+                if wire.HEADER not in self._no_reply:
+                    self._write(wire.CONTINUE)
+                continue
+            if command == wire.BODY:
+                self._body(data, start, stop)
+            elif command == wire.END_OF_HEADERS:
+                self._end_of_headers()
+            elif command == wire.END_OF_MESSAGE:
+                self._end_of_message(data, start, stop)
+            else:
+                self._OTHERS[command](self, bytes(data[start:stop]))
+            if self._task is not None:
+                self._interrupt(frames[number:])
+                return
+
+    def _negotiate(self, payload: bytes) -> None:
+        terms = self.listener.negotiate(payload)
+        self._agreement = terms.agreement
+        self._no_reply = terms.no_reply
+        self._leading_space = terms.leading_space
+        self._write(terms.reply)
+
+    def _connect(self, payload: bytes) -> None:
+        self._client = wire.parse_connect(payload)
+        macros = wire.parse_macros(self._conversation.macros.get(wire.CONNECT, b""))
+        # Taken here: at end of message Postfix' cleanup fills in another {daemon_name}.
+        self._daemon_name = macros.get("daemon_name", "")
+        self._node = macros.get("j", "")
+        self._continue(wire.CONNECT)
+
+    def _hello(self, payload: bytes) -> None:
+        self._forget()  # a greeting in the middle of a mail ends it (RFC 5321 section 4.1.4)
+        self._helo = payload.rstrip(b"\0").decode("utf-8", "surrogateescape")
+        self._continue(wire.HELO)
+
+    def _mail(self, payload: bytes) -> None:
+        self._forget()
+        path, *arguments = wire.parse_arguments(payload)
+        macros = self._conversation.macros.get(wire.MAIL)
+        login = wire.parse_macros(macros).get("auth_authen", "") if macros and b"auth_authen" in macros else ""
+        gate = self.listener.gate()
+        client = self._client
+        session = Session(
+            self.listener.hook(self._daemon_name, login),
+            client.address if client.family in (b"4", b"6") else "",
+            client.name,
+            self._helo,
+            self._daemon_name,
+            gate.services.node or self._node,
+        )
+        self._transaction = Transaction(gate, session)
+        verdict = self._transaction.mail(path, arguments, login, time.time())
+        if verdict is None:
+            self._continue(wire.MAIL)
+        else:
+            self._say_early(self._transaction, verdict, ends_mail=True)
+
+    def _recipient(self, payload: bytes) -> None:
+        path, *_ = wire.parse_arguments(payload)
+        transaction = self._transaction
+        if transaction is None or self._answered:
+            self._continue(wire.RECIPIENT)
+            return
+        verdict = transaction.recipient(path, time.time())
+        if verdict is None:
+            self._continue(wire.RECIPIENT)
+        else:
+            self._say_early(transaction, verdict, ends_mail=False)
+
+    def _data(self, payload: bytes) -> None:
+        self._continue(wire.DATA)
+
+    def _end_of_headers(self) -> None:
+        self._begin_content()
+        self._continue(wire.END_OF_HEADERS)
+
+    def _begin_content(self) -> None:
+        """Split the header frames into fields and hand them over; a message without any has none."""
+        transaction = self._transaction
+        payloads = self._fields.copy()
+        self._fields.clear()
+        if transaction is None or self._answered or self._in_content:
+            return
+        fields: list[Header] = wire.parse_headers(payloads)
+        if not self._leading_space:
+            fields = [(name, b" " + value) for name, value in fields]
+        if not transaction.mail_data.queue_id:
+            transaction.mail_data.queue_id = self._queue_id(wire.DATA)
+        transaction.headers(fields, time.time())
+        self._in_content = True
+
+    def _queue_id(self, command: int) -> str:
+        """Return Postfix's {i} of a stage; it has none before DATA."""
+        macros = self._conversation.macros.get(command)
+        return wire.parse_macros(macros).get("i", "") if macros else ""
+
+    def _body(self, data: bytes | bytearray, start: int, stop: int) -> None:
+        transaction = self._transaction
+        if transaction is None or self._answered:
+            self._write(wire.CONTINUE)
+            return
+        if not self._in_content:
+            self._begin_content()
+        verdict = transaction.body(data, start, stop, time.time())
+        if verdict is None:
+            self._continue(wire.BODY)
+        else:
+            self._say_early(transaction, verdict, ends_mail=True)
+
+    def _end_of_message(self, data: bytes | bytearray, start: int, stop: int) -> None:
+        transaction = self._transaction
+        if transaction is None or self._answered:
+            self._write(wire.ACCEPT if transaction is None else wire.reply_code(OWN_ERROR_REPLY))
+            return
+        if not self._in_content:
+            self._begin_content()
+        transaction.mail_data.queue_id = self._queue_id(wire.END_OF_MESSAGE) or transaction.mail_data.queue_id
+        if stop > start:  # version 2 and Sendmail may send the last octets here
+            verdict = transaction.body(data, start, stop, time.time())
+            if verdict is not None:
+                self._say_early(transaction, verdict, ends_mail=True)
+                return
+        self._start(self._judge(transaction))
+
+    def _abort(self, payload: bytes) -> None:
+        self._forget()
+
+    def _quit(self, payload: bytes) -> None:
+        self._close()
+
+    def _new_connection(self, payload: bytes) -> None:
+        self._forget()
+        self._client = wire.Client("", b"U", 0, "")
+        self._helo = ""
+
+    def _unknown(self, payload: bytes) -> None:
+        self._continue(wire.UNKNOWN)
+
+    _OTHERS: ClassVar[dict[int, Callable[["MilterConnection", bytes], None]]] = {
+        wire.NEGOTIATE: _negotiate,
+        wire.CONNECT: _connect,
+        wire.HELO: _hello,
+        wire.MAIL: _mail,
+        wire.RECIPIENT: _recipient,
+        wire.DATA: _data,
+        wire.ABORT: _abort,
+        wire.QUIT: _quit,
+        wire.QUIT_NEW_CONNECTION: _new_connection,
+        wire.UNKNOWN: _unknown,
+    }
+
+    # -- answers ------------------------------------------------------------------------------
+
+    _no_reply: frozenset[int] = frozenset()
+    _leading_space = False
+    _in_content = False
+
+    def _continue(self, command: int) -> None:
+        if command not in self._no_reply:
+            self._write(wire.CONTINUE)
+
+    def _write(self, octets: bytes) -> None:
+        if not self._closing:
+            self._transport.write(octets)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work)
+
+    def _say_early(self, transaction: Transaction, verdict: Verdict, ends_mail: bool) -> None:
+        self._start(self._record_and_say(transaction, verdict, ends_mail))
+
+    async def _record_and_say(self, transaction: Transaction, verdict: Verdict, ends_mail: bool) -> None:
+        try:
+            verdict = await transaction.record(verdict)
+            octets = _answer(verdict, transaction, self._actions())
+        except Exception as error:
+            log.error("own error", error=str(error), exc_info=error)
+            octets = wire.reply_code(OWN_ERROR_REPLY)
+        self._task = None
+        self._answered = self._answered or ends_mail
+        self._write(octets)
+
+    async def _judge(self, transaction: Transaction) -> None:
+        try:
+            verdict = await transaction.end()
+            octets = _answer(verdict, transaction, self._actions())
+        except Exception as error:
+            log.error("own error", error=str(error), exc_info=error)
+            octets = wire.reply_code(OWN_ERROR_REPLY)
+        self._task = None
+        self._write(octets)
+        self._forget()
+
+    def _actions(self) -> wire.Actions:
+        return self._agreement.actions if self._agreement else wire.Actions(0)
+
+    # -- endings ------------------------------------------------------------------------------
+
+    def _interrupt(self, frames: list[wire.Frame]) -> None:
+        """While an answer is owed the MTA may only give up: abort, quit, or begin anew after that."""
+        for command, _, _ in frames:
+            if command == wire.ABORT:
+                self._forget()
+            elif command == wire.QUIT:
+                self._close()
+            else:
+                raise ProtocolError(f"command {wire.NAMES[command]} while an answer is owed")
+
+    def _forget(self) -> None:
+        """End the current message: cancel what is under way for it, give its space back."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._transaction is not None:
+            self._transaction.close()
+            self._transaction = None
+        self._fields.clear()
+        self._answered = False
+        self._in_content = False
+
+    def _break(self, reason: str) -> None:
+        """Close a connection whose peer broke the protocol, with one line in the log."""
+        self.listener.gate().services.metrics.add("protocol_errors")
+        log.warning("protocol error", listener=self.listener.name, client=self._client.address, reason=reason)
+        self._close()
+
+    def _fail(self, error: Exception) -> None:
+        """Answer an error of our own in the middle of a message: 451, a traceback, and no more of this mail."""
+        transaction = self._transaction
+        if transaction is None or self._agreement is None:
+            log.error("own error", listener=self.listener.name, error=str(error), exc_info=error)
+            self._close()
+            return
+
+        async def say() -> None:
+            verdict = await transaction.gate.own_error(transaction.mail_data, error)
+            self._task = None
+            self._write(wire.reply_code(verdict.reply))
+            # What followed in the same read was not looked at: the MTA must begin anew.
+            self._close()
+
+        self._start(say())
+
+    def _close(self) -> None:
+        self._closing = True
+        self._forget()
+        if self._transport is not None:
+            self._transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no message is begun."""
+        return self._transaction is None and self._task is None
+
+    def quiet_s(self) -> float:
+        """Return for how long this connection has sent nothing."""
+        return time.monotonic() - self._last_read
+
+    def close(self) -> None:
+        """Close the connection; what is begun on it is given up, and the MTA defers it."""
+        self._close()
+
+
+def _answer(verdict: Verdict, transaction: Transaction, agreed: wire.Actions) -> bytes:
+    """Return the frames that say a verdict.
+
+    What was not agreed on and matters makes it a deferral: a hold that is not done would be an accept.
+    """
+    if verdict.action in (Action.REJECT, Action.TEMPFAIL):
+        return wire.reply_code(verdict.reply)
+    if verdict.action is Action.DISCARD:
+        return wire.DISCARD
+    if verdict.action is Action.ACCEPT and not verdict.headers and not verdict.recipient_replies:
+        return wire.ACCEPT
+    frames = [wire.add_header(name, b" " + value) for name, value in verdict.headers]
+    needed = wire.Actions(0)
+    recipients = transaction.mail_data.envelope.recipients
+    for recipient in verdict.recipient_replies:
+        needed |= wire.Actions.DELETE_RECIPIENT
+        frames.append(wire.delete_recipient(recipients[recipient]))
+    if verdict.action is Action.QUARANTINE:
+        needed |= wire.Actions.QUARANTINE
+        frames.append(wire.quarantine(", ".join(sorted({f.rule for f in verdict.findings if f.decides}))))
+    if needed & ~agreed:
+        log.error("MTA does not allow what the verdict needs", needed=str(needed), agreed=str(agreed))
+        return wire.reply_code(OWN_ERROR_REPLY)
+    return b"".join(wire.modifications_allowed(frames, agreed)) + wire.ACCEPT

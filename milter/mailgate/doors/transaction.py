@@ -1,0 +1,125 @@
+"""One mail's way through a gate, the same for every door: commands in, verdicts out.
+
+A door calls `mail`, `recipient`, `headers`, `body` and `end` in this order and says what they answer. Each
+of the first four returns a Verdict only when something must be said at once; it must then be
+recorded with `record` before it is said.
+"""
+
+from collections.abc import Sequence
+
+from ..gate import Gate
+from ..mime.walker import Walker
+from ..model import Action, Envelope, Finding, Header, Mail, Session, Verdict, domain_of, mailbox_of
+from ..spool import Spool
+
+
+class Transaction:
+    """One mail, from MAIL to its end. It keeps the gate it began with, whatever is reloaded meanwhile."""
+
+    def __init__(self, gate: Gate, session: Session) -> None:
+        self.gate = gate
+        self.mail_data = Mail(gate.organization, session, mailboxes=gate.states())
+        self._earlier: list[Finding] = []
+        self._walker: Walker | None = None
+        self._raw: Spool | None = None
+        self._body_found = False
+
+    # -- commands -----------------------------------------------------------------------------
+
+    def mail(self, path: bytes, arguments: Sequence[bytes], login: str, now: float) -> Verdict | None:
+        """Begin with MAIL. login: SASL's user name; one without a domain is of our first domain."""
+        gate = self.gate
+        sender = mailbox_of(path)
+        self.mail_data.envelope = Envelope(path, sender, tuple(arguments), {}, self._login_mailbox(login))
+        return self._now_or_later(gate.policy.at_mail(self.mail_data, now))
+
+    def recipient(self, path: bytes, now: float) -> Verdict | None:
+        """Add a recipient, unless he is refused."""
+        mailbox = mailbox_of(path)
+        verdict = self.gate.policy.at_rcpt(self.mail_data, mailbox, now)
+        if verdict is not None:
+            verdict = self._now_or_later(verdict)
+        if verdict is None:
+            self.mail_data.envelope.recipients[mailbox] = path
+        return verdict
+
+    def headers(self, fields: list[Header], now: float) -> None:
+        """Take the message's header fields, all of them, as they stand."""
+        gate, mail = self.gate, self.mail_data
+        mail.take_headers(fields)
+        self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
+        mail.content = self._walker.content
+        offset = 0
+        if gate.keeps_content or self._earlier:
+            self._raw = Spool(gate.spool_folder)
+            self._raw.write(header_octets(fields))
+            offset = self._raw.size
+            gate.services.metrics.add("spooled_octets", offset)
+        self._walker.begin(zip(mail.names, (value for _, value in fields), strict=True), offset)
+
+    def body(self, data: bytes | bytearray, start: int, stop: int, now: float) -> Verdict | None:
+        """Take the next octets of the body."""
+        walker = self._walker
+        assert walker is not None, "headers() comes before body()"
+        walker.feed(data, start, stop)
+        if self._raw is not None:
+            self._raw.write(memoryview(data)[start:stop])
+            self.gate.services.metrics.add("spooled_octets", stop - start)
+        verdict = self.gate.policy.at_body(self.mail_data, now)
+        if verdict is None or self._body_found:
+            return None
+        if verdict.action in (Action.REJECT, Action.TEMPFAIL):
+            return verdict
+        self._body_found = True  # a hold or a monitor finding is said at the end, with the rest
+        self._earlier.extend(verdict.findings)
+        return None
+
+    async def end(self) -> Verdict:
+        """End the message and return the verdict, recorded."""
+        assert self._walker is not None, "headers() comes before end()"
+        self._walker.finish()
+        return await self.gate.judge(self.mail_data, self._raw, self._walker.leaves, self._earlier)
+
+    async def record(self, verdict: Verdict) -> Verdict:
+        """Record a verdict that came before the end, and return it as it is to be said."""
+        return await self.gate.early(self.mail_data, verdict)
+
+    def close(self) -> None:
+        """Give the spool's space back."""
+        if self._raw is not None:
+            self.gate.services.metrics.add("spooled_octets", -self._raw.size)
+            self._raw.close()
+            self._raw = None
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _login_mailbox(self, login: str) -> str:
+        if not login:
+            return ""
+        if not domain_of(login):
+            login = f"{login}@{self.gate.settings.organization.domains[0]}"
+        return mailbox_of(login.encode("utf-8", "surrogateescape"))
+
+    def _now_or_later(self, verdict: Verdict | None) -> Verdict | None:
+        """Return a refusal; keep everything else for the end, and on non-SMTP mail refusals too.
+
+        Postfix's non_smtpd hook takes a refusal at RCPT for a broken milter, and tries again.
+        """
+        if verdict is None:
+            return None
+        now = verdict.action in (Action.REJECT, Action.TEMPFAIL)
+        if now and self.mail_data.session.hook != "non-smtp":
+            return verdict
+        self._earlier.extend(verdict.findings)
+        return None
+
+
+def header_octets(fields: Sequence[Header]) -> bytes:
+    """Write header fields as they stood on the wire, with CRLF, and the blank line after them."""
+    lines = []
+    for name, value in fields:
+        if b"\n" in value:
+            value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        lines.append(name + b":" + value + b"\r\n")
+    lines.append(b"\r\n")
+    return b"".join(lines)

@@ -1,0 +1,373 @@
+"""judge(mail): all waiting, deadlines and failure policy, in one place; it never raises.
+
+Facts are asked for concurrently under one deadline, the policy decides, the incident is on disk and
+the events are with the ledger before the verdict is returned. An error of our own is 451 4.3.0, a
+traceback in the log and an incident, never an accept.
+"""
+
+import asyncio
+import copy
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from .config import TIME_ZONE, Settings
+from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
+from .metrics import Metrics
+from .mime.transfer import decoder_for
+from .mime.walker import Leaf
+from .model import (
+    Action,
+    ActivityEvent,
+    ActivityKind,
+    Attachment,
+    Finding,
+    Mail,
+    Mode,
+    Verdict,
+    domain_of,
+)
+from .probes.clamd import Scanner
+from .probes.rspamd import SpamEngine
+from .spool import Spool
+
+OWN_ERROR_REPLY = "451 4.3.0 Internal error, try again later / Loi he thong, vui long gui lai sau"
+_ZONE = ZoneInfo(TIME_ZONE)
+_NOT_COUNTED = frozenset({"virus", "spam"})  # rules whose finding makes a mail no activity (6.2c, 7.2a)
+
+log = structlog.get_logger()
+
+
+class Notebook(Protocol):
+    """Where an incident goes (incidents.recorder, or a list in tests and `check`)."""
+
+    def note(self, record: dict[str, Any]) -> Awaitable[None]:
+        """Take one record; done once it is durable."""
+
+
+class Ledger(Protocol):
+    """Where activity events go (ledger.commits)."""
+
+    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None]:
+        """Take events; done once they are durable."""
+
+
+class States(Protocol):
+    """Who knows the mailboxes that are not active (mailboxes.states)."""
+
+    @property
+    def states(self) -> Any:
+        """Return the states by address, None when they were never loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What outlives a change of configuration: log, ledger, states, metrics, and the clock of records."""
+
+    notebook: Notebook
+    ledger: Ledger
+    states: States
+    metrics: Metrics
+    node: str
+    now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
+    seconds: Callable[[], float] = time.time
+
+
+class Gate:
+    """One configuration at work: its policy, its probes; immutable, and swapped whole on a reload."""
+
+    def __init__(self, settings: Settings, services: Services) -> None:
+        self.settings = settings
+        self.services = services
+        self.organization = settings.resolved_organization()
+        self.policy = settings.policy()
+        self.walk_limits = settings.walk_limits()
+        self.spool_folder = settings.spool_folder()
+        active = {rule.NAME for rule in self.policy.rules}
+        self.scanner = self._scanner() if settings.clamav.address and "virus" in active else None
+        self.engine = self._engine() if settings.spam.url and "spam" in active else None
+        self._log = structlog.get_logger().bind()
+        self._deadline_s = settings.workers.deadline_s
+        self._commit_wait_s = settings.store.commit_wait_ms / 1_000
+
+    def _scanner(self) -> Scanner:
+        from .config import parse_endpoint
+
+        section = self.settings.clamav
+        return Scanner(parse_endpoint(section.address), section.deadline_s, section.concurrency, self.spool_folder)
+
+    def _engine(self) -> SpamEngine:
+        section = self.settings.spam
+        return SpamEngine(section.url, section.deadline_s, section.password)
+
+    @property
+    def keeps_content(self) -> bool:
+        """Tell whether anything reads the message again at its end, so that it must be spooled."""
+        return self.scanner is not None or self.engine is not None
+
+    def with_services(self, services: Services) -> "Gate":
+        """Return this gate with other services, sharing its policy and probes."""
+        other = copy.copy(self)
+        other.services = services
+        return other
+
+    async def close(self) -> None:
+        """Close the probes' connections."""
+        if self.engine is not None:
+            await self.engine.close()
+
+    def states(self) -> Any:
+        """Return the mailboxes that are not active, None when that is not known."""
+        return self.services.states.states
+
+    async def early(self, mail: Mail, verdict: Verdict) -> Verdict:
+        """Record a verdict that ends a mail, or refuses a recipient, before its end."""
+        try:
+            return await self._record(mail, verdict, {}, None)
+        except Exception as error:
+            return await self.own_error(mail, error)
+
+    async def judge(
+        self,
+        mail: Mail,
+        raw: Spool | None,
+        leaves: Sequence[Leaf],
+        earlier: Sequence[Finding] = (),
+    ) -> Verdict:
+        """Return the verdict on a whole mail; raw is its octets, None when nothing needs them."""
+        metrics = self.services.metrics
+        metrics.add("open_mails")
+        metrics.add("octets", mail.content.octets)
+        started = time.perf_counter()
+        timings: dict[str, float] = {}
+        try:
+            if raw is not None and self.keeps_content:
+                await self._ask(mail, raw, leaves, timings)
+            if mail.mailboxes is None:
+                mail.missing["mailboxes"] = "mailbox states were never loaded from the store"
+            verdict = self.policy.decide(mail, self.services.seconds(), earlier)
+            if verdict.findings:
+                verdict = await self._record(mail, verdict, timings, raw)
+            if verdict.action is Action.ACCEPT:
+                await self._count(mail, verdict, timings)
+        except Exception as error:
+            verdict = await self.own_error(mail, error)
+        finally:
+            metrics.add("open_mails", -1)
+        seconds = time.perf_counter() - started
+        metrics.observe("mail", seconds)
+        self._say(mail, verdict, seconds)
+        return verdict
+
+    # -- facts --------------------------------------------------------------------------------
+
+    async def _ask(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]) -> None:
+        """Ask every service at once; what cannot be had goes to mail.missing."""
+        try:
+            async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
+                if self.scanner is not None:
+                    group.create_task(self._scan(self.scanner, mail, raw, leaves, timings))
+                if self.engine is not None:
+                    group.create_task(self._check(self.engine, mail, raw, timings))
+        except TimeoutError:
+            for name, fact, asked in (("clamd", mail.scans, self.scanner), ("spam", mail.spam, self.engine)):
+                if asked is not None and fact is None:
+                    mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")
+
+    async def _scan(
+        self, scanner: Scanner, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
+    ) -> None:
+        async def ask() -> None:
+            mail.scans = await scanner.scan_mail(raw, mail.content, leaves)
+            for scan in mail.scans:
+                if scan.status == "error":
+                    raise OSError(f"{scan.part}: {scan.detail}")
+
+        await self._timed("clamd", ask, mail, timings)
+
+    async def _check(self, engine: SpamEngine, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
+        async def ask() -> None:
+            mail.spam = await engine.check(mail, raw)
+
+        await self._timed("spam", ask, mail, timings)
+
+    async def _timed(
+        self, name: str, ask: Callable[[], Awaitable[None]], mail: Mail, timings: dict[str, float]
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            await ask()
+        except (OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            mail.missing[name] = reason
+            self.services.metrics.add(f"probe_errors {name}")
+            log.warning("probe failed", probe=name, reason=reason, queue_id=mail.queue_id)
+        seconds = time.perf_counter() - started
+        timings[name] = seconds * 1_000
+        self.services.metrics.observe(name, seconds)
+
+    # -- records ------------------------------------------------------------------------------
+
+    async def _record(self, mail: Mail, verdict: Verdict, timings: dict[str, float], raw: Spool | None) -> Verdict:
+        """Write the incident, and return the verdict with its case number in the replies.
+
+        Raises OSError when it cannot be written: no verdict without its record.
+        """
+        metrics = self.services.metrics
+        for finding in verdict.findings:
+            mode = "exempt" if finding.exemption else finding.mode
+            metrics.add(f"findings {mode} {finding.rule}")
+        if not is_recorded(verdict.findings):
+            return verdict
+        now = self.services.now()
+        case = new_case(now)
+        verdict = replace(
+            verdict,
+            reply=with_case(verdict.reply, case) if verdict.reply else "",
+            recipient_replies={
+                recipient: with_case(reply, case) for recipient, reply in verdict.recipient_replies.items()
+            },
+        )
+        if raw is not None and mail.content.attachments:
+            await asyncio.get_running_loop().run_in_executor(None, hash_attachments, raw, mail.content.attachments)
+        started = time.perf_counter()
+        await self.services.notebook.note(mail_record(mail, verdict, case, now, timings))
+        metrics.observe("incident", time.perf_counter() - started)
+        return verdict
+
+    async def own_error(self, mail: Mail, error: Exception) -> Verdict:
+        """Return the deferral that an error of our own is; its incident is written if that is still possible."""
+        log.error("own error", queue_id=mail.queue_id, error=str(error), exc_info=error)
+        self.services.metrics.add("own_errors")
+        now = self.services.now()
+        case = new_case(now)
+        try:
+            await self.services.notebook.note(error_record(mail, error, case, now))
+        except Exception as failure:
+            log.error("incident could not be written", case=case, error=str(failure))
+        return Verdict(Action.TEMPFAIL, with_case(OWN_ERROR_REPLY, case))
+
+    # -- activity -----------------------------------------------------------------------------
+
+    async def _count(self, mail: Mail, verdict: Verdict, timings: dict[str, float]) -> None:
+        """Hand the mail's events to the ledger and wait for them, at most commit_wait_ms."""
+        if any(f.rule in _NOT_COUNTED and _is_about_content(f) for f in verdict.findings):
+            return
+        events = activity_events(mail, verdict, self.services.seconds(), self.services.node)
+        if not events:
+            return
+        metrics = self.services.metrics
+        metrics.add("events", len(events))
+        started = time.perf_counter()
+        committed = self.services.ledger.note(events)
+        if not await _within(committed, self._commit_wait_s):
+            metrics.add("late_commits")
+        seconds = time.perf_counter() - started
+        timings["ledger"] = seconds * 1_000
+        metrics.observe("ledger", seconds)
+
+    # -- the log's one line a mail -------------------------------------------------------------
+
+    def _say(self, mail: Mail, verdict: Verdict, seconds: float) -> None:
+        rule = deciding_rule(verdict)
+        self.services.metrics.mail(verdict.action, rule)
+        self._log.info(
+            "mail",
+            action=verdict.action,
+            queue_id=mail.queue_id,
+            hook=mail.session.hook,
+            client=mail.session.client_ip,
+            login=mail.envelope.login,
+            mail_from=mail.envelope.sender,
+            rcpts=len(mail.envelope.recipients),
+            octets=mail.content.octets,
+            rule=rule,
+            findings=len(verdict.findings),
+            ms=round(seconds * 1_000, 2),
+        )
+
+
+async def _within(done: asyncio.Future[None], seconds: float) -> bool:
+    """Wait for a future, at most so long; return whether it came. Raises what the future raises."""
+    if done.done():
+        done.result()
+        return True
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+    timer = loop.call_later(seconds, _wake, waiter)
+    done.add_done_callback(lambda _: _wake(waiter))
+    try:
+        await waiter
+    finally:
+        timer.cancel()
+    if not done.done():
+        return False
+    done.result()
+    return True
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _is_about_content(finding: Finding) -> bool:
+    """Tell whether a finding says what the mail is, not that a service was away or could not look inside."""
+    return not any(piece.kind == "missing" or piece.name in ("encrypted", "too-large") for piece in finding.evidence)
+
+
+def deciding_rule(verdict: Verdict) -> str:
+    """Return the rule that made a verdict, "" when none did."""
+    for finding in verdict.findings:
+        if finding.mode is Mode.ENFORCE and finding.action is verdict.action and finding.decides:
+            return finding.rule
+    return ""
+
+
+def activity_events(mail: Mail, verdict: Verdict, now: float, node: str) -> list[ActivityEvent]:
+    """Return what an accepted mail counts: `sent` for its official sender, `received` for each official recipient.
+
+    The sender is the login's mailbox, or the envelope sender of a client of our own. The key is made of the
+    Message-ID where there is one, so that a mail which is sent again after a lost answer counts once.
+    """
+    organization, envelope = mail.organization, mail.envelope
+    identity = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode()
+    octets = mail.content.octets
+    events = []
+    sender = envelope.login if organization.is_official(envelope.login) else ""
+    if (
+        not sender
+        and organization.is_official(envelope.sender)
+        and (envelope.login or organization.is_internal(mail.session.client_ip))
+    ):
+        sender = envelope.sender
+    if sender:
+        events.append(_event(ActivityKind.SENT, organization.account(sender), identity, now, octets))
+    for recipient in envelope.recipients:
+        if organization.is_official_domain(domain_of(recipient)) and recipient not in verdict.recipient_replies:
+            mailbox = organization.account(recipient)
+            events.append(_event(ActivityKind.RECEIVED, mailbox, identity, now, octets))
+    return events
+
+
+def _event(kind: ActivityKind, mailbox: str, identity: bytes, now: float, octets: int) -> ActivityEvent:
+    name = mailbox.encode("utf-8", "surrogateescape")
+    key = hashlib.blake2b(b"\0".join((kind.encode(), name, identity)), digest_size=16).digest()
+    return ActivityEvent(key, kind, mailbox.encode("utf-8", "replace").decode(), now, octets)
+
+
+def hash_attachments(raw: Spool, attachments: Sequence[Attachment]) -> None:
+    """Fill in the SHA-256 of each attachment's decoded octets; runs in a thread."""
+    for attachment in attachments:
+        digest = hashlib.sha256()
+        decoder = decoder_for(attachment.encoding)
+        for chunk in raw.chunks(*attachment.span):
+            digest.update(decoder.feed(chunk))
+        digest.update(decoder.finish())
+        attachment.sha256 = digest.hexdigest()

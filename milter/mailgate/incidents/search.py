@@ -1,0 +1,47 @@
+"""Find incidents: by time, mailbox, rule, case number and text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from .log import IncidentLog
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for; every condition that is given must hold. since is inclusive, until exclusive."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    mailbox: str = ""
+    rule: str = ""
+    case: str = ""
+    text: str = ""
+
+    def matches(self, record: dict[str, Any]) -> bool:
+        """Tell whether a record is among what is looked for."""
+        if self.case and record.get("case") != self.case:
+            return False
+        if self.rule and all(finding.get("rule") != self.rule for finding in record.get("findings", ())):
+            return False
+        if self.mailbox and self.mailbox.lower() not in (
+            record.get("mail_from"),
+            record.get("login"),
+            *record.get("rcpts", ()),
+            *record.get("recipient_replies", ()),
+            *(finding.get("recipient") for finding in record.get("findings", ())),
+        ):
+            return False
+        if self.since or self.until:
+            at = datetime.fromisoformat(record["time"])
+            if (self.since and at < self.since) or (self.until and at >= self.until):
+                return False
+        return not self.text or self.text.lower() in orjson.dumps(record).decode().lower()
+
+
+def search(log: IncidentLog, query: Query) -> Iterator[dict[str, Any]]:
+    """Yield the matching records, oldest first."""
+    return (record for record in log.records() if query.matches(record))

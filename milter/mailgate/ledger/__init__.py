@@ -1,0 +1,1 @@
+"""Activity of mailboxes: events in, totals out; SQLite on one machine, Redis for many nodes."""

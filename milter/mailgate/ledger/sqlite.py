@@ -1,0 +1,188 @@
+"""The embedded store: one SQLite file, shared by the workers of one machine.
+
+Write-ahead log, one transaction a batch. A trigger adds an event to the totals only when its key was
+new, so that counting once is the database's own property. Every call runs in one thread of its own.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ..model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus
+from .store import REMEMBERED_S, Activity, StoreError
+
+_T = TypeVar("_T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS event (
+    key BLOB PRIMARY KEY, kind TEXT NOT NULL, mailbox TEXT NOT NULL, at REAL NOT NULL, octets INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS event_at ON event (at);
+CREATE TABLE IF NOT EXISTS activity (
+    mailbox TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, octets INTEGER NOT NULL,
+    first_at REAL NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (mailbox, kind)
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS event_counts AFTER INSERT ON event BEGIN
+    INSERT INTO activity VALUES (new.mailbox, new.kind, 1, new.octets, new.at, new.at)
+    ON CONFLICT (mailbox, kind) DO UPDATE SET
+        count = count + 1, octets = octets + new.octets,
+        first_at = min(first_at, new.at), last_at = max(last_at, new.at);
+END;
+CREATE TABLE IF NOT EXISTS state (
+    number INTEGER PRIMARY KEY, address TEXT NOT NULL, status TEXT NOT NULL, clause TEXT NOT NULL,
+    reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS state_address ON state (address, number);
+"""
+_STATE_FIELDS = "address, status, clause, reason, document, at"
+
+
+class SqliteStore:
+    """A store in one file; the file and its folder are made when missing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._connection: sqlite3.Connection | None = None
+        self._commits = 0
+
+    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        def call() -> _T:
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                return work(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                raise StoreError(f"[store] url: {self.path}: {error}: free or mend it, or name another") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"[store] url: {self.path.parent}: {error.strerror}: name a folder that exists"
+            ) from error
+        with _only_one(self.path.parent):  # SQLite waits for no one while it turns a new file to WAL
+            connection = sqlite3.connect(
+                self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=32
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            # NORMAL loses nothing when a process dies; a power cut may take the last batch, never the file.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _statements(_SCHEMA):
+                connection.execute(statement)
+            connection.execute("COMMIT")
+        return connection
+
+    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+        """Count a batch in one transaction."""
+        rows = [(event.key, event.kind.value, event.mailbox, event.at, event.octets) for event in events]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.executemany("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?)", rows)
+                self._commits += 1
+                if rows and self._commits % 256 == 1:
+                    oldest = max(row[3] for row in rows) - REMEMBERED_S
+                    connection.execute("DELETE FROM event WHERE at < ?", (oldest,))
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+        await self._run(work)
+
+    async def activity(self, mailbox: str) -> Activity:
+        """Return one mailbox's totals."""
+        found = await self._totals("WHERE mailbox = ?", (mailbox,))
+        return found[0] if found else Activity(mailbox)
+
+    async def totals(self) -> list[Activity]:
+        """Return every mailbox's totals."""
+        return await self._totals("", ())
+
+    async def _totals(self, where: str, values: tuple[str, ...]) -> list[Activity]:
+        query = f"SELECT mailbox, kind, count, octets, first_at, last_at FROM activity {where} ORDER BY mailbox"
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
+        found: dict[str, dict[str, float]] = {}
+        for mailbox, kind, count, octets, first, last in rows:
+            fields = found.setdefault(mailbox, {})
+            fields |= {kind: count, f"{kind}_octets": octets, f"last_{kind}": last}
+            if kind == ActivityKind.SENT:
+                fields["first_sent"] = first
+        return [Activity(mailbox, **fields) for mailbox, fields in found.items()]  # type: ignore[arg-type]
+
+    async def states_version(self) -> int:
+        """Return the number of the latest change."""
+        query = "SELECT coalesce(max(number), 0) FROM state"
+        return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
+
+    async def states(self) -> dict[str, MailboxState]:
+        """Return each mailbox's latest state."""
+        query = (
+            f"SELECT {_STATE_FIELDS} FROM state "
+            "WHERE number IN (SELECT max(number) FROM state GROUP BY address) ORDER BY address"
+        )
+        rows = await self._run(lambda connection: connection.execute(query).fetchall())
+        return {row[0]: _state(row) for row in rows}
+
+    async def set_state(self, state: MailboxState) -> None:
+        """Append a state."""
+        row = (state.address, state.status.value, state.clause, state.reason, state.document, state.at)
+        statement = f"INSERT INTO state ({_STATE_FIELDS}) VALUES (?, ?, ?, ?, ?, ?)"
+        await self._run(lambda connection: connection.execute(statement, row))
+
+    async def history(self, mailbox: str) -> list[MailboxState]:
+        """Return a mailbox's states, oldest first."""
+        query = f"SELECT {_STATE_FIELDS} FROM state WHERE address = ? ORDER BY number"
+        rows = await self._run(lambda connection: connection.execute(query, (mailbox,)).fetchall())
+        return [_state(row) for row in rows]
+
+    async def close(self) -> None:
+        """Close the file."""
+
+        def work() -> None:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._thread.shutdown()
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Let one process at a time open a store in this folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _state(row: tuple[str, ...]) -> MailboxState:
+    address, status, clause, reason, document, at = row
+    return MailboxState(address, MailboxStatus(status), clause, reason, document, at)
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script into statements; a trigger's body is one."""
+    statements = []
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending.strip())
+            pending = ""
+    return statements

@@ -1,0 +1,79 @@
+"""What a store of activity and mailbox states can do, and which one a URL names.
+
+Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). All calls are
+coroutines; any of them may raise StoreError, which says what to mend.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..model import ActivityEvent, MailboxState
+
+REMEMBERED_S = 14 * 86_400
+"""How long an event's key is remembered. Postfix gives up a mail after 5 days (maximal_queue_lifetime) and
+most others after at most 7; twice that, so that a retry never counts twice."""
+
+
+class StoreError(Exception):
+    """The store could not be reached or did not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Totals of one mailbox; times are Unix seconds, None where nothing was counted."""
+
+    mailbox: str
+    sent: int = 0
+    received: int = 0
+    sent_octets: int = 0
+    received_octets: int = 0
+    first_sent: float | None = None
+    last_sent: float | None = None
+    last_received: float | None = None
+
+
+class Store(Protocol):
+    """Activity events and mailbox states of one site."""
+
+    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+        """Count a batch durably; an event whose key was counted before changes nothing."""
+
+    async def activity(self, mailbox: str) -> Activity:
+        """Return one mailbox's totals, zeros for one that was never seen."""
+
+    async def totals(self) -> list[Activity]:
+        """Return the totals of every mailbox that was ever counted, by address."""
+
+    async def states_version(self) -> int:
+        """Return a number that changes whenever any state changes."""
+
+    async def states(self) -> dict[str, MailboxState]:
+        """Return the state of every mailbox that has one, active ones again included."""
+
+    async def set_state(self, state: MailboxState) -> None:
+        """Set one mailbox's state and append it to its history."""
+
+    async def history(self, mailbox: str) -> list[MailboxState]:
+        """Return every state that a mailbox was given, oldest first."""
+
+    async def close(self) -> None:
+        """Give connections and files back."""
+
+
+def open_store(url: str, folder: Path) -> Store:
+    """Open the store that a URL names; a relative SQLite path is relative to `folder`.
+
+    Raises ValueError for a scheme that no store has.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
+        from .sqlite import SqliteStore
+
+        return SqliteStore(folder / rest.removeprefix("//"))
+    if scheme in ("redis", "rediss", "unix"):
+        from .redis import RedisStore
+
+        return RedisStore(url)
+    raise ValueError(f"no store has the scheme {scheme!r}: use sqlite:PATH, redis://, rediss:// or unix://")

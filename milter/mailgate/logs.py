@@ -1,0 +1,99 @@
+"""The daemon's own log: structlog, one line an event, JSON or (on a terminal) for the eye.
+
+Lines are written in groups, at the latest a tenth of a second after the event; warnings and errors at once.
+"""
+
+import asyncio
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import orjson
+import structlog
+
+_FLUSH_S = 0.1
+_FLUSH_BYTES = 32_768
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _Lines:
+    """The logger that structlog ends in; one a process."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting: list[bytes] = []
+        self._octets = 0
+
+    def info(self, line: bytes) -> None:
+        """Write a line, soon."""
+        self._waiting.append(line)
+        self._octets += len(line)
+        if self._octets > _FLUSH_BYTES:
+            self.flush()
+        elif len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+            except RuntimeError:  # outside a loop there is no later
+                self.flush()
+
+    def error(self, line: bytes) -> None:
+        """Write a line now."""
+        self._waiting.append(line)
+        self.flush()
+
+    debug = msg = log = info
+    warning = warn = critical = exception = fatal = failure = error
+
+    def flush(self) -> None:
+        """Write what waits; a log that nobody reads any more stops no mail."""
+        waiting, self._waiting, self._octets = self._waiting, [], 0
+        if waiting:
+            try:
+                self._file.write(b"\n".join(waiting) + b"\n")
+                self._file.flush()
+            except (OSError, ValueError):
+                return
+
+
+_lines: _Lines | None = None
+
+
+def _stamp(_: Any, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, **event}
+
+
+def _default(value: Any) -> Any:
+    return str(value)
+
+
+def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(event, default=_default)
+    except orjson.JSONEncodeError:  # text with octets that were no UTF-8
+        clean = {key: str(value).encode("utf-8", "replace").decode() for key, value in event.items()}
+        return orjson.dumps(clean)
+
+
+def configure(level: str, style: str, file: BinaryIO | None = None) -> None:
+    """Set structlog up for this process; style: auto, json or console."""
+    global _lines
+    target = file or sys.stdout.buffer
+    _lines = _Lines(target)
+    console = style == "console" or (style == "auto" and target.isatty())
+    render: list[Any] = [_as_json]
+    if console:
+        renderer = structlog.dev.ConsoleRenderer()
+        render = [renderer, lambda _, __, text: str(text).encode("utf-8", "replace")]
+    structlog.configure(
+        processors=[_stamp, *([structlog.processors.format_exc_info] if not console else []), *render],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=lambda *_: _lines,
+        cache_logger_on_first_use=False,
+    )
+
+
+def flush() -> None:
+    """Write what waits; called before a process forks or ends."""
+    if _lines is not None:
+        _lines.flush()

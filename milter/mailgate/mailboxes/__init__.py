@@ -1,0 +1,1 @@
+"""States of official mailboxes and how they change."""

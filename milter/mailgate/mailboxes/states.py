@@ -1,0 +1,97 @@
+"""States of mailboxes: which change is allowed, and how a running daemon follows them.
+
+locked (7.1-7.3): no sending, still receiving; revoked (6.2): neither.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from ..model import MailboxState, MailboxStatus
+
+FOLLOW_S = 1.0  # a change is seen by every node within 5 s; asking each second costs one small query
+
+# act → (from which states, to which)
+TRANSITIONS: Mapping[str, tuple[frozenset[MailboxStatus], MailboxStatus]] = {
+    "lock": (frozenset({MailboxStatus.ACTIVE}), MailboxStatus.LOCKED),
+    "restore": (frozenset({MailboxStatus.LOCKED, MailboxStatus.REVOKED}), MailboxStatus.ACTIVE),
+    "revoke": (frozenset({MailboxStatus.ACTIVE, MailboxStatus.LOCKED}), MailboxStatus.REVOKED),
+}
+
+
+class StateStore(Protocol):
+    """The part of a store that states need."""
+
+    async def states_version(self) -> int:
+        """Return a number that changes whenever any state changes."""
+
+    async def states(self) -> dict[str, MailboxState]:
+        """Return every mailbox's latest state."""
+
+    async def set_state(self, state: MailboxState) -> None:
+        """Set one mailbox's state."""
+
+
+async def change(
+    store: StateStore,
+    address: str,
+    act: str,
+    now: datetime,
+    clause: str = "",
+    reason: str = "",
+    document: str = "",
+) -> MailboxState:
+    """Lock, restore or revoke a mailbox; raises ValueError when its state does not allow that."""
+    allowed, status = TRANSITIONS[act]
+    known = (await store.states()).get(address)
+    current = known.status if known else MailboxStatus.ACTIVE
+    if current not in allowed:
+        raise ValueError(f"{address} is {current}: {act} takes a mailbox that is {' or '.join(sorted(allowed))}")
+    state = MailboxState(address, status, clause, reason, document, now.isoformat(timespec="seconds"))
+    await store.set_state(state)
+    return state
+
+
+class StateFollower:
+    """The states as this process last saw them; kept while the store is away.
+
+    `states` is None until the first load, then holds the mailboxes that are not active.
+    """
+
+    def __init__(self, store: StateStore, failed: Callable[[Exception], None]) -> None:
+        self.states: Mapping[str, MailboxState] | None = None
+        self._store = store
+        self._failed = failed
+        self._version: int | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Load the states when they have changed; raises what the store raises."""
+        version = await self._store.states_version()
+        if version != self._version:
+            states = await self._store.states()
+            self.states = {
+                address: state for address, state in states.items() if state.status is not MailboxStatus.ACTIVE
+            }
+            self._version = version
+
+    def start(self) -> None:
+        """Follow the store until `stop`."""
+        self._task = asyncio.get_running_loop().create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Stop following."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self.load()
+            except Exception as error:
+                self._failed(error)
+            await asyncio.sleep(FOLLOW_S)

@@ -1,0 +1,227 @@
+"""Header field values: RFC 2047 words, RFC 2045 parameters with RFC 2231's forms.
+
+Lenient as mail programs are, linear in time, and never raising: what is malformed or can be read in
+two ways is named in `defects`. Octets that no charset explains become U+FFFD or Latin-1, since the
+result is only looked at, never sent.
+"""
+
+import binascii
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+_FOLD = re.compile(rb"\r?\n(?=[ \t])|[\r\n]")
+_WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
+_GAP = re.compile(rb"[ \t\r\n]*")
+_SEGMENT = re.compile(rb'(?:[^;"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)
+_COMMENT = re.compile(rb"\([^()]*\)")
+_NAME = re.compile(rb"([^*\s]+?)(?:\*(\d{1,4}))?(\*)?")
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+_PLAIN_PARAMETER = re.compile(rb'([A-Za-z0-9-]+)=("[^"\\\r\n]*"|[^\s;"()*\\=]+)')
+_PLAIN = re.compile(
+    rb'[ \t]*[A-Za-z0-9./+-]+(?:;(?:\r?\n)?[ \t]*[A-Za-z0-9-]{1,40}=(?:"[^"\\\r\n]*"|[^\s;"()*\\=]+)){0,20}'
+)
+
+MOST_PARAMETERS = 1_000  # ordinary fields have under ten; beyond this only an attacker's are left
+
+
+@dataclass(slots=True)
+class Parameters:
+    """A structured value: `main` lower-cased (`text/plain`, `attachment`), its parameters, its defects.
+
+    readings: for a parameter that was given twice or in two forms, every value, first the likeliest.
+    """
+
+    main: str = ""
+    values: dict[str, str] = field(default_factory=dict)
+    readings: dict[str, list[bytes]] = field(default_factory=dict)
+    defects: set[str] = field(default_factory=set)
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field value on one line, without the leading space that follows the colon."""
+    if b"\n" in value or b"\r" in value:
+        value = _FOLD.sub(b"", value)
+    return value.strip(b" \t")
+
+
+def to_text(octets: bytes, charset: str = "") -> str:
+    """Decode octets: by UTF-8 where they are UTF-8, else by the charset, else as Latin-1."""
+    try:
+        return octets.decode("utf-8") if charset.lower() not in _ESCAPING else octets.decode(charset)
+    except (UnicodeError, LookupError):
+        pass
+    try:
+        return octets.decode(charset or "latin-1", "replace")
+    except (LookupError, UnicodeError, ValueError):
+        return octets.decode("latin-1")
+
+
+_ESCAPING = frozenset({"utf-7", "iso-2022-jp", "iso-2022-kr", "hz-gb-2312", "utf-16", "utf-16le", "utf-16be"})
+
+
+def decode_words(value: bytes) -> str:
+    """Decode RFC 2047 encoded words wherever they stand; neighbours of one charset join as octets first.
+
+    b"=?UTF-8?Q?M=E1=BA?= =?UTF-8?Q?=ADt?=" is "Mật": real senders cut inside a character.
+    """
+    value = unfold(value)
+    if b"=?" not in value:
+        return to_text(value)
+    out: list[str] = []
+    run = b""
+    run_charset = ""
+    position = 0
+    for match in _WORD.finditer(value):
+        between = value[position : match.start()]
+        charset = match[1].partition(b"*")[0].decode("ascii", "replace").lower()
+        octets = _decode_q(match[3]) if match[2] in b"qQ" else _decode_b(match[3])
+        if run_charset and _GAP.fullmatch(between):
+            if charset != run_charset:
+                out.append(to_text(run, run_charset))
+                run = b""
+        else:
+            if run_charset:
+                out.append(to_text(run, run_charset))
+                run = b""
+            out.append(to_text(between))
+        run += octets
+        run_charset = charset
+        position = match.end()
+    out.append(to_text(run, run_charset))
+    out.append(to_text(value[position:]))
+    return "".join(out)
+
+
+def _decode_q(text: bytes) -> bytes:
+    return binascii.a2b_qp(text, header=True)
+
+
+def _decode_b(text: bytes) -> bytes:
+    clean = text.rstrip(b"=")
+    try:
+        return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
+    except binascii.Error:
+        try:
+            return binascii.a2b_base64(clean[: len(clean) - len(clean) % 4])
+        except binascii.Error:
+            return b""
+
+
+@lru_cache(maxsize=4_096)
+def parse_parameters(value: bytes) -> Parameters:
+    """Parse `main; name=value; name*0*=utf-8''...`: Content-Type and Content-Disposition.
+
+    Defects: comment, escape (a backslash in a boundary), folded-type, duplicate-parameter, rfc2231-boundary,
+    unterminated-quote, too-many-parameters. The result is shared: it is only read.
+    """
+    if _PLAIN.fullmatch(value) and b"=?" not in value:
+        return _parse_plain(value)
+    result = Parameters()
+    if _FOLD.search(value.split(b";", 1)[0].rstrip()):
+        result.defects.add("folded-type")
+    text = unfold(value)
+    if b"(" in text:
+        bare = _strip_comments(text)
+        if bare != text:
+            result.defects.add("comment")
+            text = bare
+    segments = _SEGMENT.findall(text, 0, 1_048_576)
+    if not segments:
+        return result
+    if text.startswith(b";"):
+        segments.insert(0, b"")
+    result.main = to_text(segments[0]).strip().lower()
+    if len(segments) > MOST_PARAMETERS:
+        result.defects.add("too-many-parameters")
+        del segments[MOST_PARAMETERS:]
+    pieces: dict[str, dict[int, tuple[bytes, bool]]] = {}
+    for segment in segments[1:]:
+        raw_name, found, raw_value = segment.partition(b"=")
+        match = _NAME.fullmatch(raw_name.strip())
+        if not found or match is None:
+            continue
+        name = match[1].decode("latin-1").lower()
+        octets = _unquote(raw_value.strip(), name, result)
+        extended = match[3] is not None
+        if match[2] is None and not extended:
+            result.readings.setdefault(name, []).append(octets)
+        else:
+            pieces.setdefault(name, {}).setdefault(int(match[2] or 0), (octets, extended))
+    for name, readings in result.readings.items():
+        if len(set(readings)) > 1:
+            result.defects.add("duplicate-parameter")
+        result.values[name] = decode_words(readings[0])
+    for name, numbered in pieces.items():
+        if name == "boundary":
+            result.defects.add("rfc2231-boundary")
+        octets, charset = _join_continuations(numbered)
+        # RFC 2231 section 3: where both forms stand, the extended one is meant.
+        result.values[name] = to_text(octets, charset)
+        result.readings.setdefault(name, []).insert(0, octets)
+    return result
+
+
+def _parse_plain(value: bytes) -> Parameters:
+    """Parse what nearly all mails have: no comment, escape, encoded word or RFC 2231 form."""
+    main, _, rest = value.partition(b";")
+    result = Parameters(to_text(main).strip().lower())
+    for name, octets in _PLAIN_PARAMETER.findall(rest):
+        octets = octets.strip(b'"')
+        readings = result.readings.setdefault(name.decode("ascii").lower(), [])
+        readings.append(octets)
+        if len(readings) > 1 and octets not in readings[:-1]:
+            result.defects.add("duplicate-parameter")
+    for key, readings in result.readings.items():
+        result.values[key] = to_text(readings[0])
+    return result
+
+
+def _unquote(value: bytes, name: str, result: Parameters) -> bytes:
+    if not value.startswith(b'"'):
+        return value
+    if len(value) < 2 or not value.endswith(b'"'):
+        result.defects.add("unterminated-quote")
+        return value[1:]
+    value = value[1:-1]
+    if b"\\" in value:
+        if name == "boundary":
+            result.defects.add("escape")
+            result.readings.setdefault(name, []).append(value)
+        value = _ESCAPE.sub(rb"\1", value)
+    return value
+
+
+def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes, str]:
+    charset = ""
+    octets = b""
+    for index in sorted(numbered):
+        value, extended = numbered[index]
+        if extended:
+            if index == min(numbered) and value.count(b"'") >= 2:
+                label, _, value = value.split(b"'", 2)
+                charset = label.decode("ascii", "replace")
+            value = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), value)
+        octets += value
+    return octets, charset
+
+
+def _strip_comments(text: bytes) -> bytes:
+    """Take out RFC 5322 comments that stand outside quotes, innermost first, ten deep at the most."""
+    quoted = [match.span() for match in re.finditer(rb'"(?:[^"\\]|\\.)*"', text, re.DOTALL)]
+    if quoted:
+        pieces = []
+        position = 0
+        for start, stop in quoted:
+            pieces.append(_strip_comments(text[position:start]))
+            pieces.append(text[start:stop])
+            position = stop
+        pieces.append(_strip_comments(text[position:]))
+        return b"".join(pieces)
+    for _ in range(10):
+        text, count = _COMMENT.subn(b" ", text)
+        if not count:
+            break
+    return text

@@ -1,0 +1,100 @@
+"""What a part's header block says of it: type, file name, encoding, boundaries.
+
+A pure function of the block, so that it is cached: most mails repeat the same few blocks.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..model import Header
+from .fields import Parameters, parse_parameters
+from .transfer import IDENTITY, is_known
+
+
+@dataclass(frozen=True, slots=True)
+class PartHeader:
+    """A part's own account of itself; `type` is "" where it names none. All of it lower-cased but the name.
+
+    multipart: the subtype when any Content-Type says multipart, else "". boundaries: every plausible
+    reading, each once.
+    """
+
+    type: str = ""
+    name: str = ""
+    disposition: str = ""
+    encoding: str = ""
+    multipart: str = ""
+    boundaries: tuple[bytes, ...] = ()
+    defects: tuple[str, ...] = ()
+
+
+CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
+
+
+@lru_cache(maxsize=4_096)
+def describe(fields: tuple[Header, ...]) -> PartHeader:
+    """Read the Content-* fields of a part; names in lower case, values as they stand, folds too."""
+    types = [parse_parameters(value) for name, value in fields if name == b"content-type"]
+    encodings = [value for name, value in fields if name == b"content-transfer-encoding"]
+    dispositions = [parse_parameters(value) for name, value in fields if name == b"content-disposition"]
+    defects = {defect for parsed in (*types, *dispositions) for defect in parsed.defects}
+    if len(types) > 1:
+        defects.add("duplicate-content-type")
+    if len(encodings) > 1:
+        defects.add("duplicate-transfer-encoding")
+    encoding = parse_parameters(encodings[0]).main.strip(" \t.'\"") if encodings else ""
+    if encoding not in IDENTITY and not is_known(encoding):
+        defects.add("unknown-transfer-encoding")
+    multipart = next((parsed.main for parsed in types if parsed.main.startswith("multipart/")), "")
+    boundaries = _boundaries(types) if multipart else ()
+    if any(len(boundary) > 70 for boundary in boundaries):
+        defects.add("long-boundary")
+    if multipart and not boundaries:
+        defects.add("no-boundary")
+    if multipart and encoding not in IDENTITY:
+        defects.add("encoded-multipart")
+    return PartHeader(
+        types[0].main if types else "",
+        _file_name((*dispositions, *types[:1])),
+        dispositions[0].main if dispositions else "",
+        encoding,
+        multipart.partition("/")[2] or ("mixed" if multipart else ""),
+        boundaries,
+        tuple(sorted(defects)),
+    )
+
+
+_BLOCK = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t]+[^\r\n]*\r\n)*)*")
+_FIELD = re.compile(
+    rb"^(content-(?:type|transfer-encoding|disposition))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@lru_cache(maxsize=4_096)
+def describe_block(block: bytes) -> PartHeader | None:
+    """Read a whole header block, blank line excluded; None when it is not plainly well-formed."""
+    if not _BLOCK.fullmatch(block):
+        return None
+    return describe(tuple((name.lower(), value) for name, value in _FIELD.findall(block)))
+
+
+def _boundaries(types: Sequence[Parameters]) -> tuple[bytes, ...]:
+    found: dict[bytes, None] = {}
+    for parsed in types:
+        for boundary in parsed.readings.get("boundary", ()):
+            stripped = boundary.rstrip(b" \t")
+            if stripped:
+                found[stripped] = None
+    return tuple(found)
+
+
+def _file_name(sources: Sequence[Parameters]) -> str:
+    for parsed in sources:
+        for parameter in ("filename", "name"):
+            name = parsed.values.get(parameter, "").strip()
+            if name:
+                return name
+    return ""

@@ -1,0 +1,466 @@
+"""The walk over a message's MIME parts while it arrives, in one pass and bounded memory.
+
+`begin(headers)`, then `feed` for each chunk cut anywhere, then `finish`: `content` always tells what was
+seen so far, and does not depend on the cuts. Nothing raises on any input: what is malformed, or read in
+different ways by different programs, is named in `content.defects`, and where a boundary can be
+read in several ways every reading delimits.
+
+What counts as an attachment (clause 8.1b): a leaf with a file name or disposition attachment, and every
+leaf that is not text; an attached message/rfc822 once, as its raw octets; winmail.dat whole; uuencoded and
+yEnc files inside text. Not the alternatives of a body, not an S/MIME signature.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..model import Attachment, Content, Header
+from .inline import InlineFiles
+from .part import CONTENT_FIELDS, PartHeader, describe, describe_block
+from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
+
+
+@dataclass(frozen=True, slots=True)
+class WalkLimits:
+    """Beyond these the rest of a message is one opaque part, and a defect says so.
+
+    depth: Postfix's mime_nesting_limit is 100. parts: the largest lawful mail seen had a few hundred.
+    header_bytes: of one part's header block; Postfix's header_size_limit is 102,400 for one header.
+    delimiter_bytes: RFC 2046 allows a boundary of 70 octets; longer ones occur and are honoured.
+    """
+
+    depth: int = 100
+    parts: int = 10_000
+    header_bytes: int = 1_048_576
+    delimiter_bytes: int = 8_192
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open multipart or attached message: the way from the whole message to the current part."""
+
+    subtype: str  # of the multipart; "" for an attached message
+    boundaries: tuple[bytes, ...] = ()
+    attachment: Attachment | None = None  # of an attached message that counts
+    ended: bool = False  # its closing delimiter was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf whose octets can be decoded again from the raw message: span, encoding, type."""
+
+    span: tuple[int, int]
+    encoding: str
+    type: str
+
+
+_HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
+_USUAL_BLOCK = 4_096  # octets in which a part's whole header block is looked for at once
+_BODY_TEXT = frozenset({"text/plain", "text/html"})
+
+
+class Walker:
+    """One message's walk.
+
+    exact: also check base64 digit by digit and line ends octet by octet, and remember where each leaf stands
+    (`leaves`), so that it can be decoded and scanned. It costs 1 ns an octet, and is needed only where
+    something looks into the content.
+    """
+
+    def __init__(self, limits: WalkLimits | None = None, exact: bool = False) -> None:
+        self.content = Content()
+        self.leaves: list[Leaf] = []
+        self._limits = limits or WalkLimits()
+        self._exact = exact
+        self._frames: list[_Frame] = []
+        self._delimiters: dict[bytes, int] = {}
+        self._held = b""
+        self._offset = 0  # of the next octet fed, in the raw message
+        self._fresh = False  # at the start of a body or part, where a delimiter needs no line break before it
+        self._in_header = False
+        self._header: list[bytes] = []
+        self._header_octets = 0
+        self._opaque = False
+        # the current leaf
+        self._attachment: Attachment | None = None
+        self._closed = 0  # octets of the attachments that have ended
+        self._closed_inline = 0
+        self._count: Base64Counter | None = None
+        self._decoder: Decoder | None = None
+        self._files: InlineFiles | None = None
+        self._checker: Decoder | None = None
+        self._leaf_start = 0
+        self._leaf_type = ""
+        self._leaf_encoding = ""
+        self._messages = 0  # open attached messages
+
+    # -- the three calls ----------------------------------------------------------------------
+
+    def begin(self, headers: Iterable[Header], offset: int = 0) -> None:
+        """Start with the message's own header fields, names in lower case.
+
+        offset is where its body starts in the raw message.
+        """
+        self._offset = offset
+        self._open_part(describe(tuple(header for header in headers if header[0] in CONTENT_FIELDS)), offset)
+
+    def feed(self, data: bytes | bytearray, start: int, stop: int) -> None:
+        """Take data[start:stop], which need not outlive the call."""
+        if self._held:
+            data = self._held + data[start:stop]
+            self._offset -= len(self._held)
+            self._held = b""
+            start, stop = 0, len(data)
+        base = self._offset - start
+        self._offset += stop - start
+        position = start
+        while position < stop and not self._held:
+            if self._in_header:
+                position = self._read_header(data, position, stop, base)
+            else:
+                position = self._read_body(data, position, stop, base)
+        self._total()
+
+    def finish(self) -> Content:
+        """End the message and return its content."""
+        held, self._held = self._held, b""
+        content = self.content
+        if held:
+            base = self._offset - len(held)
+            if self._in_header:
+                self._read_header(held + b"\n", 0, len(held) + 1, base)
+            else:
+                line = held.lstrip(b"\r\n")
+                match = self._match(line) if line.startswith(b"--") else None
+                if match is None:
+                    self._take(held, 0, len(held))
+                else:
+                    self._delimiter(match, base, base + len(held))
+        if self._in_header:
+            self._end_header(self._offset)
+        self._end_leaf(self._offset)
+        if any(frame.subtype and not frame.ended for frame in self._frames):
+            self._defect("unclosed-multipart")
+        self._pop_to(0, self._offset)
+        self._total()
+        content.octets = self._offset
+        content.complete = True
+        return content
+
+    # -- header blocks of parts ---------------------------------------------------------------
+
+    def _read_header(self, data: bytes | bytearray, position: int, stop: int, base: int) -> int:
+        if not self._header and not data.startswith(b"--", position, stop):
+            blank = data.find(b"\r\n\r\n", position, min(stop, position + _USUAL_BLOCK))
+            if blank >= 0 and data.find(b"\n--", position, blank) < 0:
+                header = describe_block(bytes(data[position : blank + 2]))
+                if header is not None:
+                    self._in_header = False
+                    self._open_part(header, base + blank + 4)
+                    return blank + 4
+        while position < stop:
+            newline = data.find(b"\n", position, stop)
+            if newline < 0:
+                if stop - position + self._header_octets > self._limits.header_bytes:
+                    self._defect("header-too-long")
+                    self._end_header(base + position)
+                    return position
+                self._held = bytes(data[position:stop])
+                return position
+            line = bytes(data[position:newline])
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            following = newline + 1
+            if not line:
+                self._end_header(base + following)
+                return following
+            if line.startswith(b"--") and self._match(line) is not None:
+                # A part that ends inside its header: its delimiter is the next body line.
+                self._defect("part-without-body")
+                self._end_header(base + position)
+                return position
+            if line[0] not in b" \t" and not _HEADER_LINE.match(line):
+                self._defect("missing-blank-line")
+                self._end_header(base + position)
+                return position
+            if b"\r" in line:
+                self._defect("bare-cr")
+            self._header_octets += following - position
+            if self._header_octets > self._limits.header_bytes:
+                self._defect("header-too-long")
+                self._end_header(base + position)
+                return position
+            self._header.append(line)
+            position = following
+        return position
+
+    def _end_header(self, body_start: int) -> None:
+        fields: list[Header] = []
+        for line in self._header:
+            if line[0] in b" \t":
+                if fields:
+                    name, value = fields[-1]
+                    fields[-1] = (name, value + b"\r\n" + line)
+                continue
+            name, _, value = line.partition(b":")
+            name = name.strip().lower()
+            fields.append((name, value))
+        self._header = []
+        self._header_octets = 0
+        self._in_header = False
+        self._open_part(describe(tuple(found for found in fields if found[0] in CONTENT_FIELDS)), body_start)
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def _open_part(self, header: PartHeader, start: int) -> None:
+        """Decide what the part is whose header was read and whose body starts here."""
+        content = self.content
+        self._fresh = True
+        if header.defects:
+            content.defects.update(header.defects)
+        content.parts += 1
+        main = header.type or ("message/rfc822" if self._parent() == "digest" else "text/plain")
+        if self._opaque or content.parts > self._limits.parts or len(self._frames) >= self._limits.depth:
+            self._defect("too-deep" if len(self._frames) >= self._limits.depth else "too-many-parts")
+            self._opaque = True
+        elif header.multipart and header.boundaries:
+            self._push(_Frame(header.multipart, header.boundaries))
+            self._open_nothing(start)
+            return
+        elif main in ("message/rfc822", "message/global") and header.encoding in IDENTITY:
+            attachment = None
+            if not self._messages:
+                attachment = Attachment(header.name, main, 0, header.encoding, span=(start, start))
+                content.attachments.append(attachment)
+            self._messages += 1
+            self._push(_Frame("", (), attachment))
+            self._in_header = True
+            return
+        self._open_leaf(header, main, start)
+
+    def _parent(self) -> str:
+        return self._frames[-1].subtype if self._frames else ""
+
+    def _open_leaf(self, header: PartHeader, main: str, start: int) -> None:
+        encoding = header.encoding
+        self._leaf_start, self._leaf_type, self._leaf_encoding = start, main, encoding
+        self._count = self._decoder = self._files = self._attachment = None
+        self._checker = decoder_for("base64") if self._exact and encoding == "base64" else None
+        if self._messages:
+            return
+        if not self._counts(main, header.name, header.disposition):
+            self._files = InlineFiles()
+            if encoding not in IDENTITY:
+                self._decoder = decoder_for(encoding)
+            return
+        inline = not header.name and header.disposition != "attachment"
+        self._attachment = Attachment(header.name, main, 0, encoding, inline, (start, start))
+        self.content.attachments.append(self._attachment)
+        if encoding == "base64":
+            self._count = Base64Counter(self._exact)
+        elif encoding not in IDENTITY:
+            self._decoder = decoder_for(encoding)
+
+    def _counts(self, main: str, name: str, disposition: str) -> bool:
+        parent = self._parent()
+        if main in _SIGNATURES and parent == "signed":
+            return False
+        if parent == "alternative" and disposition != "attachment" and (main in _BODY_TEXT or not name):
+            return False
+        return bool(name) or disposition == "attachment" or not main.startswith("text/")
+
+    def _open_nothing(self, start: int) -> None:
+        """A preamble or epilogue: octets that belong to no part."""
+        self._leaf_start, self._leaf_type, self._leaf_encoding = start, "", ""
+        self._count = self._decoder = self._files = self._checker = self._attachment = None
+
+    def _end_leaf(self, stop: int) -> None:
+        attachment = self._attachment
+        for decoder in (self._decoder, self._checker):
+            if decoder is not None:
+                rest = decoder.finish()
+                if decoder is self._decoder:
+                    self._take_decoded(rest)
+                for defect in decoder.defects:
+                    self._defect(defect)
+        if attachment is not None:
+            if self._count is not None:
+                attachment.size = self._count.size
+            attachment.span = (self._leaf_start, stop)
+            self._close(attachment)
+        if self._files is not None:
+            self._files.finish()
+            for name, size in self._files.files:
+                found = Attachment(name, "application/octet-stream", size, "uuencode", span=(self._leaf_start, stop))
+                self.content.attachments.append(found)
+                self._closed += size
+        if self._leaf_type and self._exact and stop > self._leaf_start:
+            self.leaves.append(Leaf((self._leaf_start, stop), self._leaf_encoding, self._leaf_type))
+        self._open_nothing(stop)
+
+    def _close(self, attachment: Attachment) -> None:
+        self._closed += attachment.size
+        if attachment.inline:
+            self._closed_inline += attachment.size
+
+    def _push(self, frame: _Frame) -> None:
+        self._frames.append(frame)
+        self.content.depth = max(self.content.depth, len(self._frames))
+        for boundary in frame.boundaries:
+            self._delimiters[boundary] = len(self._frames) - 1
+
+    def _pop_to(self, depth: int, stop: int) -> None:
+        """Close the frames above this depth; `stop` is where they end in the raw message."""
+        if len(self._frames) <= depth:
+            return
+        for frame in reversed(self._frames[depth:]):
+            if not frame.subtype:
+                self._messages -= 1
+            if frame.attachment is not None:
+                start = frame.attachment.span[0]
+                frame.attachment.size = max(0, stop - start)
+                frame.attachment.span = (start, max(start, stop))
+                self._close(frame.attachment)
+        del self._frames[depth:]
+        self._delimiters = {
+            boundary: level for level, frame in enumerate(self._frames) for boundary in frame.boundaries
+        }
+
+    # -- bodies -------------------------------------------------------------------------------
+
+    def _read_body(self, data: bytes | bytearray, position: int, stop: int, base: int) -> int:
+        if not self._delimiters:
+            keep = stop - 1 if data[stop - 1] == 13 else stop
+            self._take(data, position, keep)
+            self._held = bytes(data[keep:stop])
+            return keep
+        at = position
+        if self._fresh:
+            if stop - position < 2 and data[position] == 45:
+                self._held = bytes(data[position:stop])
+                return position
+            if data.startswith(b"--", position, stop):
+                outcome = self._try_delimiter(data, position, position, position, stop, base)
+                if outcome is not None:
+                    return outcome
+            self._fresh = False
+        if data.find(b"-", at, stop) >= 0:
+            while (newline := data.find(b"\n--", at, stop)) >= 0:
+                cut = newline - 1 if newline > position and data[newline - 1] == 13 else newline
+                outcome = self._try_delimiter(data, newline + 1, position, cut, stop, base)
+                if outcome is not None:
+                    return outcome
+                at = newline + 1
+        # A line break at the very end may belong to a delimiter that has not arrived yet.
+        keep = stop
+        if data[stop - 1] == 45 and stop - position >= 2 and data[stop - 2] == 10:
+            keep = stop - 2
+        elif data[stop - 1] == 10:
+            keep = stop - 1
+        if keep > position and (keep < stop or data[stop - 1] == 13) and data[keep - 1] == 13:
+            keep -= 1
+        self._take(data, position, keep)
+        self._held = bytes(data[keep:stop])
+        return keep
+
+    def _try_delimiter(
+        self, data: bytes | bytearray, line: int, position: int, cut: int, stop: int, base: int
+    ) -> int | None:
+        """Act on the line that starts here with `--`; None when it is no delimiter.
+
+        position: what is not yet taken; cut: where content ends if it is one. Returns the next position.
+        """
+        newline = data.find(b"\n", line, min(stop, line + self._limits.delimiter_bytes))
+        if newline < 0:
+            if stop - line >= self._limits.delimiter_bytes:
+                return None
+            self._take(data, position, cut)
+            self._held = bytes(data[cut:stop])
+            return cut
+        match = self._match(bytes(data[line:newline]))
+        if match is None:
+            return None
+        self._take(data, position, cut)
+        self._delimiter(match, base + cut, base + newline + 1)
+        return newline + 1
+
+    def _match(self, line: bytes) -> tuple[int, bool] | None:
+        """Return (level of the multipart, is it its end) of a delimiter line."""
+        text = line[2:].rstrip(b"\r\n")
+        level = self._delimiters.get(text)
+        if level is not None:
+            return level, False
+        bare = text.rstrip(b" \t\r")
+        level = self._delimiters.get(bare)
+        closing = False
+        if level is None and bare.endswith(b"--"):
+            level = self._delimiters.get(bare[:-2])
+            closing = True
+        if level is None:
+            return None
+        if bare != text:
+            self._defect("delimiter-padding")
+        return level, closing
+
+    def _delimiter(self, match: tuple[int, bool], cut: int, following: int) -> None:
+        level, closing = match
+        self._end_leaf(cut)
+        self._pop_to(level + 1, cut)
+        frame = self._frames[level]
+        if closing:
+            # What follows is an epilogue; but some programs take the boundary up again, so it stays known.
+            frame.ended = True
+            self._open_nothing(following)
+        else:
+            if frame.ended:
+                self._defect("part-after-end")
+            self._in_header = True
+        self._fresh = closing
+
+    def _take(self, data: bytes | bytearray, start: int, stop: int) -> None:
+        if start >= stop:
+            return
+        if self._count is not None:
+            self._count.take(data, start, stop)
+            if self._checker is not None:
+                self._checker.feed(data[start:stop])
+        elif self._decoder is not None:
+            self._take_decoded(self._decoder.feed(data[start:stop]))
+        elif self._attachment is not None:
+            self._attachment.size += stop - start
+        elif self._files is not None:
+            self._files.feed(data, start, stop)
+        if self._exact and data.count(b"\r", start, stop) > data.count(b"\r\n", start, stop):
+            self._defect("bare-cr")
+
+    def _take_decoded(self, octets: bytes) -> None:
+        if self._attachment is not None:
+            self._attachment.size += len(octets)
+        elif self._files is not None:
+            self._files.feed(octets, 0, len(octets))
+
+    def _total(self) -> None:
+        """Bring the sum up to date: ended attachments, the current one, the attached message around it."""
+        total = self._closed
+        inline = self._closed_inline
+        if self._attachment is not None:
+            if self._count is not None:
+                self._attachment.size = self._count.size
+            size = self._attachment.size
+            total += size
+            if self._attachment.inline:
+                inline += size
+        if self._messages:
+            total += sum(
+                max(0, self._offset - len(self._held) - frame.attachment.span[0])
+                for frame in self._frames
+                if frame.attachment is not None
+            )
+        if self._files is not None:
+            total += self._files.octets
+        self.content.attachment_bytes = total
+        self.content.inline_bytes = inline
+
+    def _defect(self, name: str) -> None:
+        self.content.defects.add(name)

@@ -1,0 +1,397 @@
+"""The nouns of mail policy: who speaks, the envelope, the message, what was found, what follows.
+
+Everything here is data and pure functions on it; it imports nothing of ours, and knows no door, no
+clock and no service. Text that came from the wire is decoded with `surrogateescape` where it must be
+text at all, so that the octets can always be had back.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+
+import idna
+
+
+class Mode(StrEnum):
+    """What a rule's finding does: changes the verdict, is only recorded, or is never looked for."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+    OFF = "off"
+
+
+class Action(StrEnum):
+    """What happens to a mail, weakest first: a verdict takes the strongest of its findings.
+
+    A deferral outweighs a hold, since a mail that was not judged to the end is judged again; a
+    refusal outweighs a deferral, since no later answer would change it.
+    """
+
+    ACCEPT = "accept"
+    QUARANTINE = "quarantine"
+    DISCARD = "discard"
+    TEMPFAIL = "tempfail"
+    REJECT = "reject"
+
+
+STRENGTH: Mapping[Action, int] = {action: rank for rank, action in enumerate(Action)}
+
+
+class MailboxStatus(StrEnum):
+    """State of an official mailbox: active, locked (7.1, tạm khóa) or revoked (6.2, thu hồi)."""
+
+    ACTIVE = "active"
+    LOCKED = "locked"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxState:
+    """One mailbox's state and the act that made it so; `at` is ISO 8601 with an offset."""
+
+    address: str
+    status: MailboxStatus
+    clause: str = ""
+    reason: str = ""
+    document: str = ""
+    at: str = ""
+
+
+# -- addresses -----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=65_536)
+def mailbox_of(path: bytes) -> str:
+    """Return the mailbox of an RFC 5321 path as text that compares: `local@domain`, lower-cased.
+
+    Takes the angle brackets and a source route off, the quotes of a local part that needs none, the
+    root dot of the domain, and turns the domain into A-labels. The null path is "". Octets that are
+    not UTF-8 are kept by surrogateescape.
+    """
+    text = path.decode("utf-8", "surrogateescape").strip()
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1].strip()
+    if text.startswith("@"):  # a source route (RFC 5321 appendix C) is ignored
+        text = text.partition(":")[2]
+    local, at, domain = text.rpartition("@")
+    if not at:
+        return text.lower()
+    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
+        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
+        if re.fullmatch(r"[^\s\"(),:;<>@\[\]\\]+", bare):
+            local = bare
+    return f"{local.lower()}@{canonical_domain(domain)}"
+
+
+def domain_of(mailbox: str) -> str:
+    """Return the domain of a mailbox, "" for the null path."""
+    return mailbox.rpartition("@")[2] if "@" in mailbox else ""
+
+
+@lru_cache(maxsize=65_536)
+def canonical_domain(domain: str) -> str:
+    """Return a domain as it compares: A-labels, lower case, no root dot (UTS 46, as DNS sees it).
+
+    A domain that has no A-label form is returned lower-cased as it stands: it equals no real one.
+    """
+    text = domain.strip().rstrip(".").lower()
+    if text.isascii():
+        return text
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Whose mail this is: domains, hosts, networks, and which domains are state bodies' (4.5).
+
+    All domains are canonical (`canonical_domain`). A name in a set stands for itself and for all
+    below it, compared label by label: `gov.vn` covers `hanam.gov.vn`, not `hanam-gov.vn`.
+    """
+
+    domains: frozenset[str]
+    hostnames: frozenset[str] = frozenset()
+    state_domains: frozenset[str] = frozenset()
+    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    subaddress_separators: str = "+"
+
+    def is_official_domain(self, domain: str) -> bool:
+        """Tell whether mailboxes of this domain are of this system; sub-domains are not."""
+        return domain in self.domains
+
+    def is_official(self, mailbox: str) -> bool:
+        """Tell whether a mailbox is of this system (hộp thư công vụ)."""
+        return mailbox.rpartition("@")[2] in self.domains
+
+    def is_state(self, mailbox: str) -> bool:
+        """Tell whether a mailbox is issued by a state body (4.5), ours included."""
+        domain = mailbox.rpartition("@")[2]
+        return domain in self.domains or _is_below(domain, self.state_domains)
+
+    def is_internal(self, address: str) -> bool:
+        """Tell whether a client's IP address is of our own networks; a Unix socket ("") is."""
+        return not address or _in_networks(address, self.networks)
+
+    def account(self, mailbox: str) -> str:
+        """Return the mailbox that a sub-address of ours speaks of: a.b+tag@ours is a.b@ours."""
+        local, _, domain = mailbox.rpartition("@")
+        if domain not in self.domains:
+            return mailbox
+        for separator in self.subaddress_separators:
+            base, found, _ = local.partition(separator)
+            if found and base:
+                local = base
+        return f"{local}@{domain}"
+
+
+def _is_below(domain: str, names: frozenset[str]) -> bool:
+    """Tell whether a domain is one of these names or below one.
+
+    >>> _is_below("hanam.gov.vn", frozenset({"gov.vn"})), _is_below("hanam-gov.vn", frozenset({"gov.vn"}))
+    (True, False)
+    """
+    while domain:
+        if domain in names:
+            return True
+        domain = domain.partition(".")[2]
+    return False
+
+
+@lru_cache(maxsize=16_384)
+def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
+# -- one mail ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Session:
+    """The SMTP client as the door knows it. `client_ip` is "" for a Unix socket or non-SMTP mail."""
+
+    hook: str = "mx"
+    client_ip: str = ""
+    client_name: str = ""
+    helo: str = ""
+    daemon_name: str = ""
+    node: str = ""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """RFC 5321's envelope: paths as octets, mailboxes as text that compares.
+
+    arguments: the ESMTP parameters of MAIL, as sent. recipients: mailbox → the path as the MTA gave it
+    (which a deletion must repeat to the letter).
+    """
+
+    sender_path: bytes = b"<>"
+    sender: str = ""
+    arguments: tuple[bytes, ...] = ()
+    recipients: dict[str, bytes] = field(default_factory=dict)
+    login: str = ""
+
+    def declared_bytes(self) -> int | None:
+        """Return SIZE= (RFC 1870) in octets, None when absent or not a number."""
+        for argument in self.arguments:
+            if argument[:5].upper() == b"SIZE=" and argument[5:].isdigit():
+                return int(argument[5 : 5 + _MOST_DIGITS])
+        return None
+
+
+_MOST_DIGITS = 20  # RFC 1870 section 6: a size has at most 20 digits
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Attachment:
+    """One file in a message: name (decoded), type, decoded size in octets, where it stands.
+
+    `span` is the half-open range of its transfer-encoded octets in the raw message.
+    """
+
+    name: str
+    type: str
+    size: int
+    encoding: str = ""
+    inline: bool = False
+    span: tuple[int, int] = (0, 0)
+    sha256: str = ""
+
+
+@dataclass(slots=True)
+class Content:
+    """What the MIME walk saw of a message so far; `complete` once the end was seen.
+
+    attachment_bytes: the sum that clause 8.1b limits. inline_bytes: what of it are inline images and
+    other non-text leaves without a name. defects: names of what is malformed or ambiguous.
+    """
+
+    attachments: list[Attachment] = field(default_factory=list)
+    attachment_bytes: int = 0
+    inline_bytes: int = 0
+    defects: set[str] = field(default_factory=set)
+    depth: int = 0
+    parts: int = 0
+    octets: int = 0
+    complete: bool = False
+
+
+class ScanStatus(StrEnum):
+    """clamd's five answers, kept apart."""
+
+    CLEAN = "clean"
+    FOUND = "found"
+    ENCRYPTED = "encrypted"
+    TOO_LARGE = "too-large"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The virus scanner's answer: the signature or error text, and which part it spoke of."""
+
+    status: ScanStatus
+    detail: str = ""
+    part: str = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class SpamReport:
+    """The spam engine's answer: its action, score, the score it needs to reject, its symbols."""
+
+    action: str
+    score: float
+    required: float
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Mail:
+    """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
+
+    headers: the top-level header fields, octets as sent; names: theirs in lower case, in the same order.
+    scans and spam: what the probes said, None when they were not asked. missing: each fact that was asked for
+    and could not be had, with the reason. mailboxes: the state of each mailbox that is not active, None when
+    it was never loaded.
+    """
+
+    organization: Organization
+    session: Session
+    envelope: Envelope = field(default_factory=Envelope)
+    headers: list[Header] = field(default_factory=list)
+    names: list[bytes] = field(init=False)
+    content: Content = field(default_factory=Content)
+    queue_id: str = ""
+    mailboxes: Mapping[str, MailboxState] | None = None
+    scans: Sequence[Scan] | None = None
+    spam: SpamReport | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.take_headers(self.headers)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """Return the values of every top-level field of this (lower-case) name, in order."""
+        if name not in self.names:
+            return []
+        return [field[1] for known, field in zip(self.names, self.headers, strict=True) if known == name]
+
+    def take_headers(self, headers: list[Header]) -> None:
+        """Set the header fields."""
+        self.headers = headers
+        self.names = [header[0].lower() for header in headers]
+
+    def first_header(self, name: bytes) -> bytes:
+        """Return the first field of this (lower-case) name, stripped, b"" when there is none."""
+        return self.headers[self.names.index(name)][1].strip() if name in self.names else b""
+
+
+# -- what was found ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that speaks for a finding: kind (header, envelope, client, login, part, ...), name, value.
+
+    hard: decides alone; soft evidence is recorded and decides nothing.
+    """
+
+    kind: str
+    name: str
+    value: str
+    hard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule's hit with what its stanza makes of it.
+
+    recipient: the mailbox at fault, "" when the mail as a whole is. exemption: the document that lets
+    it through, "" when none does. reply: what the peer would be told.
+    """
+
+    rule: str
+    clause: str
+    mode: Mode
+    action: Action
+    reply: str = ""
+    recipient: str = ""
+    direction: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    headers: tuple[Header, ...] = ()
+    exemption: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Tell whether this finding bears on the verdict."""
+        return self.mode is Mode.ENFORCE and not self.exemption and self.action is not Action.ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is done with a mail, or with one command of it.
+
+    reply: what the peer reads, "" on accept, quarantine and discard. recipient_replies: the reply of
+    each recipient who is refused on his own. headers: to be added.
+    """
+
+    action: Action = Action.ACCEPT
+    reply: str = ""
+    stage: str = "eom"
+    findings: tuple[Finding, ...] = ()
+    recipient_replies: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[Header, ...] = ()
+
+
+# -- what is counted -----------------------------------------------------------------------------
+
+
+class ActivityKind(StrEnum):
+    """What a mailbox did: sent a mail or received one (clauses 6.2c and 7.2a)."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityEvent:
+    """One mailbox sent or received one mail. The same key counts once; `at` is Unix seconds (UTC)."""
+
+    key: bytes
+    kind: ActivityKind
+    mailbox: str
+    at: float
+    octets: int

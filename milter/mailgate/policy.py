@@ -1,0 +1,212 @@
+"""Rules to findings, findings to a verdict: pure and synchronous.
+
+The order of the rules is the order of their findings; among equally strong findings the first one's
+reply is given.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from .model import STRENGTH, Action, Evidence, Finding, Header, Mail, Mode, Verdict
+from .rule import STAGES, Hit, RuleStanza, defines
+
+_DEFAULT_REPLY = {
+    Action.REJECT: "550 5.7.1 Refused by mail policy / Bi tu choi theo quy che thu dien tu cong vu",
+    Action.TEMPFAIL: "451 4.7.1 Try again later / Vui long gui lai sau",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """What lets a finding through: its rule, the official mailbox and the counterpart, until when.
+
+    mailbox and counterpart are a mailbox or a domain, "" is any. until: Unix seconds. document: the
+    number of the paper that allows it.
+    """
+
+    rule: str
+    mailbox: str
+    counterpart: str
+    until: float
+    document: str
+    reason: str = ""
+    approver: str = ""
+
+    def covers(self, finding: Finding, mail: Mail, now: float) -> bool:
+        """Tell whether this exemption speaks of this finding at this time."""
+        if finding.rule != self.rule or now >= self.until:
+            return False
+        recipients = [finding.recipient] if finding.recipient else list(mail.envelope.recipients)
+        ends = [mail.envelope.sender, mail.envelope.login, *(e.value for e in finding.evidence)]
+        return _names(self.mailbox, [*ends, *recipients]) and _names(self.counterpart, [*ends, *recipients])
+
+
+def _names(wanted: str, mailboxes: Iterable[str]) -> bool:
+    if not wanted:
+        return True
+    if "@" in wanted:
+        return wanted in mailboxes
+    return any(mailbox.endswith("@" + wanted) for mailbox in mailboxes)
+
+
+class Policy:
+    """The enabled rules of one configuration; immutable, shared by all mails that it judges.
+
+    on_error maps the name of a fact (as in Mail.missing) to the action of the service that gives it.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[RuleStanza],
+        exemptions: Sequence[Exemption] = (),
+        on_error: dict[str, Action] | None = None,
+    ) -> None:
+        self.rules = tuple(rule for rule in rules if rule.mode is not Mode.OFF)
+        self.exemptions = tuple(exemptions)
+        self._on_error = on_error or {}
+        self._stages: dict[str, tuple[tuple[RuleStanza, Callable[..., Iterable[Hit]]], ...]] = {
+            stage: tuple((rule, getattr(rule, stage)) for rule in self.rules if defines(rule, stage))
+            for stage in STAGES
+        }
+
+    def speaks_at(self, stage: str) -> bool:
+        """Tell whether any rule can answer at a stage; the milter door negotiates the others away."""
+        return bool(self._stages[stage])
+
+    def at_mail(self, mail: Mail, now: float) -> Verdict | None:
+        """Judge the sender; None when nothing was found."""
+        if not self._stages["at_mail"]:
+            return None
+        return self._verdict(mail, now, "mail", self._find(mail, "at_mail"))
+
+    def at_rcpt(self, mail: Mail, recipient: str, now: float) -> Verdict | None:
+        """Judge one recipient; None when nothing was found."""
+        findings = [
+            self._finding(rule, hit if hit.recipient else replace(hit, recipient=recipient))
+            for rule, look in self._stages["at_rcpt"]
+            for hit in look(mail, recipient)
+        ]
+        return self._verdict(mail, now, "rcpt", findings)
+
+    def at_body(self, mail: Mail, now: float) -> Verdict | None:
+        """Judge the content so far; None when nothing was found."""
+        for rule, look in self._stages["at_body"]:
+            for hit in look(mail):
+                return self._verdict(mail, now, "body", [self._finding(rule, hit)])
+        return None
+
+    def decide(self, mail: Mail, now: float, earlier: Sequence[Finding] = ()) -> Verdict:
+        """Judge the whole mail; `earlier` are the findings of its earlier stages that did not end it."""
+        findings = self._find(mail, "at_end")
+        if earlier:  # what is found again at the end is known better there
+            again = {(finding.rule, finding.recipient) for finding in findings}
+            findings[:0] = [finding for finding in earlier if (finding.rule, finding.recipient) not in again]
+        if mail.missing:
+            findings.extend(self._missing(mail))
+        if not findings:
+            return _ACCEPT
+        return self._verdict(mail, now, "eom", findings) or _ACCEPT
+
+    def _find(self, mail: Mail, stage: str) -> list[Finding]:
+        return [self._finding(rule, hit) for rule, look in self._stages[stage] for hit in look(mail)]
+
+    def _finding(self, rule: RuleStanza, hit: Hit) -> Finding:
+        action = hit.action or rule.action
+        mode = Mode.MONITOR if hit.is_soft else rule.mode
+        return Finding(
+            rule=rule.NAME,
+            clause=rule.CLAUSE,
+            mode=mode,
+            action=action,
+            reply=_fitting(action, hit.reply or rule.reply or rule.REPLY),
+            recipient=hit.recipient,
+            direction=hit.direction,
+            evidence=hit.evidence,
+            headers=hit.headers,
+        )
+
+    def _missing(self, mail: Mail) -> Iterable[Finding]:
+        for rule in self.rules:
+            if rule.NEEDS in mail.missing:
+                action = rule.on_missing or self._on_error.get(rule.NEEDS, Action.TEMPFAIL)
+                yield missing_finding(rule, action, mail.missing[rule.NEEDS])
+
+    def _verdict(self, mail: Mail, now: float, stage: str, findings: Sequence[Finding]) -> Verdict | None:
+        if not findings:
+            return None
+        if self.exemptions:
+            findings = [self._exempt(finding, mail, now) for finding in findings]
+        headers: tuple[Header, ...] = tuple(h for f in findings if f.mode is Mode.ENFORCE for h in f.headers)
+        whole = _strongest([f for f in findings if f.decides and not f.recipient])
+        by_recipient = self._by_recipient(mail, stage, findings, headers)
+        if whole is None or (whole.action, by_recipient.action) == (Action.QUARANTINE, Action.REJECT):
+            return by_recipient
+        reply = whole.reply if whole.action in _DEFAULT_REPLY else ""
+        refused = by_recipient.recipient_replies if whole.action is Action.QUARANTINE else {}
+        return Verdict(whole.action, reply, stage, tuple(findings), refused, headers)
+
+    def _by_recipient(
+        self, mail: Mail, stage: str, findings: Sequence[Finding], headers: tuple[Header, ...]
+    ) -> Verdict:
+        """Refuse the recipients at fault; all of them at fault is the mail at fault."""
+        worst: dict[str, Finding] = {}
+        for finding in findings:
+            if finding.decides and finding.recipient:
+                other = worst.get(finding.recipient)
+                if other is None or STRENGTH[finding.action] > STRENGTH[other.action]:
+                    worst[finding.recipient] = finding
+        if not worst:
+            return Verdict(Action.ACCEPT, "", stage, tuple(findings), {}, headers)
+        refused = {
+            recipient: finding.reply
+            for recipient, finding in worst.items()
+            if finding.action in (Action.REJECT, Action.TEMPFAIL)
+        }
+        known = mail.envelope.recipients
+        everyone = stage == "rcpt" or (bool(known) and all(recipient in worst for recipient in known))
+        if everyone:
+            # The weakest decides: what one recipient may have later, must not be refused for good to all.
+            chosen = min(worst.values(), key=lambda finding: STRENGTH[finding.action])
+            reply = chosen.reply if chosen.action in _DEFAULT_REPLY else ""
+            return Verdict(chosen.action, reply, stage, tuple(findings), refused, headers)
+        held = _strongest([f for f in worst.values() if f.recipient not in refused])
+        return Verdict(held.action if held else Action.ACCEPT, "", stage, tuple(findings), refused, headers)
+
+    def _exempt(self, finding: Finding, mail: Mail, now: float) -> Finding:
+        for exemption in self.exemptions:
+            if exemption.covers(finding, mail, now):
+                return replace(finding, exemption=exemption.document)
+        return finding
+
+
+_ACCEPT = Verdict()
+
+
+def missing_finding(rule: RuleStanza, action: Action, reason: str) -> Finding:
+    """Return the finding that a rule's fact could not be had; in monitor mode it decides nothing."""
+    return Finding(
+        rule=rule.NAME,
+        clause=rule.CLAUSE,
+        mode=rule.mode,
+        action=action,
+        reply=_fitting(action, ""),
+        evidence=(Evidence("missing", rule.NEEDS, reason),),
+    )
+
+
+def _strongest(findings: Sequence[Finding]) -> Finding | None:
+    return max(findings, key=lambda finding: STRENGTH[finding.action], default=None)
+
+
+_CODE = re.compile(r"[45]\d\d ")
+
+
+def _fitting(action: Action, reply: str) -> str:
+    """Return a reply whose code fits the action: a rule's 5xx text is not given with a deferral."""
+    wanted = {Action.REJECT: "5", Action.TEMPFAIL: "4"}.get(action)
+    if wanted is None:
+        return ""
+    if _CODE.match(reply) and reply[0] == wanted:
+        return reply
+    return _DEFAULT_REPLY[action]

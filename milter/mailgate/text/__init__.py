@@ -1,0 +1,1 @@
+"""What mail text means: addresses that speak of other addresses."""

@@ -1,0 +1,224 @@
+"""One worker process: its loop, its gate, its connections, from start to a clean stop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from . import logs
+from .config import TIME_ZONE, ConfigError, Settings, load
+from .doors.milter import Hook, Listener, MilterConnection
+from .gate import Gate, Services
+from .incidents.log import IncidentLog
+from .incidents.recorder import Recorder
+from .ledger.commits import Commits
+from .ledger.store import open_store
+from .mailboxes.states import StateFollower
+from .metrics import Metrics
+from .sockets import Listening
+
+log = structlog.get_logger()
+
+_LAG_S = 0.5  # how often the loop's lateness is measured and its life shown
+QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for when stopping
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the supervisor gives a worker: number from 0, sockets, shared counters, the line back to it."""
+
+    number: int
+    config: Path | None
+    settings: Settings
+    listeners: Sequence[Listening]
+    metrics: Metrics
+    line: socket.socket
+
+
+def run(orders: Orders) -> int:
+    """Serve until SIGTERM; return the exit status."""
+    logs.configure(orders.settings.log.level, orders.settings.log.format)
+    structlog.contextvars.clear_contextvars()
+    with asyncio.Runner(loop_factory=loop_factory(orders.settings)) as runner:
+        try:
+            return runner.run(Worker(orders).serve())
+        finally:
+            logs.flush()
+
+
+def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it is installed and wanted, None for asyncio's own."""
+    if settings.workers.uvloop:
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            return uvloop.new_event_loop
+    return None
+
+
+def journal_path(settings: Settings, number: int) -> Path:
+    """Return the file that takes a worker's events while the store is away."""
+    return settings.journal_folder() / f"activity-{number}.journal"
+
+
+class Worker:
+    """The worker's state while it runs."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._settings = orders.settings
+        self._metrics = orders.metrics
+        self._metrics.use_row(orders.number)
+        self._stopping = asyncio.Event()
+        self._grace_s = orders.settings.workers.stop_grace_s
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> int:
+        """Start, announce, wait for the end, stop."""
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        store = open_store(settings.store.url, settings.folder)
+        commits = Commits(store, journal_path(settings, self._orders.number), self._ledger_state)
+        recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
+        follower = StateFollower(store, self._states_failed)
+        services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), _now)
+        self._gate = Gate(settings, services)
+        self._failed_before = False
+        with contextlib.suppress(Exception):
+            await follower.load()
+        follower.start()
+        await commits.recover()
+        self._listeners = [self._listener(listening) for listening in self._orders.listeners]
+        servers = []
+        for listening, listener in zip(self._orders.listeners, self._listeners, strict=True):
+            make = _maker(listener)
+            servers.append(
+                await loop.create_unix_server(make, sock=listening.socket, backlog=settings.listen.backlog)
+                if listening.is_unix
+                else await loop.create_server(make, sock=listening.socket, backlog=settings.listen.backlog)
+            )
+        loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C is the supervisor's to handle
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_reader(self._orders.line, self._orphaned)
+        watch = loop.create_task(self._watch())
+        self._orders.line.send(b"R")
+        await self._stopping.wait()
+        for server in servers:
+            server.close()
+        await self._finish_begun()
+        watch.cancel()
+        await follower.stop()
+        await commits.flush()
+        await recorder.flush()
+        await self._gate.close()
+        await store.close()
+        return 0
+
+    def _listener(self, listening: Listening) -> Listener:
+        hooks = tuple(
+            Hook(entry.name, entry.daemon_name) for entry in self._settings.hook if entry.listener == listening.name
+        )
+        return Listener(listening.name, hooks, lambda: self._gate, listening.is_unix)
+
+    # -- while it runs ------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Measure how late the loop wakes up, and show that it does."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _LAG_S
+            await asyncio.sleep(_LAG_S)
+            self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
+            self._metrics.set("heartbeat", time.monotonic())
+
+    def _reload(self) -> None:
+        """Validate the configuration anew, then swap the gate; begun mails end with the one they began with."""
+        try:
+            settings = load(self._orders.config)
+            gate = Gate(settings, self._gate.services)
+        except ConfigError as error:
+            log.error("worker keeps its configuration", problems=error.problems)
+            return
+        old, self._gate = self._gate, gate
+        self._settings = settings
+        self._grace_s = settings.workers.stop_grace_s
+        self._run_later(_close_when_unused(old))
+
+    def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _orphaned(self) -> None:
+        """The supervisor's end of the line is closed: it died, and the next one will start its own workers."""
+        asyncio.get_running_loop().remove_reader(self._orders.line)
+        if not self._stopping.is_set():
+            log.error("supervisor is gone: stopping")
+            self._grace_s = 1.0
+            self._stopping.set()
+
+    def _ledger_state(self, failing: bool, reason: str) -> None:
+        self._metrics.set("ledger_failing", failing)
+        if failing:
+            log.error("store is away: events go to the journal", reason=reason)
+        else:
+            log.info("store is back: the journal is counted")
+
+    def _states_failed(self, error: Exception) -> None:
+        self._metrics.add("probe_errors mailboxes")
+        log.warning("mailbox states could not be read: the last known ones hold", reason=str(error))
+
+    # -- stopping -----------------------------------------------------------------------------
+
+    async def _finish_begun(self) -> None:
+        """Let begun mails and live sessions end, at most for the grace; then close what is left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace_s
+        while (left := self._open()) and loop.time() < deadline:
+            for connection in left:
+                if connection.is_idle and connection.quiet_s() > QUIET_S:
+                    connection.close()
+            await asyncio.sleep(0.05)
+        for connection in self._open():
+            connection.close()
+        await asyncio.sleep(0)
+
+    def _open(self) -> list[MilterConnection]:
+        return [connection for listener in self._listeners for connection in listener.connections]
+
+
+def _maker(listener: Listener) -> Callable[[], MilterConnection]:
+    return lambda: MilterConnection(listener)
+
+
+async def _close_when_unused(gate: Gate) -> None:
+    """Close an old gate's connections when no mail that began with it can be under way any more."""
+    await asyncio.sleep(gate.settings.workers.deadline_s)
+    await gate.close()
+
+
+def _now() -> datetime:
+    return datetime.now(ZoneInfo(TIME_ZONE))
+
+
+def adopt_journals(settings: Settings, count: int) -> None:
+    """Hand the journals of workers that are no more, and of `check --record`, to the first worker."""
+    for path in settings.journal_folder().glob("activity-*.journal"):
+        number = path.stem.removeprefix("activity-")
+        if number == "check" or (number.isdigit() and int(number) >= count):
+            with open(journal_path(settings, 0), "ab") as first:
+                first.write(path.read_bytes())
+                first.flush()
+                os.fdatasync(first.fileno())
+            path.unlink()

@@ -1,0 +1,53 @@
+"""Fixtures of the private servers in tests.lab.
+
+A server that is not installed fails the tests that need it and is told by its Debian package's name;
+nothing is skipped.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from tests.lab.clamd import Clamd
+from tests.lab.mailgate import Config
+from tests.lab.redis import Redis
+from tests.lab.rspamd import Rspamd
+from tests.lab.system import MailSystem, mail_system
+
+MailSystemFactory = Callable[..., MailSystem]
+
+
+@pytest.fixture(scope="session")
+def clamd() -> Iterator[Clamd]:
+    """A clamd that finds the EICAR test text; a test that stops, freezes or limits one makes its own."""
+    with Clamd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rspamd() -> Iterator[Rspamd]:
+    """An rspamd that knows the GTUBE test text."""
+    with Rspamd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A Redis shared by all tests: each uses a key prefix or database of its own, or FLUSHALL first."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def make_mail_system() -> Iterator[MailSystemFactory]:
+    """A function that starts a Postfix, its Mailgate and a sink, all stopped at the end of the test.
+
+    Its arguments are those of tests.lab.system.mail_system.
+    """
+    with ExitStack() as running:
+
+        def make(config: Config, **arguments: Any) -> MailSystem:
+            return running.enter_context(mail_system(config, **arguments))
+
+        yield make

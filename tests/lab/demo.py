@@ -1,0 +1,242 @@
+"""The demonstration: a whole mail system on this machine, and one mail for each thing that Mailgate does.
+
+`python -m tests.lab.demo` stays up until Ctrl-C, so that a visitor can try more; with `--once` it ends by
+itself.  The exit status is 1 when a reply was not the wanted one, or a server did not start.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from tests.lab.clamd import EICAR, Clamd
+from tests.lab.daemon import ServerError
+from tests.lab.mailgate import Mailgate
+from tests.lab.mails import (
+    LIMIT_BYTES,
+    OFFICE,
+    OFFICER,
+    OUTSIDER,
+    letter,
+    letter_with,
+    zipped,
+)
+from tests.lab.rspamd import GTUBE, Rspamd
+from tests.lab.smtp_client import Outcome
+from tests.lab.system import MailSystem, lock, mail_system, revoke
+
+LOCKED = "khoa@hanam.gov.vn"
+REVOKED = "thuhoi@hanam.gov.vn"
+HOP = "hop@hanam.gov.vn"
+GMAIL = "hop.hanam@gmail.com"
+
+GMAIL_FIELDS = (f"X-Forwarded-To: {OFFICER}", f"X-Forwarded-For: {GMAIL} {OFFICER}")
+
+Door = Callable[[MailSystem, str, Sequence[str], bytes], Outcome]
+
+
+def outside(system: MailSystem, sender: str, rcpts: Sequence[str], data: bytes) -> Outcome:
+    """Send as a server on the Internet, to the MX."""
+    return system.receive(sender, rcpts, data)
+
+
+def inside(system: MailSystem, sender: str, rcpts: Sequence[str], data: bytes) -> Outcome:
+    """Send as an official who has logged in, through the submission door."""
+    return system.submit(sender, rcpts, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One mail of the tour: what it shows, the wanted reply's codes, and the mail."""
+
+    shows: str
+    wanted: str
+    door: Door
+    sender: str
+    recipient: str
+    data: Callable[[], bytes]
+
+
+TOUR = (
+    Stop(
+        "a clean mail with an attachment",
+        "250 2.0.0",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter_with(b"%PDF-1.7 " + bytes(50_000)),
+    ),
+    Stop("a clean mail from an official", "250 2.0.0", inside, OFFICER, OUTSIDER, letter),
+    Stop(
+        "forward out: a mail program's rule",
+        "550 5.7.1",
+        inside,
+        OFFICER,
+        GMAIL,
+        lambda: letter("Auto-Submitted: auto-forwarded"),
+    ),
+    Stop(
+        "forward out: Sieve's redirect",
+        "550 5.7.1",
+        inside,
+        HOP,
+        GMAIL,
+        lambda: letter(f"X-Sieve-Redirected-From: {HOP}"),
+    ),
+    Stop(
+        "forward in: Gmail's envelope",
+        "550 5.7.1",
+        outside,
+        "hop.hanam+caf_=ptp.bl=hanam.gov.vn@gmail.com",
+        OFFICER,
+        letter,
+    ),
+    Stop("forward in: Gmail's header", "550 5.7.1", outside, OUTSIDER, OFFICER, lambda: letter(*GMAIL_FIELDS)),
+    Stop(
+        "a redirect between two state bodies",
+        "250 2.0.0",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter("X-Sieve-Redirected-From: vp@ninhbinh.gov.vn"),
+    ),
+    Stop(
+        "an attachment of exactly 20 MiB",
+        "250 2.0.0",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter_with(bytes(LIMIT_BYTES)),
+    ),
+    Stop(
+        "an attachment of 20 MiB and 1 byte",
+        "552 5.3.4",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter_with(bytes(LIMIT_BYTES + 1)),
+    ),
+    Stop("the EICAR test virus", "550 5.7.1", outside, OUTSIDER, OFFICER, lambda: letter_with(EICAR)),
+    Stop(
+        "the same in a zip in a zip",
+        "550 5.7.1",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter_with(zipped(EICAR, times=2)),
+    ),
+    Stop("the GTUBE test spam", "550 5.7.1", outside, OUTSIDER, OFFICER, lambda: letter(text=f"{GTUBE}\n")),
+    Stop("mail from a locked mailbox", "550 5.7.1", inside, LOCKED, OUTSIDER, letter),
+    Stop("mail to a locked mailbox", "250 2.0.0", outside, OUTSIDER, LOCKED, letter),
+    Stop("mail to a revoked mailbox", "550 5.2.1", outside, OUTSIDER, REVOKED, letter),
+    Stop("mail between two officials", "250 2.0.0", inside, OFFICER, OFFICE, letter),
+)
+
+
+def main() -> int:
+    """Run the demonstration and return its exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--once", action="store_true", help="end after the tour")
+    once = parser.parse_args().once
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
+    try:
+        with ExitStack() as running:
+            system = start(running)
+            as_wanted = tour(system)
+            show_books(system.mailgate)
+            if not once:
+                show_around(system)
+                signal.pause()
+    except ServerError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+    return 0 if as_wanted else 1
+
+
+def start(running: ExitStack) -> MailSystem:
+    """Start all servers, with two mailboxes that are not active."""
+    say("starting clamd, which knows the EICAR test virus")
+    clamd = running.enter_context(Clamd())
+    say("starting rspamd, which knows the GTUBE test spam")
+    rspamd = running.enter_context(Rspamd())
+    config: dict[str, Any] = {
+        "workers": {"count": 2},
+        "clamav": {"address": clamd.unix_address},
+        "spam": {"url": rspamd.url},
+    }
+    say(f"starting Mailgate with 2 workers, and Postfix before it; {LOCKED} is locked, {REVOKED} revoked")
+    return running.enter_context(mail_system(config, orders=(lock(LOCKED), revoke(REVOKED))))
+
+
+def tour(system: MailSystem) -> bool:
+    """Send every mail of the tour, print wanted and seen replies, and tell whether all are as wanted."""
+    shows_width = max(len(stop.shows) for stop in TOUR)
+    print(f"\n    {'MAIL':<{shows_width}}  {'WANTED':<9}  SEEN")
+    as_wanted = True
+    for stop in TOUR:
+        seen = stop.door(system, stop.sender, [stop.recipient], stop.data())
+        fits = seen.status == stop.wanted
+        as_wanted &= fits
+        say(f"{'✓' if fits else '✗'}   {stop.shows:<{shows_width}}  {stop.wanted:<9}  {first_line(seen.final)}")
+    return as_wanted
+
+
+def show_books(mailgate: Mailgate) -> None:
+    """Print what Mailgate has counted and recorded, by its own commands."""
+    for arguments in (("mailboxes", "list"), ("incidents", "search"), ("incidents", "verify")):
+        done = mailgate.run(*arguments)
+        print(f"\n$ mailgate {' '.join(arguments)}\n{done.stdout}{done.stderr}", end="", flush=True)
+
+
+def show_around(system: MailSystem) -> None:
+    """Tell where everything is, and what a visitor can try."""
+    mailgate, postfix = system.mailgate, system.postfix
+    command, config = mailgate.command()[0], f"--config {mailgate.file}"
+    sample = mailgate.folder / "forwarded.eml"
+    sample.write_bytes(letter(*GMAIL_FIELDS))
+    print("\nEverything is up:")
+    for what, where in (
+        ("SMTP, as from outside", f"127.0.0.1:{postfix.smtp_port} (XCLIENT ADDR=… makes you another client)"),
+        ("submission", f"127.0.0.1:{postfix.submission_port} (XCLIENT LOGIN=… logs you in)"),
+        ("metrics and health", f"{mailgate.http_url}/metrics, /readyz, /healthz"),
+        ("Mailgate's milter", mailgate.milter),
+        ("its configuration", str(mailgate.file)),
+        ("its log", str(mailgate.output)),
+        ("its incident log", str(mailgate.folder / "incidents")),
+        ("Postfix's log", str(postfix.maillog)),
+    ):
+        print(f"  {what:<22} {where}")
+    print("\nTry, in another terminal:")
+    for line in try_out(command, config, str(sample), mailgate):
+        print(f"  {line}")
+    print("\nCtrl-C ends it.", flush=True)
+
+
+def try_out(command: str, config: str, sample: str, mailgate: Mailgate) -> Iterator[str]:
+    """Yield command lines, each with what it shows."""
+    yield f"{command} check {config} --client-ip 203.0.113.7 --from {OUTSIDER} --rcpt {OFFICER} {sample}"
+    yield f"{command} mailboxes lock {OFFICE} --clause 7.2a --reason test --document 1 {config}"
+    yield f"{command} mailboxes show {OFFICER} {config}"
+    yield f"{command} incidents search --rule auto-forward {config}"
+    yield f"{command} doctor {config}"
+    yield f"curl -s {mailgate.http_url}/readyz"
+
+
+def say(text: str) -> None:
+    """Print a line of progress at once."""
+    print(text, flush=True)
+
+
+def first_line(reply: str) -> str:
+    """Return a reply's first line, cut to what a terminal shows."""
+    line = reply.partition("\n")[0]
+    return line if len(line) < 80 else line[:79] + "…"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Gates for tests: real policy, real steps, and services that say what the test wants."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from mailgate.config import ClamavSection, OrganizationSection, Settings, SpamSection
+from mailgate.gate import Gate, Services
+from mailgate.metrics import Metrics
+from mailgate.mime.walker import Leaf
+from mailgate.model import ActivityEvent, Content, Mail, MailboxState, MailboxStatus, Scan, SpamReport
+from mailgate.rule import RuleStanza
+from mailgate.spool import Spool
+
+ORGANIZATION = OrganizationSection(internal_networks=["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
+
+
+class Notes:
+    """A notebook and a ledger in memory, and what the scanner saw."""
+
+    def __init__(self) -> None:
+        self.records: list[Mapping[str, Any]] = []
+        self.events: list[ActivityEvent] = []
+        self.scanned: list[bytes] = []  # the messages that the scanner was given
+
+    def findings(self) -> list[Mapping[str, Any]]:
+        """Return the findings of all records, in order."""
+        return [finding for record in self.records for finding in record["findings"]]
+
+
+class _Notebook:
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    async def note(self, record: Mapping[str, Any]) -> None:
+        self._notes.records.append(record)
+
+
+class _Ledger:
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None]:
+        self._notes.events += events
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+class _States:
+    def __init__(self, states: Mapping[str, MailboxState] | None) -> None:
+        self.states = states
+
+
+class _Scanner:
+    """Says what the test says, as probes.clamd.Scanner would; a text is why it could not be asked."""
+
+    def __init__(self, answer: Sequence[Scan] | str, notes: Notes) -> None:
+        self._answer = answer
+        self._notes = notes
+
+    async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> Sequence[Scan]:
+        await asyncio.sleep(0)
+        self._notes.scanned.append(b"".join(raw.chunks()))
+        if isinstance(self._answer, str):
+            raise OSError(self._answer)
+        return self._answer
+
+
+class _Engine:
+    """The same for probes.rspamd.SpamEngine."""
+
+    def __init__(self, answer: SpamReport | str) -> None:
+        self._answer = answer
+
+    async def check(self, mail: Mail, raw: object) -> SpamReport:
+        await asyncio.sleep(0)
+        if isinstance(self._answer, str):
+            raise OSError(self._answer)
+        return self._answer
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def settings_of(*rules: RuleStanza, **sections: Any) -> Settings:
+    """Return settings with these rules alone, no services, and these sections."""
+    made = {
+        "organization": ORGANIZATION,
+        "clamav": ClamavSection(address=""),
+        "spam": SpamSection(url=""),
+        "folder": Path("/nonexistent"),
+        **sections,
+    }
+    return Settings(**made).model_copy(update={"rules": {rule.NAME: rule for rule in rules}})
+
+
+def make_gate(
+    settings: Settings,
+    notes: Notes | None = None,
+    *,
+    locked: Sequence[str] = (),
+    revoked: Sequence[str] = (),
+    scans: Sequence[Scan] | str | None = None,
+    spam: SpamReport | str | None = None,
+    has_states: bool = True,
+) -> Gate:
+    """Return a gate: what the services know, scans and spam say what the probes answer or why they do not."""
+    states = {address: MailboxState(address, MailboxStatus.LOCKED, "7.1") for address in locked}
+    states |= {address: MailboxState(address, MailboxStatus.REVOKED, "6.2") for address in revoked}
+    notes = notes or Notes()
+    services = Services(
+        _Notebook(notes),
+        _Ledger(notes),
+        _States(states if has_states else None),
+        Metrics(1, list(settings.rules)),
+        "node",
+    )
+    gate = Gate(settings, services)
+    if scans is not None:
+        gate.scanner = cast(Any, _Scanner(scans, notes))
+    if spam is not None:
+        gate.engine = cast(Any, _Engine(spam))
+    return gate

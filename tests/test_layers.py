@@ -1,0 +1,156 @@
+"""Who may import whom, held against a table that names every module.
+
+A name stands for the module, or the package with all its modules, below `mailgate`; a module's own package
+is always open to it. Imports inside functions count too: a layer is one whenever the import happens.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+_RULE = "model rule mime text"
+MAY_IMPORT = {
+    "mailgate": "",
+    # the core: no IO
+    "mailgate.model": "",
+    "mailgate.rule": "model",
+    "mailgate.policy": "model rule",
+    "mailgate.wire": "",
+    "mailgate.wire.clamd": "model",
+    "mailgate.wire.milter": "model",
+    "mailgate.mime": "",
+    "mailgate.mime.fields": "model",
+    "mailgate.mime.inline": "model",
+    "mailgate.mime.part": "model",
+    "mailgate.mime.transfer": "model",
+    "mailgate.mime.walker": "model",
+    "mailgate.text": "",
+    "mailgate.text.addresses": "model",
+    "mailgate_rules": "rule",
+    "mailgate_rules.attachment_size": _RULE,
+    "mailgate_rules.auto_forward": _RULE,
+    "mailgate_rules.mailbox_state": _RULE,
+    "mailgate_rules.spam": _RULE,
+    "mailgate_rules.virus": _RULE,
+    # means that know no mail
+    "mailgate.batches": "",
+    "mailgate.logs": "",
+    "mailgate.spool": "",
+    "mailgate.systemd_notify": "",
+    "mailgate.tables": "",
+    "mailgate.metrics": "model",
+    # services
+    "mailgate.probes": "",
+    "mailgate.probes.clamd": "model wire mime spool",
+    "mailgate.probes.rspamd": "model wire mime spool",
+    "mailgate.ledger": "",
+    "mailgate.ledger.commits": "model wire batches",
+    "mailgate.ledger.redis": "model wire",
+    "mailgate.ledger.sqlite": "model wire",
+    "mailgate.ledger.store": "model wire",
+    "mailgate.mailboxes": "",
+    "mailgate.mailboxes.states": "model wire",
+    "mailgate.incidents": "",
+    "mailgate.incidents.log": "model wire",
+    "mailgate.incidents.record": "model wire",
+    "mailgate.incidents.recorder": "model wire batches",
+    "mailgate.incidents.search": "model wire",
+    # what puts them together
+    "mailgate.config": "model rule policy mime probes mailgate_rules",
+    "mailgate.gate": "model policy mime config incidents metrics probes spool",
+    "mailgate.doors": "",
+    "mailgate.doors.transaction": "model mime gate spool",
+    "mailgate.doors.milter": "model policy wire gate",
+    "mailgate.doors.libmilter": "model policy wire gate probes",
+    "mailgate.doors.offline": "model gate config incidents",
+    "mailgate.doors.http": "config health metrics worker",
+    "mailgate.health": "model config ledger wire",
+    "mailgate.sockets": "config probes",
+    "mailgate.scratch": "model config gate incidents ledger mailboxes metrics",
+    "mailgate.doctor": "model config health incidents probes spool",
+    "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics sockets",
+    "mailgate.daemon": "config doors logs metrics sockets systemd_notify worker",
+    "mailgate.cli": "config daemon doctor doors incidents ledger logs mailboxes model scratch tables",
+}
+
+PURE = ("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text")
+IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
+
+# Packages that one place has: elsewhere they would slow every worker's start, or break where they are missing.
+ONLY_IN = {
+    "Milter": {"mailgate.doors.libmilter"},
+    "milter": set[str](),
+    "pyclamd": {"mailgate.doctor"},
+    "redis": {"mailgate.ledger.redis"},
+    "sqlite3": {"mailgate.ledger.sqlite"},
+    "typer": {"mailgate.cli"},
+    "uvloop": {"mailgate.worker"},
+}
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for source in ("milter", "rules"):
+        for path in (ROOT / source).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT / source).with_suffix("").parts)
+            found[name.removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Yield every module that a module imports, by its full name; of `from a import b`, a.b where that is one."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *filter(None, [node.module])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield whole if whole in MODULES else base
+
+
+def _is_in(module: str, name: str) -> bool:
+    return module == name or module.startswith(f"{name}.")
+
+
+def _is_pure(module: str) -> bool:
+    return module.partition(".")[0] == "mailgate_rules" or any(_is_in(module, name) for name in PURE)
+
+
+def test_the_table_names_every_module_and_no_other() -> None:
+    assert set(MAY_IMPORT) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_of_ours(module: str) -> None:
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    names = MAY_IMPORT.get(module, "").split()
+    allowed = {name if name == "mailgate_rules" else f"mailgate.{name}" for name in names}
+    if package not in ("mailgate", "mailgate_rules") or module == "mailgate_rules":
+        allowed.add(package)
+    ours = {name for name in _imports(module) if name.partition(".")[0] in ("mailgate", "mailgate_rules")}
+    ours.discard("mailgate")  # its version
+    assert {name for name in ours if not any(_is_in(name, known) for known in allowed)} == set()
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if _is_pure(module)])
+def test_the_core_knows_no_loop_socket_clock_or_file(module: str) -> None:
+    assert {name.partition(".")[0] for name in _imports(module)} & IMPURE == set()
+    calls = [node.func for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call)]
+    assert {call.id for call in calls if isinstance(call, ast.Name)} & {"open", "print", "input"} == set()
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_package_has_its_one_place(package: str) -> None:
+    users = {module for module in MODULES if package in {name.partition(".")[0] for name in _imports(module)}}
+    assert users == ONLY_IN[package]

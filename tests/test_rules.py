@@ -1,0 +1,217 @@
+"""Every rule's own examples, through every door: each must give the same verdict and the same findings."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from tests.lab.gates import Notes, make_gate, settings_of
+from tests.lab.mta import Letter, MemoryMta, Mta, Outcome
+
+from mailgate.doors.libmilter import Door
+from mailgate.doors.milter import Listener, MilterConnection
+from mailgate.doors.offline import Case, judge_case, split_message
+from mailgate.gate import Gate
+from mailgate.model import Action, mailbox_of
+from mailgate.probes.clamd import Address
+from mailgate.rule import Example, RuleStanza
+from mailgate_rules import MODULES, STANZAS
+
+EXAMPLES = [
+    pytest.param(module, example, id=f"{module.Stanza.NAME}: {example.title}")
+    for module in MODULES
+    for example in module.EXAMPLES
+]
+CUTS = (1 << 30, 1_000, 7)  # octets that the milter connection is given at once
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a door answered, in terms that all doors share.
+
+    code: of the reply. refused: the recipients who were refused on their own, with their codes where those are said.
+    """
+
+    action: str
+    code: str
+    refused: Mapping[str, str]
+    headers: tuple[tuple[str, str], ...]
+    findings: tuple[tuple[Any, ...], ...]
+    scanned: tuple[bytes, ...]
+
+
+def stanza_of(module: ModuleType, example: Example) -> RuleStanza:
+    stanza: RuleStanza = TypeAdapter(module.Stanza).validate_python(dict(example.keys))
+    return stanza
+
+
+def gate_of(module: ModuleType, example: Example, notes: Notes) -> Gate:
+    """Return a gate with this rule alone, whose services say what the example says."""
+    facts = dict(example.facts)
+    missing: Any = facts.get("missing", {})
+    return make_gate(
+        settings_of(stanza_of(module, example)),
+        notes,
+        locked=example.locked,
+        revoked=example.revoked,
+        scans=missing.get("clamd", facts.get("scans")),
+        spam=missing.get("spam", facts.get("spam")),
+        has_states="mailboxes" not in missing,
+    )
+
+
+def letter_of(example: Example) -> Letter:
+    fields, body = split_message(example.message)
+    return Letter(
+        f"<{example.sender}>".encode(),
+        tuple(f"<{recipient}>".encode() for recipient in example.recipients),
+        tuple(fields),
+        body,
+        tuple(argument.encode() for argument in example.arguments),
+        example.client_ip,
+        login=example.login,
+    )
+
+
+def found(notes: Notes) -> tuple[tuple[Any, ...], ...]:
+    return tuple(
+        (
+            finding["rule"],
+            finding["mode"],
+            finding["action"],
+            finding.get("direction", ""),
+            finding.get("recipient", ""),
+            tuple(tuple(piece.values()) for piece in finding["evidence"]),
+        )
+        for finding in notes.findings()
+    )
+
+
+def code(reply: str) -> str:
+    return " ".join(reply.split()[:2])
+
+
+async def by_offline(module: ModuleType, example: Example) -> Judged:
+    notes = Notes()
+    case = Case(
+        example.message,
+        client_ip=example.client_ip,
+        client_name="mail.example.com",
+        helo="mail.example.com",
+        auth=example.login,
+        mail_from=example.sender,
+        mail_args=tuple(example.arguments),
+        rcpts=tuple(example.recipients),
+    )
+    answer = await judge_case(gate_of(module, example, notes), case)
+    refuses_all = answer.verdict.action in (Action.REJECT, Action.TEMPFAIL)
+    refused = {mailbox: code(reply) for mailbox, reply in answer.rcpt_replies.items()}
+    headers = tuple((name.decode(), value.decode()) for name, value in answer.verdict.headers)
+    if refuses_all:
+        refused, headers = {}, ()
+    reply = code(answer.verdict.reply)
+    return Judged(answer.verdict.action, reply, refused, headers, found(notes), tuple(notes.scanned))
+
+
+def judged(outcome: Outcome, notes: Notes) -> Judged:
+    """Put what the MTA was told in the doors' common terms; a deleted recipient's code is in the record alone."""
+    answer = outcome.answer
+    refused: dict[str, str] = {}
+    if outcome.action in ("accept", "quarantine", "discard"):
+        refused = {mailbox_of(path): reply.code for path, reply in outcome.refused.items()}
+        told = {m: r for record in notes.records for m, r in record["recipient_replies"].items()}
+        for change in answer.changes:
+            if change[0] == "delete-recipient":
+                mailbox = mailbox_of(change[1].encode())
+                refused[mailbox] = code(told[mailbox])
+    headers = tuple((c[1], c[2].removeprefix(" ")) for c in answer.changes if c[0] == "add-header")
+    return Judged(outcome.action, answer.code.strip(), refused, headers, found(notes), tuple(notes.scanned))
+
+
+async def by_milter(module: ModuleType, example: Example, cut: int) -> Judged:
+    notes = Notes()
+    gate = gate_of(module, example, notes)
+    listener = Listener("memory", (), lambda: gate, is_unix=True)
+    mta = MemoryMta(MilterConnection(listener), cut)
+    await mta.negotiate()
+    return judged(await mta.deliver(letter_of(example)), notes)
+
+
+class Libmilter:
+    """The libmilter door, whose gate is the current example's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = Address(path=f"{folder}/milter.sock")
+        self.gate: Gate | None = None
+        self.door = Door(self.address, self._current)
+
+    def _current(self) -> Gate:
+        assert self.gate is not None
+        return self.gate
+
+    def judge(self, module: ModuleType, example: Example) -> Judged:
+        notes = Notes()
+        self.gate = gate_of(module, example, notes)
+        with Mta(str(self.address)) as mta:
+            outcome = mta.deliver(letter_of(example))
+            assert mta.hang_up() == b""
+        return judged(outcome, notes)
+
+
+@pytest.fixture(scope="session")
+def libmilter() -> Iterator[Libmilter]:
+    """libmilter can serve once in a process: one server for the session."""
+    with tempfile.TemporaryDirectory(prefix="libmilter-") as folder:
+        server = Libmilter(Path(folder))
+        server.door.start()
+        yield server
+        server.door.stop()
+
+
+@pytest.mark.parametrize(("module", "example"), EXAMPLES)
+async def test_example_says_what_the_rule_makes_of_it(module: ModuleType, example: Example) -> None:
+    answer = await by_offline(module, example)
+    finds = example.wants is not Action.ACCEPT if example.finds is None else example.finds
+    assert (answer.action, bool(answer.findings) or bool(answer.headers)) == (example.wants, finds)
+    if example.direction:
+        assert {finding[3] for finding in answer.findings} == {example.direction}
+
+
+@pytest.mark.parametrize(("module", "example"), EXAMPLES)
+async def test_asyncio_door_answers_as_offline(module: ModuleType, example: Example) -> None:
+    want = await by_offline(module, example)
+    for cut in CUTS:
+        assert await by_milter(module, example, cut) == want, f"cut at {cut}"
+
+
+@pytest.mark.parametrize(("module", "example"), EXAMPLES)
+def test_libmilter_answers_as_offline(libmilter: Libmilter, module: ModuleType, example: Example) -> None:
+    assert libmilter.judge(module, example) == asyncio.run(by_offline(module, example))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.Stanza.NAME)
+def test_rule_is_one_file_with_its_clause_and_examples(module: ModuleType) -> None:
+    name = module.__name__.rpartition(".")[2]
+    stanza = module.Stanza
+    assert name.replace("_", "-") == stanza.NAME
+    assert STANZAS[stanza.NAME] is stanza
+    assert stanza.CLAUSE.startswith("QD27/2023 ") or stanza.CLAUSE.startswith("ND91/2020 ")
+    assert module.__doc__
+    assert stanza.REPLY[:4] in ("550 ", "552 ", "554 ")
+    examples = module.EXAMPLES
+    assert len({example.title for example in examples}) == len(examples)
+    hits = [example for example in examples if example.wants is not Action.ACCEPT]
+    misses = [example for example in examples if example.wants is Action.ACCEPT and not example.finds]
+    assert hits
+    assert misses
+
+
+def test_every_rule_file_is_in_the_table() -> None:
+    package = Path(MODULES[0].__file__ or "").parent
+    files = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert files == {module.__name__.rpartition(".")[2] for module in MODULES}

@@ -1,0 +1,252 @@
+"""The ledger and the mailboxes' states, the same on SQLite and on a real Redis, and what outlives their absence."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import orjson
+import pytest
+from tests.lab.load import Load
+from tests.lab.mailgate import Mailgate
+from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
+from tests.lab.redis import Redis
+from tests.lab.system import MailSystem, lock, mail_system
+from tests.lab.waiting import until, wait_until
+
+from mailgate.ledger.commits import Commits
+from mailgate.ledger.store import Activity, Store, StoreError, open_store
+from mailgate.model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus
+
+SENT, RECEIVED = ActivityKind.SENT, ActivityKind.RECEIVED
+DATE = 1_795_000_000.5
+
+
+def event(number: int, kind: ActivityKind = RECEIVED, mailbox: str = OFFICER, later_s: float = 0) -> ActivityEvent:
+    """Return an event whose key is its number."""
+    return ActivityEvent(number.to_bytes(16, "big"), kind, mailbox, DATE + later_s, 100 * number)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def make_store(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_server: Redis
+) -> AsyncIterator[Callable[[], Store]]:
+    """A function that opens the same, at first empty store, as several workers do."""
+    redis_server.ask("FLUSHALL")
+    url = redis_server.url if request.param == "redis" else "sqlite:mailgate.db"
+    opened: list[Store] = []
+
+    def make() -> Store:
+        opened.append(open_store(url, tmp_path))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def store(make_store: Callable[[], Store]) -> Store:
+    """An empty store."""
+    return make_store()
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+async def test_a_mailbox_that_was_never_seen_has_zeros(store: Store) -> None:
+    assert await store.activity(OFFICER) == Activity(OFFICER)
+    assert await store.totals() == []
+
+
+async def test_totals(store: Store) -> None:
+    await store.commit([event(1, SENT, later_s=10), event(2, SENT, later_s=30), event(3, SENT, later_s=20)])
+    await store.commit([event(4, RECEIVED, later_s=5), event(5, RECEIVED, OFFICE, later_s=7)])
+    officer = Activity(OFFICER, 3, 1, 600, 400, DATE + 10, DATE + 30, DATE + 5)
+    office = Activity(OFFICE, received=1, received_octets=500, last_received=DATE + 7)
+    assert await store.activity(OFFICER) == officer
+    assert await store.totals() == [officer, office]
+
+
+@pytest.mark.parametrize("batches", [[[1, 1]], [[1], [1]], [[1, 2], [2, 1, 1]]], ids=["one", "two", "overlapping"])
+async def test_the_same_event_counts_once(store: Store, batches: list[list[int]]) -> None:
+    for batch in batches:
+        await store.commit([event(number) for number in batch])
+    distinct = {number for batch in batches for number in batch}
+    assert (await store.activity(OFFICER)).received == len(distinct)
+
+
+async def test_the_same_events_from_several_workers_at_once_count_once(make_store: Callable[[], Store]) -> None:
+    stores = [make_store() for _ in range(4)]
+    events = [event(number) for number in range(200)]
+    await asyncio.gather(
+        *(store.commit(events[start : start + 50]) for store in stores for start in range(0, 200, 50))
+    )
+    assert (await stores[0].activity(OFFICER)).received == 200
+
+
+async def test_a_mailbox_may_have_any_name(store: Store) -> None:
+    for number, name in enumerate(("hộp.thư@hanam.gov.vn", "{a}:*@hanam.gov.vn", "a b'\";--@hanam.gov.vn")):
+        await store.commit([event(number, mailbox=name)])
+        assert (await store.activity(name)).received == 1
+
+
+# -- states ----------------------------------------------------------------------------------------
+
+LOCKED = MailboxState(OFFICER, MailboxStatus.LOCKED, "7.2b", "lộ mật khẩu", "12/QĐ", "2026-11-24T08:00:00+07:00")
+RESTORED = replace(LOCKED, status=MailboxStatus.ACTIVE, clause="7.3", at="2026-11-25T08:00:00+07:00")
+
+
+async def test_states_and_their_history(make_store: Callable[[], Store]) -> None:
+    writer, reader = make_store(), make_store()
+    assert await reader.states() == {}
+    versions = [await reader.states_version()]
+    for state in (LOCKED, RESTORED):
+        await writer.set_state(state)
+        versions.append(await reader.states_version())
+        assert await reader.states() == {OFFICER: state}
+    assert len(set(versions)) == 3, "every change changes the version"
+    assert await reader.history(OFFICER) == [LOCKED, RESTORED]
+    assert await reader.history(OFFICE) == []
+
+
+async def test_events_do_not_change_the_version_of_the_states(store: Store) -> None:
+    await store.set_state(LOCKED)
+    before = await store.states_version()
+    await store.commit([event(1)])
+    assert await store.states_version() == before
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "unix:///nowhere/redis.sock", "sqlite:/dev/null/a.db"])
+async def test_a_store_that_cannot_be_reached_is_a_store_error(url: str, tmp_path: Path) -> None:
+    store = open_store(url, tmp_path)
+    with pytest.raises(StoreError):
+        await store.commit([event(1)])
+    await store.close()
+
+
+# -- while the store is away -----------------------------------------------------------------------
+
+
+async def test_events_wait_in_the_journal_until_the_store_is_back(tmp_path: Path) -> None:
+    journal = tmp_path / "a.journal"
+    told: list[bool] = []
+    with Redis(durable=True) as redis:
+        store = open_store(redis.url, tmp_path)
+        commits = Commits(store, journal, lambda failing, reason: told.append(failing))
+        await commits.note([event(1)])
+        assert not journal.exists()
+        redis.stop()
+        await asyncio.gather(commits.note([event(2), event(3)]), commits.note([event(4)]))
+        await commits.note([event(5)])
+        assert len(journal.read_bytes().splitlines()) == 4
+        redis.start()
+        await until(lambda: told == [True, False], 10, "the store to be found again and the journal counted")
+        assert not commits.failing
+        assert not journal.exists()
+        await commits.note([event(6)])
+        assert (await store.activity(OFFICER)).received == 6
+        await commits.flush()
+        await store.close()
+
+
+async def test_a_journal_of_an_earlier_run_is_counted_once(store: Store, tmp_path: Path) -> None:
+    """One event was counted, but its acknowledgement lost; the last line was cut by a crash."""
+    journal = tmp_path / "a.journal"
+    lines = [
+        orjson.dumps([known.key.hex(), known.kind, known.mailbox, known.at, known.octets]) + b"\n"
+        for known in map(event, (1, 2, 3))
+    ]
+    journal.write_bytes(b"".join(lines)[:-10])
+    await store.commit([event(1)])
+    commits = Commits(store, journal, lambda failing, reason: None)
+    await commits.recover()
+    assert (await store.activity(OFFICER)).received == 2
+    assert not journal.exists()
+    await commits.flush()
+
+
+async def test_the_journal_ends_though_events_come_in_all_the_while(store: Store, tmp_path: Path) -> None:
+    journal = tmp_path / "a.journal"
+    known = event(0)
+    journal.write_bytes(orjson.dumps([known.key.hex(), known.kind, known.mailbox, known.at, known.octets]) + b"\n")
+    commits = Commits(store, journal, lambda failing, reason: None)
+    numbers = itertools.count(1)
+    enough = asyncio.Event()
+
+    async def keep_noting() -> None:
+        while not enough.is_set():
+            await commits.note([event(next(numbers))])
+
+    noting = [asyncio.create_task(keep_noting()) for _ in range(5)]
+    try:
+        await commits.recover()
+        await until(lambda: not commits.failing, 5, "the journal to be counted to its end")
+    finally:
+        enough.set()
+        await asyncio.gather(*noting)
+        await commits.flush()
+    assert not journal.exists()
+    assert (await store.activity(OFFICER)).received == next(numbers)
+
+
+def received(mailgate: Mailgate) -> dict[str, int]:
+    """Return how many mails each mailbox has received, by the ledger."""
+    done = mailgate.run("mailboxes", "list", "--format", "json")
+    return {row["address"]: row.get("received", 0) for row in json.loads(done.stdout or "[]")}
+
+
+def test_a_daemon_without_its_redis_takes_mail_and_counts_it_later() -> None:
+    with Redis(durable=True) as redis, mail_system({"store": {"url": redis.url}}) as system:
+        assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
+        redis.stop()
+        for _ in range(5):
+            assert system.receive(OUTSIDER, [OFFICER, OFFICE], letter()).status == "250 2.0.0"
+        redis.start()
+        wait_until(lambda: received(system.mailgate) == {OFFICER: 6, OFFICE: 5}, 15, "the journal to be counted")
+
+
+def test_the_journal_is_emptied_while_mail_comes_in() -> None:
+    with Redis(durable=True) as redis, mail_system({"store": {"url": redis.url}}) as system:
+        with Load(system) as load:
+            redis.stop()
+            load.wait(50)
+            redis.start()
+            system.mailgate.wait_event("store is back")
+            load.wait(50)
+        folder = system.mailgate.folder
+        wait_until(lambda: not list(folder.glob("*.journal")), 5, "every journal to be counted")
+        assert received(system.mailgate) == {Load.recipient(n): count for n, count in enumerate(load.accepted)}
+        assert load.others == []
+
+
+def test_a_daemon_stopped_without_its_redis_counts_at_its_next_start() -> None:
+    with Redis(durable=True) as redis, mail_system({"store": {"url": redis.url}}) as system:
+        redis.stop()
+        assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
+        assert system.mailgate.stop() == 0
+        redis.start()
+        system.mailgate.start()
+        wait_until(lambda: received(system.mailgate) == {OFFICER: 1}, 10, "the journal to be counted")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_running_daemon_follows_the_states(kind: str, redis_server: Redis) -> None:
+    redis_server.ask("FLUSHALL")
+    url = redis_server.url if kind == "redis" else "sqlite:mailgate.db"
+    with mail_system({"store": {"url": url}}) as system:
+        assert system.submit(OFFICER, [OUTSIDER], letter()).status == "250 2.0.0"
+        for order, status in (
+            (lock(OFFICER), "550 5.7.1"),
+            (("mailboxes", "restore", OFFICER, "--document", "14/QĐ"), "250 2.0.0"),
+        ):
+            assert system.mailgate.run(*order).returncode == 0
+            wait_until(partial(all_answered, system, status), 5, f"{status} for a mailbox after {order[1]}")
+
+
+def all_answered(system: MailSystem, status: str) -> bool:
+    """Tell whether mails of a mailbox are answered so, several in a row: each worker must have its say."""
+    return all(system.submit(OFFICER, [OUTSIDER], letter()).status == status for _ in range(4))
