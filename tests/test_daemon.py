@@ -1,12 +1,11 @@
 """The daemon's life: reloads, stops, deaths and restarts, all while mail comes in."""
 
-import json
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -46,12 +45,6 @@ def begin(client: SmtpClient, rcpt: str = OFFICER) -> None:
     client.ehlo()
     assert client.mail(OUTSIDER).startswith("250")
     assert client.rcpt(rcpt).startswith("250")
-
-
-def received(mailgate: Mailgate) -> Mapping[str, int]:
-    """Return how many mails each mailbox has received, by the ledger."""
-    rows = json.loads(mailgate.run("mailboxes", "list", "--format", "json").stdout)
-    return {row["address"]: row.get("received", 0) for row in rows}
 
 
 # -- SIGHUP ----------------------------------------------------------------------------------------
@@ -105,7 +98,7 @@ def test_sigterm_finishes_what_is_begun() -> None:
         client.send(letter() + b".\r\n")
         assert status_of(client.reply()) == "250 2.0.0"
         assert stopping.result() == 0
-        assert received(system.mailgate) == {OFFICER: 1}
+        assert system.mailgate.received() == {OFFICER: 1}
         assert system.mailgate.log()[-1]["event"] == "stopped"
 
 
@@ -131,7 +124,7 @@ def test_killed_workers_lose_no_event_and_count_none_twice() -> None:
                 wait_until(partial(none_alive, victims), 10, "the workers to be dead")
                 wait_until(lambda: len(system.mailgate.workers()) == WORKERS, 10, "the workers to be started again")
                 load.wait(20)
-        assert received(system.mailgate) == {Load.recipient(n): count for n, count in enumerate(load.accepted)}
+        load.until_counted()
         assert not [reply for reply in load.others if not reply.startswith("451 4.7.1")]
         restarts = [line for line in system.mailgate.log() if line["event"].startswith("child ended")]
         assert {line["status"] for line in restarts} == {"signal SIGKILL"}
@@ -189,7 +182,7 @@ def test_a_restart_behind_a_held_socket_refuses_and_defers_nothing() -> None:
                     mailgate.start()
                     load.wait(20)
         assert load.others == []
-        assert received(mailgate) == {Load.recipient(n): count for n, count in enumerate(load.accepted)}
+        load.until_counted()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -11,13 +10,13 @@ from pathlib import Path
 import orjson
 import pytest
 from tests.lab.load import Load
-from tests.lab.mailgate import Mailgate
 from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.redis import Redis
 from tests.lab.system import MailSystem, lock, mail_system
 from tests.lab.waiting import until, wait_until
 
 from mailgate.ledger.commits import Commits
+from mailgate.ledger.journal import Journal, adopt, owners
 from mailgate.ledger.store import Activity, Store, StoreError, open_store
 from mailgate.model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus
 
@@ -131,72 +130,126 @@ async def test_a_store_that_cannot_be_reached_is_a_store_error(url: str, tmp_pat
 # -- while the store is away -----------------------------------------------------------------------
 
 
+def make_commits(store: Store, folder: Path, told: list[bool] | None = None) -> Commits:
+    """Return a way into a store, whose journal is in a folder; `told` takes what it reports."""
+    report = told if told is not None else []
+    return Commits(store, Journal(folder, "activity-0"), lambda failing, reason: report.append(failing))
+
+
+def journal_lines(folder: Path) -> int:
+    """Count the events that a journal holds."""
+    return sum(len(path.read_bytes().splitlines()) for path in folder.glob("*.journal"))
+
+
+def line(known: ActivityEvent) -> bytes:
+    """Return an event as a journal has it."""
+    return orjson.dumps([known.key.hex(), known.kind, known.mailbox, known.at, known.octets]) + b"\n"
+
+
+async def test_an_event_is_on_disk_at_once_and_in_the_store_soon(store: Store, tmp_path: Path) -> None:
+    commits = make_commits(store, tmp_path)
+    assert commits.note([event(1), event(2)]) is None, "nothing is to be waited for"
+    assert commits.note([event(3)]) is None
+    assert journal_lines(tmp_path) == 3
+    await until(lambda: journal_lines(tmp_path) == 0, 5, "the journal to be committed")
+    assert (await store.activity(OFFICER)).received == 3
+    commits.note([event(4)])
+    await commits.flush()
+    assert (await store.activity(OFFICER)).received == 4
+    assert journal_lines(tmp_path) == 0
+
+
+async def test_without_a_journal_the_store_itself_is_waited_for(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    commits = make_commits(store, folder)
+    folder.rmdir()
+    committing = commits.note([event(1)])
+    assert committing is not None
+    await committing
+    assert (await store.activity(OFFICER)).received == 1
+    await commits.flush()
+
+
+async def test_without_journal_and_store_an_event_is_refused(tmp_path: Path) -> None:
+    commits = make_commits(open_store("redis://127.0.0.1:1/0", tmp_path), tmp_path / "nowhere")
+    committing = commits.note([event(1)])
+    assert committing is not None
+    with pytest.raises(StoreError):
+        await committing
+    await commits.flush()
+
+
 async def test_events_wait_in_the_journal_until_the_store_is_back(tmp_path: Path) -> None:
-    journal = tmp_path / "a.journal"
     told: list[bool] = []
     with Redis(durable=True) as redis:
         store = open_store(redis.url, tmp_path)
-        commits = Commits(store, journal, lambda failing, reason: told.append(failing))
-        await commits.note([event(1)])
-        assert not journal.exists()
+        commits = make_commits(store, tmp_path, told)
         redis.stop()
-        await asyncio.gather(commits.note([event(2), event(3)]), commits.note([event(4)]))
-        await commits.note([event(5)])
-        assert len(journal.read_bytes().splitlines()) == 4
+        commits.note([event(1), event(2)])
+        await until(lambda: told == [True], 10, "the store to be missed")
+        commits.note([event(3)])
+        assert journal_lines(tmp_path) == 3
         redis.start()
         await until(lambda: told == [True, False], 10, "the store to be found again and the journal counted")
         assert not commits.failing
-        assert not journal.exists()
-        await commits.note([event(6)])
-        assert (await store.activity(OFFICER)).received == 6
+        assert journal_lines(tmp_path) == 0
+        commits.note([event(4)])
         await commits.flush()
+        assert (await store.activity(OFFICER)).received == 4
         await store.close()
 
 
 async def test_a_journal_of_an_earlier_run_is_counted_once(store: Store, tmp_path: Path) -> None:
     """One event was counted, but its acknowledgement lost; the last line was cut by a crash."""
-    journal = tmp_path / "a.journal"
-    lines = [
-        orjson.dumps([known.key.hex(), known.kind, known.mailbox, known.at, known.octets]) + b"\n"
-        for known in map(event, (1, 2, 3))
-    ]
-    journal.write_bytes(b"".join(lines)[:-10])
+    (tmp_path / "activity-0-7.journal").write_bytes(b"".join(map(line, map(event, (1, 2, 3))))[:-10])
+    (tmp_path / "activity-10-1.journal").write_bytes(line(event(9)))  # another worker's, to be left alone
     await store.commit([event(1)])
-    commits = Commits(store, journal, lambda failing, reason: None)
+    commits = make_commits(store, tmp_path)
     await commits.recover()
     assert (await store.activity(OFFICER)).received == 2
-    assert not journal.exists()
+    assert journal_lines(tmp_path) == 1
     await commits.flush()
 
 
 async def test_the_journal_ends_though_events_come_in_all_the_while(store: Store, tmp_path: Path) -> None:
-    journal = tmp_path / "a.journal"
-    known = event(0)
-    journal.write_bytes(orjson.dumps([known.key.hex(), known.kind, known.mailbox, known.at, known.octets]) + b"\n")
-    commits = Commits(store, journal, lambda failing, reason: None)
+    (tmp_path / "activity-0-1.journal").write_bytes(line(event(0)))
+    told: list[bool] = []
+    commits = make_commits(store, tmp_path, told)
     numbers = itertools.count(1)
     enough = asyncio.Event()
 
     async def keep_noting() -> None:
         while not enough.is_set():
-            await commits.note([event(next(numbers))])
+            commits.note([event(next(numbers))])
+            await asyncio.sleep(0)
 
     noting = [asyncio.create_task(keep_noting()) for _ in range(5)]
     try:
         await commits.recover()
-        await until(lambda: not commits.failing, 5, "the journal to be counted to its end")
     finally:
         enough.set()
         await asyncio.gather(*noting)
         await commits.flush()
-    assert not journal.exists()
+    assert told == []
+    assert journal_lines(tmp_path) == 0
     assert (await store.activity(OFFICER)).received == next(numbers)
 
 
-def received(mailgate: Mailgate) -> dict[str, int]:
-    """Return how many mails each mailbox has received, by the ledger."""
-    done = mailgate.run("mailboxes", "list", "--format", "json")
-    return {row["address"]: row.get("received", 0) for row in json.loads(done.stdout or "[]")}
+def test_journals_of_workers_that_are_no_more_are_handed_on(tmp_path: Path) -> None:
+    for name in ("activity-0-3", "activity-7-2", "activity-7-10", "activity-check-1"):
+        (tmp_path / f"{name}.journal").write_text(name)
+    assert owners(tmp_path) == {"activity-0", "activity-7", "activity-check"}
+    adopt(tmp_path, "activity-7", "activity-0")
+    adopt(tmp_path, "activity-check", "activity-0")
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert [files[f"activity-0-{number}.journal"] for number in range(3, 7)] == [
+        "activity-0-3",
+        "activity-7-2",
+        "activity-7-10",
+        "activity-check-1",
+    ]
+    assert len(files) == 4
 
 
 def test_a_daemon_without_its_redis_takes_mail_and_counts_it_later() -> None:
@@ -206,7 +259,7 @@ def test_a_daemon_without_its_redis_takes_mail_and_counts_it_later() -> None:
         for _ in range(5):
             assert system.receive(OUTSIDER, [OFFICER, OFFICE], letter()).status == "250 2.0.0"
         redis.start()
-        wait_until(lambda: received(system.mailgate) == {OFFICER: 6, OFFICE: 5}, 15, "the journal to be counted")
+        wait_until(lambda: system.mailgate.received() == {OFFICER: 6, OFFICE: 5}, 15, "the journal to be counted")
 
 
 def test_the_journal_is_emptied_while_mail_comes_in() -> None:
@@ -219,7 +272,7 @@ def test_the_journal_is_emptied_while_mail_comes_in() -> None:
             load.wait(50)
         folder = system.mailgate.folder
         wait_until(lambda: not list(folder.glob("*.journal")), 5, "every journal to be counted")
-        assert received(system.mailgate) == {Load.recipient(n): count for n, count in enumerate(load.accepted)}
+        load.until_counted()
         assert load.others == []
 
 
@@ -230,7 +283,7 @@ def test_a_daemon_stopped_without_its_redis_counts_at_its_next_start() -> None:
         assert system.mailgate.stop() == 0
         redis.start()
         system.mailgate.start()
-        wait_until(lambda: received(system.mailgate) == {OFFICER: 1}, 10, "the journal to be counted")
+        wait_until(lambda: system.mailgate.received() == {OFFICER: 1}, 10, "the journal to be counted")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])

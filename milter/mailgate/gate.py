@@ -54,8 +54,8 @@ class Notebook(Protocol):
 class Ledger(Protocol):
     """Where activity events go (ledger.commits)."""
 
-    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None]:
-        """Take events; done once they are durable."""
+    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None] | None:
+        """Take events; None when they are durable already, else done once they are."""
 
 
 class States(Protocol):
@@ -155,7 +155,7 @@ class Gate:
             if verdict.findings:
                 verdict = await self._record(mail, verdict, timings, raw)
             if verdict.action is Action.ACCEPT:
-                await self._count(mail, verdict, timings)
+                await self._count(mail, verdict)
         except Exception as error:
             verdict = await self.own_error(mail, error)
         finally:
@@ -255,22 +255,18 @@ class Gate:
 
     # -- activity -----------------------------------------------------------------------------
 
-    async def _count(self, mail: Mail, verdict: Verdict, timings: dict[str, float]) -> None:
-        """Hand the mail's events to the ledger and wait for them, at most commit_wait_ms."""
+    async def _count(self, mail: Mail, verdict: Verdict) -> None:
+        """Hand the mail's events to the ledger; raises OSError or StoreError when it cannot take them."""
         if any(f.rule in _NOT_COUNTED and _is_about_content(f) for f in verdict.findings):
             return
         events = activity_events(mail, verdict, self.services.seconds(), self.services.node)
         if not events:
             return
-        metrics = self.services.metrics
-        metrics.add("events", len(events))
-        started = time.perf_counter()
-        committed = self.services.ledger.note(events)
-        if not await _within(committed, self._commit_wait_s):
-            metrics.add("late_commits")
-        seconds = time.perf_counter() - started
-        timings["ledger"] = seconds * 1_000
-        metrics.observe("ledger", seconds)
+        self.services.metrics.add("events", len(events))
+        committing = self.services.ledger.note(events)
+        if committing is not None:
+            async with asyncio.timeout(self._commit_wait_s):
+                await committing
 
     # -- the log's one line a mail -------------------------------------------------------------
 
@@ -291,30 +287,6 @@ class Gate:
             findings=len(verdict.findings),
             ms=round(seconds * 1_000, 2),
         )
-
-
-async def _within(done: asyncio.Future[None], seconds: float) -> bool:
-    """Wait for a future, at most so long; return whether it came. Raises what the future raises."""
-    if done.done():
-        done.result()
-        return True
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-    timer = loop.call_later(seconds, _wake, waiter)
-    done.add_done_callback(lambda _: _wake(waiter))
-    try:
-        await waiter
-    finally:
-        timer.cancel()
-    if not done.done():
-        return False
-    done.result()
-    return True
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _is_about_content(finding: Finding) -> bool:

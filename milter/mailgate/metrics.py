@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # only the process that serves /metrics needs it
     from prometheus_client.core import Metric
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-STAGES = ("mail", "clamd", "spam", "ledger", "incident")
+STAGES = ("mail", "clamd", "spam", "incident")
 _NO_RULE = "none"
 
 _COUNTERS = {
@@ -25,7 +25,6 @@ _COUNTERS = {
     "own_errors": "Mails that were deferred by an error of our own.",
     "octets": "Octets of message bodies that were read.",
     "events": "Activity events that were handed to the ledger.",
-    "late_commits": "Mails that were answered before the ledger had committed.",
     "worker_restarts": "Workers that ended unasked and were started again.",
 }
 _GAUGES = {

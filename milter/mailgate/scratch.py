@@ -17,6 +17,7 @@ from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
 from .ledger.commits import Commits
+from .ledger.journal import Journal
 from .ledger.store import StoreError, open_store
 from .mailboxes.states import StateFollower
 from .metrics import Metrics
@@ -69,7 +70,7 @@ class Bench:
         notebook: Any = _Notes(self.scratch)
         ledger: Any = self.scratch
         if self._record:
-            journal = settings.journal_folder() / "activity-check.journal"
+            journal = Journal(settings.journal_folder(), "activity-check")
             ledger = self._commits = Commits(self._store, journal, lambda failing, reason: None)
             notebook = self._recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         follower = StateFollower(self._store, lambda error: None)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import time
@@ -22,6 +21,7 @@ from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
 from .ledger.commits import Commits
+from .ledger.journal import Journal, adopt, owners
 from .ledger.store import open_store
 from .mailboxes.states import StateFollower
 from .metrics import Metrics
@@ -66,9 +66,9 @@ def loop_factory(settings: Settings) -> Callable[[], asyncio.AbstractEventLoop] 
     return None
 
 
-def journal_path(settings: Settings, number: int) -> Path:
-    """Return the file that takes a worker's events while the store is away."""
-    return settings.journal_folder() / f"activity-{number}.journal"
+def journal_of(number: int) -> str:
+    """Return the name of a worker's journal."""
+    return f"activity-{number}"
 
 
 class Worker:
@@ -88,7 +88,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         settings = self._settings
         store = open_store(settings.store.url, settings.folder)
-        commits = Commits(store, journal_path(settings, self._orders.number), self._ledger_state)
+        journal = Journal(settings.journal_folder(), journal_of(self._orders.number))
+        commits = Commits(store, journal, self._ledger_state)
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         follower = StateFollower(store, self._states_failed)
         services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), _now)
@@ -214,11 +215,6 @@ def _now() -> datetime:
 
 def adopt_journals(settings: Settings, count: int) -> None:
     """Hand the journals of workers that are no more, and of `check --record`, to the first worker."""
-    for path in settings.journal_folder().glob("activity-*.journal"):
-        number = path.stem.removeprefix("activity-")
-        if number == "check" or (number.isdigit() and int(number) >= count):
-            with open(journal_path(settings, 0), "ab") as first:
-                first.write(path.read_bytes())
-                first.flush()
-                os.fdatasync(first.fileno())
-            path.unlink()
+    folder = settings.journal_folder()
+    for left in owners(folder) - set(map(journal_of, range(count))):
+        adopt(folder, left, journal_of(0))

@@ -41,11 +41,8 @@ class _Ledger:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
 
-    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None]:
+    def note(self, events: Sequence[ActivityEvent]) -> None:
         self._notes.events += events
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
 
 
 class _States:

@@ -48,6 +48,12 @@ class Load:
         wanted = sum(self.accepted) + mails
         wait_until(lambda: sum(self.accepted) >= wanted, 30, f"{mails} more mails to be accepted: {self.others[-3:]}")
 
+    def until_counted(self) -> None:
+        """After the end: wait until the ledger has each accepted mail, exactly once."""
+        wanted = {self.recipient(number): count for number, count in enumerate(self.accepted)}
+        mailgate = self._system.mailgate
+        wait_until(lambda: mailgate.received() == wanted, 10, f"the ledger to say {wanted}: {mailgate.received()}")
+
     def _send(self, number: int) -> None:
         while not self._stopping.is_set():
             send = partial(self._system.receive, OUTSIDER, [self.recipient(number)], letter())

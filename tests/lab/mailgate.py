@@ -104,6 +104,11 @@ class Mailgate(Daemon):
         """Return the process ids of the supervisor's children."""
         return children(self.pid)
 
+    def received(self) -> dict[str, int]:
+        """Return how many mails each mailbox has received, by the ledger."""
+        rows = json.loads(self.run("mailboxes", "list", "--format", "json").stdout or "[]")
+        return {row["address"]: row.get("received", 0) for row in rows}
+
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run another command, such as run("mailboxes", "list"), under the same configuration."""
         # `config check` and `config show` take the file as it is, all others as an option.

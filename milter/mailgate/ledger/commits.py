@@ -1,124 +1,129 @@
-"""The way of activity events into the store, and what happens while the store is away.
+"""The way of activity events into the store: at once into the journal, in groups into the store.
 
-While the store fails, events go to a journal on local disk, and are counted when it is back; their
-keys make counting them twice harmless.
+What is in the journal is durable, so no answer to the MTA waits for the store; while the store is away
+events only gather there. Their keys make counting them twice harmless.
 """
 
 import asyncio
-import contextlib
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
-import orjson
-
-from ..batches import LARGEST_BATCH, Batches
-from ..model import ActivityEvent, ActivityKind
+from ..model import ActivityEvent
+from .journal import Journal, read
 from .store import Store, StoreError
 
+GROUP_S = 0.05  # a commit costs as much for a hundred mails as for one
+LARGEST_BATCH = 1_000
 RETRY_S = 1.0
 
 
 class Commits:
     """One worker's way into the store.
 
-    journal: the file that takes events while the store is away. report(failing, reason) is called when
-    the store goes away and when it is back.
+    report(failing, reason) is called when the store goes away and when it is back.
     """
 
-    def __init__(self, store: Store, journal: Path, report: Callable[[bool, str], None]) -> None:
+    def __init__(self, store: Store, journal: Journal, report: Callable[[bool, str], None]) -> None:
         self._store = store
         self._journal = journal
         self._report = report
-        self._batches = Batches(self._save)
-        self._retry: asyncio.TimerHandle | None = None
+        self._waiting: list[ActivityEvent] = []  # what of the journal's current file is to be committed
+        self._timer: asyncio.TimerHandle | None = None  # the next commit, or the next try
+        self._task: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "journal")
         self.failing = False
-        self._recovering = False
 
-    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None]:
-        """Take events; the future is done once they are durable, in the store or in the journal.
+    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Task[None] | None:
+        """Take events; None when they are durable already, as nearly always.
 
-        It has an OSError when neither takes them: then the mail must not be answered 250.
+        Where the journal cannot be written, the task that commits them to the store itself; it has a StoreError
+        when that is away too: then the mail must not be answered 250.
         """
-        return self._batches.note(events)
+        try:
+            self._journal.append(events)
+        except OSError:
+            return asyncio.get_running_loop().create_task(self._store.commit(events))
+        if not self.failing:
+            self._waiting += events
+            if self._timer is None and self._task is None:
+                self._start_in(GROUP_S, self._commit)
+        return None
 
     async def recover(self) -> None:
         """Count what an earlier run left in the journal."""
-        if self._journal.exists():
-            self.failing = True
-            await self._try_again()
+        if self._journal.ended():
+            await self._count_journal()
 
     async def flush(self) -> None:
-        """Wait until everything noted is durable, and stop."""
-        await self._batches.flush()
-        if self._retry is not None:
-            self._retry.cancel()
+        """Bring everything noted into the store, if it answers, and stop."""
+        if self._task is not None:
+            await self._task
+        self._stop_timer()
+        if not self.failing:
+            await self._commit()
+        self._stop_timer()
+        self._journal.roll()
         self._disk.shutdown(wait=True)
 
-    async def _save(self, batch: Sequence[ActivityEvent]) -> None:
-        if not self.failing:
-            try:
-                await self._store.commit(batch)
-                return
-            except StoreError as error:
-                self.failing = True
-                self._report(True, str(error))
-                self._retry_later()
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._write_journal, batch)
+    async def _commit(self) -> None:
+        """Commit what was noted since the last commit."""
+        events, self._waiting = self._waiting, []
+        path = self._journal.roll()
+        try:
+            await self._save(events)
+        except StoreError as error:
+            self.failing = True
+            self._report(True, str(error))
+        else:
+            if path is not None:
+                path.unlink(missing_ok=True)
+        self._go_on()
 
-    def _write_journal(self, batch: Sequence[ActivityEvent]) -> None:
-        lines = b"".join(
-            orjson.dumps([event.key.hex(), event.kind, event.mailbox, event.at, event.octets]) + b"\n"
-            for event in batch
-        )
-        with open(self._journal, "ab") as file:
-            file.write(lines)
-            file.flush()
-            os.fdatasync(file.fileno())
-
-    def _retry_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._retry is not None:
-            self._retry.cancel()
-        self._retry = loop.call_later(RETRY_S, lambda: loop.create_task(self._try_again()))
-
-    async def _try_again(self) -> None:
-        """Once the store answers, send it new batches again, and count the journal; else try again later."""
-        if self._recovering:
-            self._retry_later()
-            return
-        self._recovering = True
+    async def _count_journal(self) -> None:
+        """Count all that is in the journal, once the store answers; else try again later."""
+        was_failing, self.failing = self.failing, True
         loop = asyncio.get_running_loop()
         try:
+            await loop.run_in_executor(self._disk, self._journal.sync)
             await self._store.states_version()
-            self.failing = False  # from here on nothing more is written to the journal
-            while events := await loop.run_in_executor(self._disk, self._read_journal):
-                for start in range(0, len(events), LARGEST_BATCH):
-                    await self._store.commit(events[start : start + LARGEST_BATCH])
-                # What a batch wrote that was under way meanwhile is read in the next turn.
-                if await loop.run_in_executor(self._disk, self._remove_journal, len(events)):
-                    break
-            self._report(self.failing, "")
-        except (StoreError, OSError):
+            # From here on events are committed as they come: what stands in the journal now has an end.
+            self._journal.roll()
+            ended = self._journal.ended()
+            self.failing = False
+            for path in ended:
+                await self._save(await loop.run_in_executor(self._disk, read, path))
+                path.unlink(missing_ok=True)
+        except (StoreError, OSError) as error:
             self.failing = True
-            self._retry_later()
-        finally:
-            self._recovering = False
+            if not was_failing:
+                self._report(True, str(error))
+        else:
+            if was_failing:
+                self._report(False, "")
+        self._go_on()
 
-    def _read_journal(self) -> list[ActivityEvent]:
-        events = []
-        with contextlib.suppress(FileNotFoundError), open(self._journal, "rb") as file:
-            for line in file:
-                with contextlib.suppress(ValueError):  # a line that a crash cut: its mail was never answered
-                    key, kind, mailbox, at, octets = orjson.loads(line)
-                    events.append(ActivityEvent(bytes.fromhex(key), ActivityKind(kind), mailbox, at, octets))
-        return events
+    async def _save(self, events: Sequence[ActivityEvent]) -> None:
+        for start in range(0, len(events), LARGEST_BATCH):
+            await self._store.commit(events[start : start + LARGEST_BATCH])
 
-    def _remove_journal(self, counted: int) -> bool:
-        """Remove the journal unless it has grown since it was read."""
-        if len(self._read_journal()) > counted:
-            return False
-        self._journal.unlink(missing_ok=True)
-        return True
+    def _go_on(self) -> None:
+        """Set the clock for what is next: a commit where something waits, a try where the store is away."""
+        self._task = None
+        if self.failing:
+            self._waiting = []  # the journal has them
+            self._start_in(RETRY_S, self._count_journal)
+        elif self._waiting:
+            self._start_in(GROUP_S, self._commit)
+
+    def _start_in(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._start, work)
+
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._timer = None
+        self._task = asyncio.get_running_loop().create_task(work())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
