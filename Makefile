@@ -32,6 +32,7 @@ bench: setup
 
 clean:
 	rm -rf .venv build dist benchmarks/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find milter -name '*.so' -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test lint bench clean

@@ -37,7 +37,7 @@ from tests.lab.sink import Sink
 from tests.lab.smtp_client import SmtpClient, status_of
 from tests.lab.waiting import wait_until
 
-from mailgate.doors.milter import Listener, MilterConnection
+from mailgate.doors.milter import BufferedConnection, Listener, MilterConnection
 from mailgate.gate import Gate
 from mailgate.model import Action, Evidence, Header, Mail, mailbox_of
 from mailgate.rule import Hit, RuleStanza
@@ -218,7 +218,7 @@ class Door:
     async def _serve(self) -> asyncio.Server:
         self._listener = Listener("loopback", (), lambda: self.gate, is_unix=False)
         return await asyncio.get_running_loop().create_server(
-            lambda: MilterConnection(self._listener), "127.0.0.1", 0
+            lambda: BufferedConnection(MilterConnection(self._listener)), "127.0.0.1", 0
         )
 
     async def _stop(self) -> None:

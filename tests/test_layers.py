@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "mailgate.incidents.search": "model wire",
     # what puts them together
     "mailgate.config": "model rule policy mime probes mailgate_rules",
-    "mailgate.gate": "model policy mime config incidents metrics probes spool",
+    "mailgate.gate": "model policy mime config incidents logs metrics probes spool",
     "mailgate.doors": "",
     "mailgate.doors.transaction": "model mime gate spool",
     "mailgate.doors.milter": "model policy wire gate",

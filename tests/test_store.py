@@ -148,8 +148,8 @@ def line(known: ActivityEvent) -> bytes:
 
 async def test_an_event_is_on_disk_at_once_and_in_the_store_soon(store: Store, tmp_path: Path) -> None:
     commits = make_commits(store, tmp_path)
-    assert commits.note([event(1), event(2)]) is None, "nothing is to be waited for"
-    assert commits.note([event(3)]) is None
+    assert commits.note([event(1), event(2)])
+    assert commits.note([event(3)])
     assert journal_lines(tmp_path) == 3
     await until(lambda: journal_lines(tmp_path) == 0, 5, "the journal to be committed")
     assert (await store.activity(OFFICER)).received == 3
@@ -164,19 +164,17 @@ async def test_without_a_journal_the_store_itself_is_waited_for(store: Store, tm
     folder.mkdir()
     commits = make_commits(store, folder)
     folder.rmdir()
-    committing = commits.note([event(1)])
-    assert committing is not None
-    await committing
+    assert not commits.note([event(1)])
+    await commits.commit([event(1)])
     assert (await store.activity(OFFICER)).received == 1
     await commits.flush()
 
 
 async def test_without_journal_and_store_an_event_is_refused(tmp_path: Path) -> None:
     commits = make_commits(open_store("redis://127.0.0.1:1/0", tmp_path), tmp_path / "nowhere")
-    committing = commits.note([event(1)])
-    assert committing is not None
+    assert not commits.note([event(1)])
     with pytest.raises(StoreError):
-        await committing
+        await commits.commit([event(1)])
     await commits.flush()
 
 

@@ -105,7 +105,10 @@ def receive(conversation: wire.Conversation, pieces: Sequence[bytes]) -> Taken:
     for piece in pieces:
         data = held + piece
         for command, start, stop in conversation.receive(data, len(data)):
-            taken.append((command, data[start:stop]))
+            if command == wire.HEADER:
+                taken += [(command, b"%b\0%b\0" % header) for header in conversation.headers[start]]
+            else:
+                taken.append((command, data[start:stop]))
         held = data[conversation.consumed :]
     return taken
 
@@ -166,7 +169,7 @@ def test_limits_hold_for_whole_frames_and_for_beginnings(
     before: bytes, command: bytes, limit: int, pieces: int
 ) -> None:
     for over in (0, 1):
-        octets = frame(command, command + b"x" * (limit - 1 + over))
+        octets = frame(command, command + b"\0" + b"x" * (limit - 3 + over) + b"\0")
         size = -(-len(octets) // pieces)
         conversation = wire.Conversation()
         receive(conversation, [OFFER, before])
@@ -206,7 +209,7 @@ def test_random_octets_raise_nothing_but_protocol_error(negotiated: bool, pieces
 PARSERS: list[Callable[[bytes], Any]] = [
     wire.parse_macros,
     wire.parse_arguments,
-    wire.parse_header,
+    lambda payload: headers_of([payload]),
     wire.parse_connect,
     lambda payload: wire.negotiate(payload, EVERYTHING),
 ]
@@ -228,10 +231,20 @@ def outcome(parse: Callable[[], Any]) -> Any:
         return ProtocolError
 
 
+def headers_of(payloads: Sequence[bytes], data: type[bytes] | type[bytearray] = bytes) -> list[wire.Header]:
+    """Return the headers that these payloads of one message are."""
+    conversation = wire.Conversation()
+    octets = data(OFFER + frame(MAIL, b"<>\0") + b"".join(frame(HEADER, payload) for payload in payloads))
+    frames = conversation.receive(octets, len(octets))
+    assert [command for command, _, _ in frames[2:]] == [wire.HEADER] * bool(payloads)
+    return [header for run in conversation.headers for header in run]
+
+
 @given(st.lists(st.lists(st.sampled_from([b"\0", b"a", b"\0b\0"]), max_size=4).map(b"".join), max_size=4))
 def test_many_headers_are_parsed_as_each(payloads: list[bytes]) -> None:
-    want = outcome(lambda: [wire.parse_header(payload) for payload in payloads])
-    assert outcome(lambda: wire.parse_headers(payloads)) == want
+    want = outcome(lambda: [header for payload in payloads for header in headers_of([payload])])
+    assert outcome(lambda: headers_of(payloads)) == want
+    assert outcome(lambda: headers_of(payloads, bytearray)) == want
 
 
 # -- legality -------------------------------------------------------------------------------------
@@ -417,8 +430,7 @@ def test_arguments(payload: bytes, want: list[bytes] | None) -> None:
     ],
 )
 def test_headers(payload: bytes, want: tuple[bytes, bytes] | None) -> None:
-    assert outcome(lambda: wire.parse_header(payload)) == (want or ProtocolError)
-    assert outcome(lambda: wire.parse_headers([payload])) == ([want] if want else ProtocolError)
+    assert outcome(lambda: headers_of([payload])) == ([want] if want else ProtocolError)
 
 
 @pytest.mark.parametrize(
@@ -568,8 +580,8 @@ LONG = struct.pack(">I", 1 << 31)
 
 
 def door() -> MilterConnection:
-    """Return a connection of a gate with one rule and no services."""
-    gate = make_gate(settings_of(AttachmentSize()))
+    """Return a connection of a gate that has a scanner to wait for."""
+    gate = make_gate(settings_of(AttachmentSize()), scans=[])
     return MilterConnection(Listener("test", (), lambda: gate, is_unix=True))
 
 

@@ -6,7 +6,6 @@ traceback in the log and an incident, never an accept.
 """
 
 import asyncio
-import copy
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from . import logs
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
 from .metrics import Metrics
@@ -33,6 +33,7 @@ from .model import (
     Verdict,
     domain_of,
 )
+from .policy import Policy
 from .probes.clamd import Scanner
 from .probes.rspamd import SpamEngine
 from .spool import Spool
@@ -54,8 +55,11 @@ class Notebook(Protocol):
 class Ledger(Protocol):
     """Where activity events go (ledger.commits)."""
 
-    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Future[None] | None:
-        """Take events; None when they are durable already, else done once they are."""
+    def note(self, events: Sequence[ActivityEvent]) -> bool:
+        """Take events and tell whether they are durable; what is not was not taken."""
+
+    def commit(self, events: Sequence[ActivityEvent]) -> Awaitable[None]:
+        """Take events that `note` did not; done once they are durable."""
 
 
 class States(Protocol):
@@ -82,17 +86,23 @@ class Services:
 class Gate:
     """One configuration at work: its policy, its probes; immutable, and swapped whole on a reload."""
 
-    def __init__(self, settings: Settings, services: Services) -> None:
+    def __init__(self, settings: Settings, services: Services, twin: "Gate | None" = None) -> None:
         self.settings = settings
         self.services = services
         self.organization = settings.resolved_organization()
-        self.policy = settings.policy()
+        self.policy: Policy = twin.policy if twin else settings.policy()
         self.walk_limits = settings.walk_limits()
         self.spool_folder = settings.spool_folder()
         active = {rule.NAME for rule in self.policy.rules}
-        self.scanner = self._scanner() if settings.clamav.address and "virus" in active else None
-        self.engine = self._engine() if settings.spam.url and "spam" in active else None
-        self._log = structlog.get_logger().bind()
+        self.scanner: Scanner | None = None
+        self.engine: SpamEngine | None = None
+        if twin:
+            self.scanner, self.engine = twin.scanner, twin.engine
+        else:
+            if settings.clamav.address and "virus" in active:
+                self.scanner = self._scanner()
+            if settings.spam.url and "spam" in active:
+                self.engine = self._engine()
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
 
@@ -113,9 +123,7 @@ class Gate:
 
     def with_services(self, services: Services) -> "Gate":
         """Return this gate with other services, sharing its policy and probes."""
-        other = copy.copy(self)
-        other.services = services
-        return other
+        return Gate(self.settings, services, self)
 
     async def close(self) -> None:
         """Close the probes' connections."""
@@ -132,6 +140,22 @@ class Gate:
             return await self._record(mail, verdict, {}, None)
         except Exception as error:
             return await self.own_error(mail, error)
+
+    def judge_at_once(self, mail: Mail) -> Verdict | None:
+        """Return the verdict on a whole mail that shows nothing, where no service is to be asked.
+
+        So it is with nearly every mail of a site without scanner and spam engine. None where something must be
+        waited for: then `judge` gives the verdict.
+        """
+        if self.keeps_content or mail.mailboxes is None:
+            return None
+        started = time.perf_counter()
+        verdict = self.policy.decide(mail, self.services.seconds())
+        if verdict.findings or not self._note(mail, verdict):
+            return None
+        self.services.metrics.add("octets", mail.content.octets)
+        self._end(mail, verdict, time.perf_counter() - started)
+        return verdict
 
     async def judge(
         self,
@@ -154,15 +178,14 @@ class Gate:
             verdict = self.policy.decide(mail, self.services.seconds(), earlier)
             if verdict.findings:
                 verdict = await self._record(mail, verdict, timings, raw)
-            if verdict.action is Action.ACCEPT:
-                await self._count(mail, verdict)
+            if verdict.action is Action.ACCEPT and not self._note(mail, verdict):
+                async with asyncio.timeout(self._commit_wait_s):
+                    await self.services.ledger.commit(self._events(mail, verdict))
         except Exception as error:
             verdict = await self.own_error(mail, error)
         finally:
             metrics.add("open_mails", -1)
-        seconds = time.perf_counter() - started
-        metrics.observe("mail", seconds)
-        self._say(mail, verdict, seconds)
+        self._end(mail, verdict, time.perf_counter() - started)
         return verdict
 
     # -- facts --------------------------------------------------------------------------------
@@ -255,37 +278,40 @@ class Gate:
 
     # -- activity -----------------------------------------------------------------------------
 
-    async def _count(self, mail: Mail, verdict: Verdict) -> None:
-        """Hand the mail's events to the ledger; raises OSError or StoreError when it cannot take them."""
-        if any(f.rule in _NOT_COUNTED and _is_about_content(f) for f in verdict.findings):
-            return
-        events = activity_events(mail, verdict, self.services.seconds(), self.services.node)
+    def _note(self, mail: Mail, verdict: Verdict) -> bool:
+        """Hand the mail's events to the ledger, and tell whether it has them."""
+        events = self._events(mail, verdict)
         if not events:
-            return
+            return True
         self.services.metrics.add("events", len(events))
-        committing = self.services.ledger.note(events)
-        if committing is not None:
-            async with asyncio.timeout(self._commit_wait_s):
-                await committing
+        return self.services.ledger.note(events)
+
+    def _events(self, mail: Mail, verdict: Verdict) -> Sequence[ActivityEvent]:
+        for finding in verdict.findings:
+            if finding.rule in _NOT_COUNTED and _is_about_content(finding):
+                return ()
+        return activity_events(mail, verdict, self.services.seconds(), self.services.node)
 
     # -- the log's one line a mail -------------------------------------------------------------
 
-    def _say(self, mail: Mail, verdict: Verdict, seconds: float) -> None:
+    def _end(self, mail: Mail, verdict: Verdict, seconds: float) -> None:
         rule = deciding_rule(verdict)
+        self.services.metrics.observe("mail", seconds)
         self.services.metrics.mail(verdict.action, rule)
-        self._log.info(
-            "mail",
-            action=verdict.action,
-            queue_id=mail.queue_id,
-            hook=mail.session.hook,
-            client=mail.session.client_ip,
-            login=mail.envelope.login,
-            mail_from=mail.envelope.sender,
-            rcpts=len(mail.envelope.recipients),
-            octets=mail.content.octets,
-            rule=rule,
-            findings=len(verdict.findings),
-            ms=round(seconds * 1_000, 2),
+        logs.mail(
+            {
+                "action": verdict.action.value,
+                "queue_id": mail.queue_id,
+                "hook": mail.session.hook,
+                "client": mail.session.client_ip,
+                "login": mail.envelope.login,
+                "mail_from": mail.envelope.sender,
+                "rcpts": len(mail.envelope.recipients),
+                "octets": mail.content.octets,
+                "rule": rule,
+                "findings": len(verdict.findings),
+                "ms": round(seconds * 1_000, 2),
+            }
         )
 
 

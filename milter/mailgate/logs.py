@@ -5,8 +5,8 @@ Lines are written in groups, at the latest a tenth of a second after the event; 
 
 import asyncio
 import sys
+import time
 from collections.abc import MutableMapping
-from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import orjson
@@ -42,8 +42,17 @@ class _Lines:
         self._waiting.append(line)
         self.flush()
 
-    debug = msg = log = info
-    warning = warn = critical = exception = fatal = failure = error
+    def debug(self, line: bytes) -> None:
+        """Write a line, soon."""
+        self.info(line)
+
+    def warning(self, line: bytes) -> None:
+        """Write a line now."""
+        self.error(line)
+
+    def critical(self, line: bytes) -> None:
+        """Write a line now."""
+        self.error(line)
 
     def flush(self) -> None:
         """Write what waits; a log that nobody reads any more stops no mail."""
@@ -57,10 +66,23 @@ class _Lines:
 
 
 _lines: _Lines | None = None
+_mails: _Lines | None = None  # where mail() may write by itself: JSON, at a level that shows it
 
 
 def _stamp(_: Any, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, **event}
+    return {"time": _now(), "level": level, **event}
+
+
+_second = (0, "")  # the last one that was written as text
+
+
+def _now() -> str:
+    global _second
+    now = time.time()
+    second = int(now)
+    if second != _second[0]:
+        _second = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    return f"{_second[1]}.{int((now - second) * 1_000):03d}+00:00"
 
 
 def _default(value: Any) -> Any:
@@ -77,10 +99,11 @@ def _as_json(_: Any, __: str, event: MutableMapping[str, Any]) -> bytes:
 
 def configure(level: str, style: str, file: BinaryIO | None = None) -> None:
     """Set structlog up for this process; style: auto, json or console."""
-    global _lines
+    global _lines, _mails
     target = file or sys.stdout.buffer
     _lines = _Lines(target)
     console = style == "console" or (style == "auto" and target.isatty())
+    _mails = _lines if not console and _LEVELS[level] <= _LEVELS["info"] else None
     render: list[Any] = [_as_json]
     if console:
         renderer = structlog.dev.ConsoleRenderer()
@@ -91,6 +114,19 @@ def configure(level: str, style: str, file: BinaryIO | None = None) -> None:
         logger_factory=lambda *_: _lines,
         cache_logger_on_first_use=False,
     )
+
+
+def mail(fields: dict[str, Any]) -> None:
+    """Write the one line a mail, as structlog's info("mail", **fields) does, at a third of its cost."""
+    if _mails is not None:
+        try:
+            line = orjson.dumps({"time": _now(), "level": "info", "event": "mail", **fields})
+        except orjson.JSONEncodeError:  # octets that were no UTF-8: structlog's way knows what to do
+            pass
+        else:
+            _mails.info(line)
+            return
+    structlog.get_logger().info("mail", **fields)
 
 
 def flush() -> None:

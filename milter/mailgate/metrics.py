@@ -51,6 +51,14 @@ class Metrics:
             names += [f"seconds {stage} {bucket}" for bucket in range(len(BUCKETS_S) + 1)]
             names.append(f"seconds {stage} sum")
         self._index = {name: position for position, name in enumerate(names)}
+        self._buckets = {
+            stage: (self._index[f"seconds {stage} 0"], self._index[f"seconds {stage} sum"]) for stage in STAGES
+        }
+        self._mails = {
+            (action, rule): self._index[f"mails {action} {rule or _NO_RULE}"]
+            for action in Action
+            for rule in (*rules, "")
+        }
         self._rows = rows
         self._width = len(names)
         self._page = mmap.mmap(-1, rows * self._width * 8)
@@ -75,12 +83,13 @@ class Metrics:
 
     def observe(self, stage: str, seconds: float) -> None:
         """Count a duration."""
-        self.add(f"seconds {stage} {bisect_left(BUCKETS_S, seconds)}")
-        self.add(f"seconds {stage} sum", seconds)
+        first, total = self._buckets[stage]
+        self._cells[self._base + first + bisect_left(BUCKETS_S, seconds)] += 1
+        self._cells[self._base + total] += seconds
 
     def mail(self, action: Action, rule: str) -> None:
         """Count a verdict by its action and the rule that made it, "" for none."""
-        self.add(f"mails {action} {rule or _NO_RULE}")
+        self._cells[self._base + self._mails[action, rule]] += 1
 
     def heartbeat(self, row: int) -> float:
         """Return when a process last showed that it lives (monotonic clock), 0 before it ever did."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 import idna
 
@@ -119,6 +120,7 @@ class Organization:
     state_domains: frozenset[str] = frozenset()
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     subaddress_separators: str = "+"
+    _internal: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def is_official_domain(self, domain: str) -> bool:
         """Tell whether mailboxes of this domain are of this system; sub-domains are not."""
@@ -135,7 +137,13 @@ class Organization:
 
     def is_internal(self, address: str) -> bool:
         """Tell whether a client's IP address is of our own networks; a Unix socket ("") is."""
-        return not address or _in_networks(address, self.networks)
+        known = self._internal.get(address)
+        if known is None:
+            known = not address or _in_networks(address, self.networks)
+            if len(self._internal) > _ADDRESSES_KEPT:
+                self._internal.clear()
+            self._internal[address] = known
+        return known
 
     def account(self, mailbox: str) -> str:
         """Return the mailbox that a sub-address of ours speaks of: a.b+tag@ours is a.b@ours."""
@@ -162,7 +170,9 @@ def _is_below(domain: str, names: frozenset[str]) -> bool:
     return False
 
 
-@lru_cache(maxsize=16_384)
+_ADDRESSES_KEPT = 16_384  # of clients whose network is known: some MB at the most
+
+
 def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
     try:
         ip = ipaddress.ip_address(address)
@@ -278,7 +288,6 @@ class SpamReport:
     symbols: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
@@ -288,20 +297,31 @@ class Mail:
     it was never loaded.
     """
 
-    organization: Organization
-    session: Session
-    envelope: Envelope = field(default_factory=Envelope)
-    headers: list[Header] = field(default_factory=list)
-    names: list[bytes] = field(init=False)
-    content: Content = field(default_factory=Content)
-    queue_id: str = ""
-    mailboxes: Mapping[str, MailboxState] | None = None
-    scans: Sequence[Scan] | None = None
-    spam: SpamReport | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.take_headers(self.headers)
+    def __init__(
+        self,
+        organization: Organization,
+        session: Session,
+        envelope: Envelope | None = None,
+        headers: list[Header] | None = None,
+        content: Content | None = None,
+        mailboxes: Mapping[str, MailboxState] | None = None,
+        scans: Sequence[Scan] | None = None,
+        spam: SpamReport | None = None,
+        missing: dict[str, str] | None = None,
+    ) -> None:
+        self.organization = organization
+        self.session = session
+        self.envelope = envelope or Envelope()
+        self.headers: list[Header] = []
+        self.names: list[bytes] = []
+        self.content = content or Content()
+        self.queue_id = ""
+        self.mailboxes = mailboxes
+        self.scans = scans
+        self.spam = spam
+        self.missing = missing or {}
+        if headers:
+            self.take_headers(headers)
 
     def header_values(self, name: bytes) -> list[bytes]:
         """Return the values of every top-level field of this (lower-case) name, in order."""
@@ -309,10 +329,17 @@ class Mail:
             return []
         return [field[1] for known, field in zip(self.names, self.headers, strict=True) if known == name]
 
-    def take_headers(self, headers: list[Header]) -> None:
-        """Set the header fields."""
+    def take_headers(self, headers: list[Header]) -> list[Header]:
+        """Set the header fields, and return those named Content-*, names in lower case."""
         self.headers = headers
-        self.names = [header[0].lower() for header in headers]
+        self.names = []
+        content = []
+        for name, value in headers:
+            lower = name.lower()
+            self.names.append(lower)
+            if lower.startswith(b"content-"):
+                content.append((lower, value))
+        return content
 
     def first_header(self, name: bytes) -> bytes:
         """Return the first field of this (lower-case) name, stripped, b"" when there is none."""
@@ -386,8 +413,7 @@ class ActivityKind(StrEnum):
     RECEIVED = "received"
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityEvent:
+class ActivityEvent(NamedTuple):
     """One mailbox sent or received one mail. The same key counts once; `at` is Unix seconds (UTC)."""
 
     key: bytes

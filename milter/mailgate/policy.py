@@ -5,10 +5,10 @@ reply is given.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .model import STRENGTH, Action, Evidence, Finding, Header, Mail, Mode, Verdict
+from .model import STRENGTH, Action, Evidence, Finding, Header, Mail, MailboxState, Mode, Verdict
 from .rule import STAGES, Hit, RuleStanza, defines
 
 _DEFAULT_REPLY = {
@@ -73,6 +73,10 @@ class Policy:
     def speaks_at(self, stage: str) -> bool:
         """Tell whether any rule can answer at a stage; the milter door negotiates the others away."""
         return bool(self._stages[stage])
+
+    def speaks_at_rcpt(self, mailboxes: Mapping[str, MailboxState]) -> bool:
+        """Tell whether any rule can answer at RCPT while these mailboxes are not active."""
+        return any(rule.speaks_at_rcpt(mailboxes) for rule, _ in self._stages["at_rcpt"])
 
     def at_mail(self, mail: Mail, now: float) -> Verdict | None:
         """Judge the sender; None when nothing was found."""

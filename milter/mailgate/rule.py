@@ -10,11 +10,11 @@ the class defines it. What follows from a hit (mode, action, reply) is the stanz
 but a method may set an action or a reply where it alone knows the right one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .model import Action, Evidence, Header, Mail, Mode
+from .model import Action, Evidence, Header, Mail, MailboxState, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,14 @@ class RuleStanza:
     def at_rcpt(self, mail: Mail, recipient: str) -> Iterable[Hit]:
         """Judge one recipient, at RCPT; he is not yet among mail.envelope.recipients."""
         raise NotImplementedError  # pragma: no cover
+
+    def speaks_at_rcpt(self, mailboxes: Mapping[str, MailboxState]) -> bool:
+        """Tell whether at_rcpt can find anything while these mailboxes are not active.
+
+        Where no rule can, the MTA is not made to wait at RCPT. A state may change while a connection lasts: what
+        at_rcpt did not find, at_end must.
+        """
+        return True
 
     def at_body(self, mail: Mail) -> Iterable[Hit]:
         """Judge the content while it arrives, after each chunk: must cost next to nothing."""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from . import logs
 from .config import TIME_ZONE, ConfigError, Settings, load
-from .doors.milter import Hook, Listener, MilterConnection
+from .doors.milter import BufferedConnection, Hook, Listener, MilterConnection
 from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
@@ -102,7 +102,7 @@ class Worker:
         self._listeners = [self._listener(listening) for listening in self._orders.listeners]
         servers = []
         for listening, listener in zip(self._orders.listeners, self._listeners, strict=True):
-            make = _maker(listener)
+            make = _maker(listener, bare=not isinstance(loop, asyncio.BaseEventLoop))
             servers.append(
                 await loop.create_unix_server(make, sock=listening.socket, backlog=settings.listen.backlog)
                 if listening.is_unix
@@ -199,8 +199,10 @@ class Worker:
         return [connection for listener in self._listeners for connection in listener.connections]
 
 
-def _maker(listener: Listener) -> Callable[[], MilterConnection]:
-    return lambda: MilterConnection(listener)
+def _maker(listener: Listener, bare: bool) -> Callable[[], asyncio.BaseProtocol]:
+    if bare:  # uvloop
+        return lambda: cast(asyncio.BaseProtocol, MilterConnection(listener))
+    return lambda: BufferedConnection(MilterConnection(listener))
 
 
 async def _close_when_unused(gate: Gate) -> None:

@@ -32,14 +32,14 @@ class Stanza(RuleStanza):
     def at_mail(self, mail: Mail) -> Iterable[Hit]:
         """Refuse a mail whose declared size cannot be within the limits."""
         declared = mail.envelope.declared_bytes()
-        if declared is not None and declared > self.max_message_bytes:
-            yield Hit(
-                (Evidence("envelope", "SIZE", str(declared)),),
-                reply=self.reply
-                or f"552 5.3.4 Message of {declared} bytes exceeds the limit of {self.max_message_bytes} bytes\n"
-                f"Thu {declared} byte vuot gioi han {self.max_message_bytes} byte (diem b khoan 1 Dieu 8 "
-                "QD 27/2023)",
-            )
+        if declared is None or declared <= self.max_message_bytes:
+            return ()
+        reply = (
+            self.reply
+            or f"552 5.3.4 Message of {declared} bytes exceeds the limit of {self.max_message_bytes} bytes\n"
+            f"Thu {declared} byte vuot gioi han {self.max_message_bytes} byte (diem b khoan 1 Dieu 8 QD 27/2023)"
+        )
+        return [Hit((Evidence("envelope", "SIZE", str(declared)),), reply=reply)]
 
     def at_body(self, mail: Mail) -> Iterable[Hit]:
         """Refuse as soon as the sum of what has arrived passes the limit."""

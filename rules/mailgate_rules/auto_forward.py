@@ -77,20 +77,11 @@ class Stanza(RuleStanza):
         "nuoc cap (khoan 5 Dieu 4 QD 27/2023)"
     )
 
-    def at_rcpt(self, mail: Mail, recipient: str) -> Iterable[Hit]:
-        """Judge what the envelope alone proves."""
-        spoken = spoken_of(mail.envelope.sender)
-        account = mail.organization.account
-        if spoken.scheme == "caf" and account(spoken.named) != account(recipient):
-            return  # whom it speaks of is known once all recipients are
-        pieces = [piece for piece in _envelope_in(mail, recipient) if piece.hard]
-        if pieces:
-            yield Hit(tuple(pieces), recipient, "in")
-
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Judge each recipient by envelope and headers."""
-        if _says_nothing(mail):
-            return
+        return () if _says_nothing(mail) else self._look(mail)
+
+    def _look(self, mail: Mail) -> Iterator[Hit]:
         seen = _Seen(mail)
         if seen.is_answer:
             return

@@ -4,10 +4,10 @@ A locked mailbox (tạm khóa) does not send, and still receives; a revoked one 
 when it logs in, and when its address is the envelope sender of a client of our own networks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mailgate.model import Action, Evidence, Mail, MailboxStatus
+from mailgate.model import Action, Evidence, Mail, MailboxState, MailboxStatus
 from mailgate.rule import Example, Hit, RuleStanza
 
 
@@ -22,10 +22,11 @@ class Stanza(RuleStanza):
 
     def at_mail(self, mail: Mail) -> Iterable[Hit]:
         """Refuse a sender whose mailbox is locked or revoked."""
-        if not mail.mailboxes:
-            return
+        return self._look(mail, mail.mailboxes) if mail.mailboxes else ()
+
+    def _look(self, mail: Mail, mailboxes: Mapping[str, MailboxState]) -> Iterator[Hit]:
         for kind, name, mailbox in _senders(mail):
-            state = mail.mailboxes.get(mail.organization.account(mailbox))
+            state = mailboxes.get(mail.organization.account(mailbox))
             if state is not None and state.status is not MailboxStatus.ACTIVE:
                 locked = state.status is MailboxStatus.LOCKED
                 yield Hit(
@@ -41,16 +42,25 @@ class Stanza(RuleStanza):
                 )
                 return
 
+    def speaks_at_rcpt(self, mailboxes: Mapping[str, MailboxState]) -> bool:
+        """Tell whether any mailbox is revoked."""
+        return any(state.status is MailboxStatus.REVOKED for state in mailboxes.values())
+
     def at_rcpt(self, mail: Mail, recipient: str) -> Iterable[Hit]:
         """Refuse a recipient whose mailbox is revoked."""
-        if not mail.mailboxes:
-            return
-        state = mail.mailboxes.get(mail.organization.account(recipient))
+        state = mail.mailboxes.get(mail.organization.account(recipient)) if mail.mailboxes else None
         if state is not None and state.status is MailboxStatus.REVOKED:
             yield Hit(
                 (Evidence("mailbox", state.status.value, state.clause),),
+                recipient,
                 reply=self.reply or "550 5.2.1 Mailbox is revoked\nHop thu da bi thu hoi (khoan 2 Dieu 6 QD 27/2023)",
             )
+
+    def at_end(self, mail: Mail) -> Iterable[Hit]:
+        """Refuse what was revoked after this connection was told that no answer comes at RCPT."""
+        if not mail.mailboxes:
+            return ()
+        return [hit for recipient in mail.envelope.recipients for hit in self.at_rcpt(mail, recipient)]
 
 
 def _senders(mail: Mail) -> Iterable[tuple[str, str, str]]:

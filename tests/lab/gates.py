@@ -41,8 +41,12 @@ class _Ledger:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
 
-    def note(self, events: Sequence[ActivityEvent]) -> None:
+    def note(self, events: Sequence[ActivityEvent]) -> bool:
         self._notes.events += events
+        return True
+
+    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+        self.note(events)
 
 
 class _States:
@@ -57,12 +61,12 @@ class _Scanner:
         self._answer = answer
         self._notes = notes
 
-    async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> Sequence[Scan]:
+    async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> list[Scan]:
         await asyncio.sleep(0)
         self._notes.scanned.append(b"".join(raw.chunks()))
         if isinstance(self._answer, str):
             raise OSError(self._answer)
-        return self._answer
+        return list(self._answer)
 
 
 class _Engine:

@@ -11,7 +11,10 @@ import struct
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from mailgate.doors.milter import MilterConnection
 
 TIMEOUT_S = 20.0
 CHUNK_BYTES = 65_535  # MILTER_CHUNK_SIZE
@@ -335,7 +338,7 @@ class Mta:
 class MemoryTransport(asyncio.Transport):
     """A transport that keeps what is written; `changed` is set by every write and by the end."""
 
-    def __init__(self, protocol: asyncio.BufferedProtocol) -> None:
+    def __init__(self, protocol: "MilterConnection") -> None:
         super().__init__()
         self.protocol = protocol
         self.written = b""
@@ -369,7 +372,7 @@ class MemoryMta:
 
     def __init__(
         self,
-        protocol: asyncio.BufferedProtocol,
+        protocol: "MilterConnection",
         cut: int = 1 << 30,
         offer: Offer | None = None,
         macros: Mapping[str, str] | None = None,

@@ -116,7 +116,8 @@ class _Session:
         ctx.setpriv(self)
 
     def negotiate(self, options: list[int]) -> int:
-        wanted = wish(self._door.gate().policy, self._door.is_unix)
+        gate = self._door.gate()
+        wanted = wish(gate.policy, gate.states() or {}, self._door.is_unix)
         actions = wire.Actions(options[0] & wanted.actions)
         steps = wire.Steps(options[1] & wanted.steps)
         self._agreement = wire.Agreement(wire.NEWEST_VERSION, actions, steps)
@@ -156,8 +157,12 @@ class _Session:
 
     def recipient(self, path: bytes, *arguments: bytes) -> int:
         transaction = self._transaction
-        verdict = self._door.run(transaction.recipient, path, time.time()) if transaction else None
-        return self._early(wire.RECIPIENT, verdict)
+        if transaction is None:
+            return self._continue(wire.RECIPIENT)
+        if not self._agreement.owes_reply(wire.RECIPIENT):
+            self._door.run(transaction.add_recipient, path)
+            return self._continue(wire.RECIPIENT)
+        return self._early(wire.RECIPIENT, self._door.run(transaction.recipient, path, time.time()))
 
     def data(self) -> int:
         return self._continue(wire.DATA)

@@ -1,4 +1,4 @@
-"""The milter door: one asyncio.BufferedProtocol a connection, no task, no queue; one task at end of message.
+"""The milter door: one buffered protocol a connection, no task, no queue; a task only where something is waited for.
 
 All connections of a worker share one receive buffer: a read is consumed before the next begins, and
 what is left of a frame waits with its connection. Replies that no rule can use are negotiated away;
@@ -7,14 +7,14 @@ the reply to a body chunk is kept, since it is the only back-pressure there is.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import structlog
 
 from ..gate import OWN_ERROR_REPLY, Gate
-from ..model import Action, Header, Session, Verdict
+from ..model import Action, Header, MailboxState, Session, Verdict
 from ..policy import Policy
 from ..wire import ProtocolError
 from ..wire import milter as wire
@@ -23,7 +23,7 @@ from .transaction import Transaction
 log = structlog.get_logger()
 
 _ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
-_COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
+_COPY_BELOW_BYTES = 131_072  # a smaller read is copied once, so that its slices are bytes
 
 _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
 _MACROS = (
@@ -45,8 +45,8 @@ class Hook:
     daemon_name: str = ""
 
 
-def wish(policy: Policy, is_unix: bool) -> wire.Wish:
-    """Return what to ask of the MTA for this policy.
+def wish(policy: Policy, mailboxes: Mapping[str, MailboxState], is_unix: bool) -> wire.Wish:
+    """Return what to ask of the MTA for this policy, while these mailboxes are not active.
 
     On TCP the reply to DATA is kept: Postfix sets no TCP_NODELAY, and without the reply the DATA frame waits
     40 ms for a delayed acknowledgement when smtpd hands over to cleanup.
@@ -65,7 +65,7 @@ def wish(policy: Policy, is_unix: bool) -> wire.Wish:
         steps |= wire.Steps.NO_REPLY_DATA
     if not policy.speaks_at("at_mail"):
         steps |= wire.Steps.NO_REPLY_MAIL
-    if not policy.speaks_at("at_rcpt"):
+    if not policy.speaks_at_rcpt(mailboxes):
         steps |= wire.Steps.NO_REPLY_RECIPIENT
     actions = (
         wire.Actions.ADD_HEADERS
@@ -97,23 +97,40 @@ class Listener:
         self.connections: set[MilterConnection] = set()
         self.buffer = bytearray(self.limits.largest() + _ROOM_BYTES)
         self.view = memoryview(self.buffer)
+        self._outbox: list[tuple[Any, bytes]] = []
         self._hooks = hooks
         self._terms: dict[bytes, Terms] = {}
-        self._terms_of: Gate | None = None
+        self._terms_of: tuple[Gate | None, Mapping[str, MailboxState] | None] = (None, None)
 
     def negotiate(self, payload: bytes) -> "Terms":
-        """Return the terms for an MTA's offer; the same offer gets the same terms until a reload."""
+        """Return the terms for an MTA's offer: the same ones until a reload, or a mailbox changes its state."""
         gate = self.gate()
-        if gate is not self._terms_of:
-            self._terms, self._terms_of = {}, gate
+        mailboxes: Mapping[str, MailboxState] | None = gate.states()
+        if gate is not self._terms_of[0] or mailboxes is not self._terms_of[1]:
+            self._terms, self._terms_of = {}, (gate, mailboxes)
         terms = self._terms.get(payload)
         if terms is None:
-            agreement, reply = wire.negotiate(payload, wish(gate.policy, self.is_unix))
+            agreement, reply = wire.negotiate(payload, wish(gate.policy, mailboxes or {}, self.is_unix))
             no_reply = frozenset(command for command in wire.NAMES if not agreement.owes_reply(command))
             terms = Terms(agreement, reply, no_reply, bool(agreement.steps & wire.Steps.LEADING_SPACE))
             if len(self._terms) < _OFFERS_KEPT:
                 self._terms[payload] = terms
         return terms
+
+    def post(self, transport: Any, octets: bytes) -> None:
+        """Write this soon, together with the replies of the other connections that were read in this turn.
+
+        A write costs most when it wakes a peer that sleeps; in a row, most find their peer awake.
+        """
+        self._outbox.append((transport, octets))
+        if len(self._outbox) == 1:
+            asyncio.get_running_loop().call_soon(self.deliver)
+
+    def deliver(self) -> None:
+        """Write what was posted."""
+        outbox, self._outbox = self._outbox, []
+        for transport, octets in outbox:
+            transport.write(octets)
 
     def hook(self, daemon_name: str, login: str) -> str:
         """Return the hook of a mail: the configured one, else submission for a login, else mx."""
@@ -123,13 +140,15 @@ class Listener:
         return "submission" if login else "mx"
 
 
-class MilterConnection(asyncio.BufferedProtocol):
-    """One connection of the MTA; many mails come over it, one after the other."""
+class MilterConnection:
+    """One connection of the MTA, an asyncio.BufferedProtocol; many mails come over it, one after the other."""
 
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self._conversation = wire.Conversation(listener.limits)
         self._agreement: wire.Agreement | None = None
+        self._no_reply: frozenset[int] = frozenset()
+        self._leading_space = False
         self._transport: Any = None
         self._held = b""
         self._client = wire.Client("", b"U", 0, "")
@@ -137,7 +156,8 @@ class MilterConnection(asyncio.BufferedProtocol):
         self._daemon_name = ""
         self._node = ""
         self._transaction: Transaction | None = None
-        self._fields: list[bytes] = []
+        self._fields: list[Header] = []
+        self._in_content = False
         self._answered = False  # this message has its answer; what still comes of it is passed over
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -189,24 +209,41 @@ class MilterConnection(asyncio.BufferedProtocol):
     # -- commands -----------------------------------------------------------------------------
 
     def _take(self, frames: list[wire.Frame], data: bytes | bytearray) -> None:
-        fields = self._fields
         for number, (command, start, stop) in enumerate(frames, 1):
             if command == wire.HEADER:
-                fields.append(bytes(data[start:stop]))
-                if wire.HEADER not in self._no_reply:
-                    self._write(wire.CONTINUE)
-                continue
-            if command == wire.BODY:
+                self._fields += self._conversation.headers[start]
+                self._continue(wire.HEADER)  # where it is owed, a run is one header
+            elif command == wire.BODY:
                 self._body(data, start, stop)
             elif command == wire.END_OF_HEADERS:
                 self._end_of_headers()
             elif command == wire.END_OF_MESSAGE:
                 self._end_of_message(data, start, stop)
             else:
-                self._OTHERS[command](self, bytes(data[start:stop]))
+                self._command(command, bytes(data[start:stop]))
             if self._task is not None:
                 self._interrupt(frames[number:])
                 return
+
+    def _command(self, command: int, payload: bytes) -> None:
+        if command == wire.MAIL:
+            self._mail(payload)
+        elif command == wire.RECIPIENT:
+            self._recipient(payload)
+        elif command in (wire.DATA, wire.UNKNOWN):
+            self._continue(command)
+        elif command == wire.ABORT:
+            self._forget()
+        elif command == wire.CONNECT:
+            self._connect(payload)
+        elif command == wire.HELO:
+            self._hello(payload)
+        elif command == wire.NEGOTIATE:
+            self._negotiate(payload)
+        elif command == wire.QUIT_NEW_CONNECTION:
+            self._new_connection()
+        else:
+            self._close()  # QUIT: the codec lets no other through
 
     def _negotiate(self, payload: bytes) -> None:
         terms = self.listener.negotiate(payload)
@@ -256,27 +293,25 @@ class MilterConnection(asyncio.BufferedProtocol):
         if transaction is None or self._answered:
             self._continue(wire.RECIPIENT)
             return
+        if wire.RECIPIENT in self._no_reply:
+            transaction.add_recipient(path)
+            return
         verdict = transaction.recipient(path, time.time())
         if verdict is None:
-            self._continue(wire.RECIPIENT)
+            self._write(wire.CONTINUE)
         else:
             self._say_early(transaction, verdict, ends_mail=False)
-
-    def _data(self, payload: bytes) -> None:
-        self._continue(wire.DATA)
 
     def _end_of_headers(self) -> None:
         self._begin_content()
         self._continue(wire.END_OF_HEADERS)
 
     def _begin_content(self) -> None:
-        """Split the header frames into fields and hand them over; a message without any has none."""
+        """Hand the header fields over; a message without any has none."""
         transaction = self._transaction
-        payloads = self._fields.copy()
-        self._fields.clear()
+        fields, self._fields = self._fields, []
         if transaction is None or self._answered or self._in_content:
             return
-        fields: list[Header] = wire.parse_headers(payloads)
         if not self._leading_space:
             fields = [(name, b" " + value) for name, value in fields]
         if not transaction.mail_data.queue_id:
@@ -287,7 +322,11 @@ class MilterConnection(asyncio.BufferedProtocol):
     def _queue_id(self, command: int) -> str:
         """Return Postfix's {i} of a stage; it has none before DATA."""
         macros = self._conversation.macros.get(command)
-        return wire.parse_macros(macros).get("i", "") if macros else ""
+        if not macros:
+            return ""
+        if macros.startswith(b"i\0") and macros.count(b"\0") == 2:  # all that we ask for
+            return macros[2:-1].decode("utf-8", "surrogateescape")
+        return wire.parse_macros(macros).get("i", "")
 
     def _body(self, data: bytes | bytearray, start: int, stop: int) -> None:
         transaction = self._transaction
@@ -309,46 +348,26 @@ class MilterConnection(asyncio.BufferedProtocol):
             return
         if not self._in_content:
             self._begin_content()
-        transaction.mail_data.queue_id = self._queue_id(wire.END_OF_MESSAGE) or transaction.mail_data.queue_id
+        if not transaction.mail_data.queue_id:
+            transaction.mail_data.queue_id = self._queue_id(wire.END_OF_MESSAGE)
         if stop > start:  # version 2 and Sendmail may send the last octets here
             verdict = transaction.body(data, start, stop, time.time())
             if verdict is not None:
                 self._say_early(transaction, verdict, ends_mail=True)
                 return
-        self._start(self._judge(transaction))
+        at_once = transaction.end_at_once()
+        if at_once is None:
+            self._start(self._judge(transaction))
+        else:
+            self._write(_answer(at_once, transaction, self._actions()))
+            self._forget()
 
-    def _abort(self, payload: bytes) -> None:
-        self._forget()
-
-    def _quit(self, payload: bytes) -> None:
-        self._close()
-
-    def _new_connection(self, payload: bytes) -> None:
+    def _new_connection(self) -> None:
         self._forget()
         self._client = wire.Client("", b"U", 0, "")
         self._helo = ""
 
-    def _unknown(self, payload: bytes) -> None:
-        self._continue(wire.UNKNOWN)
-
-    _OTHERS: ClassVar[dict[int, Callable[["MilterConnection", bytes], None]]] = {
-        wire.NEGOTIATE: _negotiate,
-        wire.CONNECT: _connect,
-        wire.HELO: _hello,
-        wire.MAIL: _mail,
-        wire.RECIPIENT: _recipient,
-        wire.DATA: _data,
-        wire.ABORT: _abort,
-        wire.QUIT: _quit,
-        wire.QUIT_NEW_CONNECTION: _new_connection,
-        wire.UNKNOWN: _unknown,
-    }
-
     # -- answers ------------------------------------------------------------------------------
-
-    _no_reply: frozenset[int] = frozenset()
-    _leading_space = False
-    _in_content = False
 
     def _continue(self, command: int) -> None:
         if command not in self._no_reply:
@@ -356,7 +375,7 @@ class MilterConnection(asyncio.BufferedProtocol):
 
     def _write(self, octets: bytes) -> None:
         if not self._closing:
-            self._transport.write(octets)
+            self.listener.post(self._transport, octets)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = asyncio.get_running_loop().create_task(work)
@@ -409,7 +428,7 @@ class MilterConnection(asyncio.BufferedProtocol):
         if self._transaction is not None:
             self._transaction.close()
             self._transaction = None
-        self._fields.clear()
+        self._fields = []
         self._answered = False
         self._in_content = False
 
@@ -440,6 +459,7 @@ class MilterConnection(asyncio.BufferedProtocol):
         self._closing = True
         self._forget()
         if self._transport is not None:
+            self.listener.deliver()  # what was answered before is still said
             self._transport.close()
 
     @property
@@ -454,6 +474,14 @@ class MilterConnection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Close the connection; what is begun on it is given up, and the MTA defers it."""
         self._close()
+
+
+class BufferedConnection(asyncio.BufferedProtocol):
+    """A connection as asyncio's own loop wants it, by its base class; uvloop looks for the methods alone."""
+
+    def __init__(self, connection: MilterConnection) -> None:
+        for name in ("connection_made", "connection_lost", "get_buffer", "buffer_updated"):
+            setattr(self, name, getattr(connection, name))
 
 
 def _answer(verdict: Verdict, transaction: Transaction, agreed: wire.Actions) -> bytes:

@@ -35,18 +35,19 @@ class Transaction:
 
     def recipient(self, path: bytes, now: float) -> Verdict | None:
         """Add a recipient, unless he is refused."""
-        mailbox = mailbox_of(path)
-        verdict = self.gate.policy.at_rcpt(self.mail_data, mailbox, now)
-        if verdict is not None:
-            verdict = self._now_or_later(verdict)
+        verdict = self._now_or_later(self.gate.policy.at_rcpt(self.mail_data, mailbox_of(path), now))
         if verdict is None:
-            self.mail_data.envelope.recipients[mailbox] = path
+            self.add_recipient(path)
         return verdict
+
+    def add_recipient(self, path: bytes) -> None:
+        """Add a recipient where the MTA waits for no answer: whether he is refused is seen at the end."""
+        self.mail_data.envelope.recipients[mailbox_of(path)] = path
 
     def headers(self, fields: list[Header], now: float) -> None:
         """Take the message's header fields, all of them, as they stand."""
         gate, mail = self.gate, self.mail_data
-        mail.take_headers(fields)
+        content_fields = mail.take_headers(fields)
         self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
         mail.content = self._walker.content
         offset = 0
@@ -55,7 +56,7 @@ class Transaction:
             self._raw.write(header_octets(fields))
             offset = self._raw.size
             gate.services.metrics.add("spooled_octets", offset)
-        self._walker.begin(zip(mail.names, (value for _, value in fields), strict=True), offset)
+        self._walker.begin(content_fields, offset)
 
     def body(self, data: bytes | bytearray, start: int, stop: int, now: float) -> Verdict | None:
         """Take the next octets of the body."""
@@ -74,11 +75,22 @@ class Transaction:
         self._earlier.extend(verdict.findings)
         return None
 
+    def end_at_once(self) -> Verdict | None:
+        """End the message and return its verdict; None where something must be waited for: then `end` gives it."""
+        self._finish()
+        return None if self._earlier else self.gate.judge_at_once(self.mail_data)
+
     async def end(self) -> Verdict:
-        """End the message and return the verdict, recorded."""
-        assert self._walker is not None, "headers() comes before end()"
-        self._walker.finish()
-        return await self.gate.judge(self.mail_data, self._raw, self._walker.leaves, self._earlier)
+        """End the message, unless it has ended, and return its verdict, recorded."""
+        walker = self._finish()
+        return await self.gate.judge(self.mail_data, self._raw, walker.leaves, self._earlier)
+
+    def _finish(self) -> Walker:
+        walker = self._walker
+        assert walker is not None, "headers() comes before the end"
+        if not walker.content.complete:
+            walker.finish()
+        return walker
 
     async def record(self, verdict: Verdict) -> Verdict:
         """Record a verdict that came before the end, and return it as it is to be said."""

@@ -34,21 +34,21 @@ class Commits:
         self._disk = ThreadPoolExecutor(1, "journal")
         self.failing = False
 
-    def note(self, events: Sequence[ActivityEvent]) -> asyncio.Task[None] | None:
-        """Take events; None when they are durable already, as nearly always.
-
-        Where the journal cannot be written, the task that commits them to the store itself; it has a StoreError
-        when that is away too: then the mail must not be answered 250.
-        """
+    def note(self, events: Sequence[ActivityEvent]) -> bool:
+        """Take events, and tell whether they are durable; False where the journal cannot be written."""
         try:
             self._journal.append(events)
         except OSError:
-            return asyncio.get_running_loop().create_task(self._store.commit(events))
+            return False
         if not self.failing:
             self._waiting += events
             if self._timer is None and self._task is None:
                 self._start_in(GROUP_S, self._commit)
-        return None
+        return True
+
+    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+        """Commit events to the store itself; raises StoreError."""
+        await self._store.commit(events)
 
     async def recover(self) -> None:
         """Count what an earlier run left in the journal."""

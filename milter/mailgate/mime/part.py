@@ -1,20 +1,20 @@
 """What a part's header block says of it: type, file name, encoding, boundaries.
 
-A pure function of the block, so that it is cached: most mails repeat the same few blocks.
+A pure function of the block, so that it is cached: most mails repeat the same few blocks. Only the boundary
+of a whole message is ever new: its usual form is read at sight.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..model import Header
 from .fields import Parameters, parse_parameters
 from .transfer import IDENTITY, is_known
 
 
-@dataclass(frozen=True, slots=True)
-class PartHeader:
+class PartHeader(NamedTuple):
     """A part's own account of itself; `type` is "" where it names none. All of it lower-cased but the name.
 
     multipart: the subtype when any Content-Type says multipart, else "". boundaries: every plausible
@@ -33,9 +33,24 @@ class PartHeader:
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
 
 
-@lru_cache(maxsize=4_096)
+_USUAL_MULTIPART = re.compile(
+    rb'[ \t]*multipart/([a-z]{1,20});(?:\r?\n)?[ \t]*boundary="([^"\\\r\n?]{0,69}[^"\\\r\n? \t])"'
+)
+
+
 def describe(fields: tuple[Header, ...]) -> PartHeader:
     """Read the Content-* fields of a part; names in lower case, values as they stand, folds too."""
+    if len(fields) == 1 and fields[0][0] == b"content-type":
+        usual = _USUAL_MULTIPART.fullmatch(fields[0][1])
+        if usual is not None:
+            subtype = usual[1].decode("ascii")
+            return PartHeader(f"multipart/{subtype}", multipart=subtype, boundaries=(usual[2],))
+    return read_fields(fields)
+
+
+@lru_cache(maxsize=4_096)
+def read_fields(fields: tuple[Header, ...]) -> PartHeader:
+    """Read any fields; what `describe` knows at sight is read to the same."""
     types = [parse_parameters(value) for name, value in fields if name == b"content-type"]
     encodings = [value for name, value in fields if name == b"content-transfer-encoding"]
     dispositions = [parse_parameters(value) for name, value in fields if name == b"content-disposition"]
