@@ -41,7 +41,7 @@ HABITS = ("reused", "one a mail")
 REFERENCES = ("libmilter-c", "pymilter")
 NO_MILTER = "no milter"
 POSTFIX_PEERS = ("mailgate-full", "libmilter-c")
-SETTLE_S = 0.2  # four times the ledger's 50 ms of group commit
+SETTLE_S = 1.0  # four times the ledger's 250 ms of group commit
 LOAD_TIMEOUT_S = 120
 
 

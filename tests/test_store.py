@@ -10,13 +10,14 @@ from pathlib import Path
 import orjson
 import pytest
 from tests.lab.load import Load
+from tests.lab.mailgate import Mailgate
 from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.redis import Redis
 from tests.lab.system import MailSystem, lock, mail_system
 from tests.lab.waiting import until, wait_until
 
 from mailgate.ledger.commits import Commits
-from mailgate.ledger.journal import Journal, adopt, owners
+from mailgate.ledger.journal import Journal, adopt, counted, owners
 from mailgate.ledger.store import Activity, Store, StoreError, open_store
 from mailgate.model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus
 
@@ -232,6 +233,24 @@ async def test_the_journal_ends_though_events_come_in_all_the_while(store: Store
     assert told == []
     assert journal_lines(tmp_path) == 0
     assert (await store.activity(OFFICER)).received == next(numbers)
+
+
+async def test_who_asks_for_totals_waits_for_what_was_answered_before(store: Store, tmp_path: Path) -> None:
+    commits = make_commits(store, tmp_path)
+    assert counted(tmp_path, 0)
+    commits.note([event(1)])
+    assert not counted(tmp_path, 0)
+    assert await asyncio.to_thread(counted, tmp_path, 5)
+    assert (await store.activity(OFFICER)).received == 1
+    await commits.flush()
+
+
+def test_totals_that_lack_something_say_so() -> None:
+    with Mailgate({}) as mailgate:
+        mailgate.stop()
+        (mailgate.folder / "activity-0-1.journal").write_bytes(line(event(1)))
+        done = mailgate.run("mailboxes", "list")
+        assert (done.returncode, f"lack what is in {mailgate.folder}" in done.stderr) == (0, True)
 
 
 def test_journals_of_workers_that_are_no_more_are_handed_on(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Frames are written out here by hand or by tests.lab.mta, never by the module und
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -42,6 +43,7 @@ from mailgate.doors.milter import Listener, MilterConnection
 from mailgate.wire import ProtocolError
 from mailgate.wire import milter as wire
 from mailgate_rules.attachment_size import Stanza as AttachmentSize
+from mailgate_rules.mailbox_state import Stanza as MailboxState
 from mailgate_rules.virus import Stanza as Virus
 
 Taken = list[tuple[int, bytes]]
@@ -711,3 +713,31 @@ async def test_a_mail_passes_whatever_is_offered(version: int, actions: int, ste
     assert {answer.kind for answer in answers if answer} <= {"continue"}
     end = await mta.ask(EOM)
     assert end == Answer("accept")
+
+
+async def test_at_rcpt_the_mta_waits_only_while_a_mailbox_is_revoked() -> None:
+    """What is revoked in the middle of a connection is refused at the end of its mails, and at RCPT on the next one."""
+    services = make_gate(settings_of(MailboxState())).services
+    revoked = make_gate(settings_of(MailboxState()), revoked=["c@hanam.gov.vn"]).services
+    gate = make_gate(settings_of(MailboxState()))
+    listener = Listener("test", (), lambda: gate, is_unix=True)
+
+    async def begin() -> tuple[MemoryMta, Answer | None]:
+        mta = MemoryMta(MilterConnection(listener))
+        await mta.negotiate()
+        await mta.ask(MAIL, b"<a@b>\0")
+        return mta, await mta.ask(RCPT, b"<c@hanam.gov.vn>\0")
+
+    early, answer = await begin()
+    assert answer is None
+    assert await early.ask(EOM) == Answer("accept")
+    gate = gate.with_services(replace(services, states=revoked.states))
+    await early.ask(ABORT)
+    await early.ask(MAIL, b"<a@b>\0")
+    assert await early.ask(RCPT, b"<c@hanam.gov.vn>\0") is None
+    late = await early.ask(EOM)
+    assert late is not None
+    assert late.code == "550 5.2.1"
+    _, at_rcpt = await begin()
+    assert at_rcpt is not None
+    assert at_rcpt.code == "550 5.2.1"

@@ -23,9 +23,12 @@ from . import __version__, logs
 from .config import TIME_ZONE, ConfigError, Settings, load
 from .incidents.log import IncidentLog
 from .incidents.search import Query, search
+from .ledger.journal import counted
 from .ledger.store import Store, StoreError, open_store
 from .model import MailboxState, domain_of, mailbox_of
 from .tables import Format, render
+
+_CATCH_UP_S = 1.0  # the daemon commits four times a second
 
 DEFAULT_CONFIG = Path("/etc/mailgate/mailgate.toml")
 
@@ -394,6 +397,7 @@ def mailboxes_list(config: ConfigOption = None, style: FormatOption = Format.TAB
         return rows
 
     columns = ("address", "status", "clause", "document", "at", "sent", "received", "last_sent", "last_received")
+    _catch_up(settings)
     print(render(_with_store(settings, work), columns, style))
 
 
@@ -406,6 +410,7 @@ def mailboxes_show(address: AddressArgument, config: ConfigOption = None, style:
     async def work(store: Store) -> tuple[list[MailboxState], Any]:
         return await store.history(mailbox), await store.activity(mailbox)
 
+    _catch_up(settings)
     history, activity = _with_store(settings, work)
     rows = [asdict(state) for state in history]
     status = history[-1].status if history else "active"
@@ -418,6 +423,16 @@ def mailboxes_show(address: AddressArgument, config: ConfigOption = None, style:
         print(f"{mailbox}: {status}; " + ", ".join(f"{k} {v}" for k, v in totals.items() if v and k != "mailbox"))
     if rows or style is Format.CSV:
         print(render(rows, _STATE_COLUMNS, style))
+
+
+def _catch_up(settings: Settings) -> None:
+    """Let the daemon count what it has answered before now, so that totals lack nothing."""
+    folder = settings.journal_folder()
+    if not counted(folder, _CATCH_UP_S):
+        print(
+            f"mailgate: the totals lack what is in {folder}/*.journal: see that daemon and store run",
+            file=sys.stderr,
+        )
 
 
 def _activity_row(activity: Any) -> dict[str, Any]:

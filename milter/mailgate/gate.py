@@ -357,7 +357,9 @@ def activity_events(mail: Mail, verdict: Verdict, now: float, node: str) -> list
 def _event(kind: ActivityKind, mailbox: str, identity: bytes, now: float, octets: int) -> ActivityEvent:
     name = mailbox.encode("utf-8", "surrogateescape")
     key = hashlib.blake2b(b"\0".join((kind.encode(), name, identity)), digest_size=16).digest()
-    return ActivityEvent(key, kind, mailbox.encode("utf-8", "replace").decode(), now, octets)
+    if not mailbox.isascii():
+        mailbox = mailbox.encode("utf-8", "replace").decode()
+    return ActivityEvent(key, kind, mailbox, now, octets)
 
 
 def hash_attachments(raw: Spool, attachments: Sequence[Attachment]) -> None:

@@ -186,19 +186,38 @@ def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress
 # -- one mail ------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+# Made for every mail: a dataclass's own __init__ is never compiled, one written out is.
+
+
+@dataclass(slots=True, init=False)
 class Session:
     """The SMTP client as the door knows it. `client_ip` is "" for a Unix socket or non-SMTP mail."""
 
-    hook: str = "mx"
-    client_ip: str = ""
-    client_name: str = ""
-    helo: str = ""
-    daemon_name: str = ""
-    node: str = ""
+    hook: str
+    client_ip: str
+    client_name: str
+    helo: str
+    daemon_name: str
+    node: str
+
+    def __init__(
+        self,
+        hook: str = "mx",
+        client_ip: str = "",
+        client_name: str = "",
+        helo: str = "",
+        daemon_name: str = "",
+        node: str = "",
+    ) -> None:
+        self.hook = hook
+        self.client_ip = client_ip
+        self.client_name = client_name
+        self.helo = helo
+        self.daemon_name = daemon_name
+        self.node = node
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Envelope:
     """RFC 5321's envelope: paths as octets, mailboxes as text that compares.
 
@@ -206,11 +225,25 @@ class Envelope:
     (which a deletion must repeat to the letter).
     """
 
-    sender_path: bytes = b"<>"
-    sender: str = ""
-    arguments: tuple[bytes, ...] = ()
-    recipients: dict[str, bytes] = field(default_factory=dict)
-    login: str = ""
+    sender_path: bytes
+    sender: str
+    arguments: tuple[bytes, ...]
+    recipients: dict[str, bytes]
+    login: str
+
+    def __init__(
+        self,
+        sender_path: bytes = b"<>",
+        sender: str = "",
+        arguments: tuple[bytes, ...] = (),
+        recipients: dict[str, bytes] | None = None,
+        login: str = "",
+    ) -> None:
+        self.sender_path = sender_path
+        self.sender = sender
+        self.arguments = arguments
+        self.recipients = {} if recipients is None else recipients
+        self.login = login
 
     def declared_bytes(self) -> int | None:
         """Return SIZE= (RFC 1870) in octets, None when absent or not a number."""
@@ -225,7 +258,7 @@ _MOST_DIGITS = 20  # RFC 1870 section 6: a size has at most 20 digits
 Header = tuple[bytes, bytes]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Attachment:
     """One file in a message: name (decoded), type, decoded size in octets, where it stands.
 
@@ -235,13 +268,30 @@ class Attachment:
     name: str
     type: str
     size: int
-    encoding: str = ""
-    inline: bool = False
-    span: tuple[int, int] = (0, 0)
-    sha256: str = ""
+    encoding: str
+    inline: bool
+    span: tuple[int, int]
+    sha256: str
+
+    def __init__(
+        self,
+        name: str,
+        type: str,
+        size: int,
+        encoding: str = "",
+        inline: bool = False,
+        span: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.name = name
+        self.type = type
+        self.size = size
+        self.encoding = encoding
+        self.inline = inline
+        self.span = span
+        self.sha256 = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Content:
     """What the MIME walk saw of a message so far; `complete` once the end was seen.
 
@@ -249,14 +299,24 @@ class Content:
     other non-text leaves without a name. defects: names of what is malformed or ambiguous.
     """
 
-    attachments: list[Attachment] = field(default_factory=list)
-    attachment_bytes: int = 0
-    inline_bytes: int = 0
-    defects: set[str] = field(default_factory=set)
-    depth: int = 0
-    parts: int = 0
-    octets: int = 0
-    complete: bool = False
+    attachments: list[Attachment]
+    attachment_bytes: int
+    inline_bytes: int
+    defects: set[str]
+    depth: int
+    parts: int
+    octets: int
+    complete: bool
+
+    def __init__(self) -> None:
+        self.attachments = []
+        self.attachment_bytes = 0
+        self.inline_bytes = 0
+        self.defects = set()
+        self.depth = 0
+        self.parts = 0
+        self.octets = 0
+        self.complete = False
 
 
 class ScanStatus(StrEnum):

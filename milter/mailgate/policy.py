@@ -80,9 +80,8 @@ class Policy:
 
     def at_mail(self, mail: Mail, now: float) -> Verdict | None:
         """Judge the sender; None when nothing was found."""
-        if not self._stages["at_mail"]:
-            return None
-        return self._verdict(mail, now, "mail", self._find(mail, "at_mail"))
+        findings = self._find(mail, "at_mail")
+        return self._verdict(mail, now, "mail", findings) if findings else None
 
     def at_rcpt(self, mail: Mail, recipient: str, now: float) -> Verdict | None:
         """Judge one recipient; None when nothing was found."""
@@ -113,7 +112,12 @@ class Policy:
         return self._verdict(mail, now, "eom", findings) or _ACCEPT
 
     def _find(self, mail: Mail, stage: str) -> list[Finding]:
-        return [self._finding(rule, hit) for rule, look in self._stages[stage] for hit in look(mail)]
+        findings: list[Finding] = []
+        for rule, look in self._stages[stage]:
+            hits = look(mail)
+            if hits != ():  # nearly always it is
+                findings.extend(self._finding(rule, hit) for hit in hits)
+        return findings
 
     def _finding(self, rule: RuleStanza, hit: Hit) -> Finding:
         action = hit.action or rule.action

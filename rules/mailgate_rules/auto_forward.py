@@ -164,10 +164,10 @@ def _hit(seen: _Seen, recipient: str, direction: str, pieces: list[Evidence]) ->
 def _is_foreign_trace(organization: Organization, value: bytes) -> bool:
     """Tell whether a Received line may speak of a delivery to a mailbox that no state body issued."""
     start = value.find(b"for <")
-    if start >= 0:
+    if start >= 0 and value.count(b"for ") == 1:  # as nearly always: no need to look where it stands
         mailbox = mailbox_of(value[start + 5 : value.find(b">", start)])
-        return not organization.is_state(mailbox)
-    mailbox = _received_for(value)
+    else:
+        mailbox = _received_for(value)
     return bool(mailbox) and not organization.is_state(mailbox)
 
 
@@ -413,6 +413,14 @@ EXAMPLES = (
         "a trace of a delivery elsewhere is soft",
         Action.ACCEPT,
         b"Received: from a by mx.elsewhere.example with ESMTP for <a@elsewhere.example>; Tue, 24 Nov 2026\r\n",
+        finds=True,
+        direction="in",
+    ),
+    _example(
+        "a trace whose host calls itself `for <ours>`",
+        Action.ACCEPT,
+        b"Received: from x (for <ptp.bl@hanam.gov.vn>) by mx.elsewhere.example with ESMTP for <a@elsewhere.example>;"
+        b" Tue, 24 Nov 2026\r\n",
         finds=True,
         direction="in",
     ),

@@ -23,7 +23,7 @@ from .transaction import Transaction
 log = structlog.get_logger()
 
 _ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
-_COPY_BELOW_BYTES = 131_072  # a smaller read is copied once, so that its slices are bytes
+_COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
 
 _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
 _MACROS = (

@@ -13,7 +13,8 @@ from ..model import ActivityEvent
 from .journal import Journal, read
 from .store import Store, StoreError
 
-GROUP_S = 0.05  # a commit costs as much for a hundred mails as for one
+GROUP_S = 0.25
+"""How long events wait for others: a page of the store that many of them change is then written once."""
 LARGEST_BATCH = 1_000
 RETRY_S = 1.0
 

@@ -6,6 +6,7 @@ that dies takes none with it. A file goes when all its events are counted.
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -87,8 +88,19 @@ def owners(folder: Path) -> set[str]:
     return {path.stem.rpartition("-")[0] for path in folder.glob("*.journal")}
 
 
+def counted(folder: Path, wait_s: float) -> bool:
+    """Wait, at most so long, until the store has what stands in a folder's journals now; tell whether it has."""
+    pending = list(folder.glob("*.journal"))
+    deadline = time.monotonic() + wait_s
+    while pending := [path for path in pending if path.exists()]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def _line(event: ActivityEvent) -> bytes:
-    return orjson.dumps((event.key.hex(), event.kind, event.mailbox, event.at, event.octets)) + b"\n"
+    return orjson.dumps((event.key.hex(), event.kind.value, event.mailbox, event.at, event.octets)) + b"\n"
 
 
 def _number_of(path: Path) -> int:

@@ -1,7 +1,7 @@
 """The embedded store: one SQLite file, shared by the workers of one machine.
 
-Write-ahead log, one transaction a batch. A trigger adds an event to the totals only when its key was
-new, so that counting once is the database's own property. Every call runs in one thread of its own.
+Write-ahead log, one transaction a batch: an event is added to the totals only where its key is new, and the keys
+are remembered in the same transaction. Every call runs in one thread of its own.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -20,27 +20,24 @@ from .store import REMEMBERED_S, Activity, StoreError
 _T = TypeVar("_T")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (
-    key BLOB PRIMARY KEY, kind TEXT NOT NULL, mailbox TEXT NOT NULL, at REAL NOT NULL, octets INTEGER NOT NULL
-) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_at ON event (at);
 CREATE TABLE IF NOT EXISTS activity (
     mailbox TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, octets INTEGER NOT NULL,
     first_at REAL NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (mailbox, kind)
 ) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS event_counts AFTER INSERT ON event BEGIN
-    INSERT INTO activity VALUES (new.mailbox, new.kind, 1, new.octets, new.at, new.at)
-    ON CONFLICT (mailbox, kind) DO UPDATE SET
-        count = count + 1, octets = octets + new.octets,
-        first_at = min(first_at, new.at), last_at = max(last_at, new.at);
-END;
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY, address TEXT NOT NULL, status TEXT NOT NULL, clause TEXT NOT NULL,
     reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS state_address ON state (address, number);
 """
-_ROWS = 100  # of one INSERT: 500 values; SQLite takes 32,766
+_ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
+_ADD = "INSERT INTO activity VALUES"
+_TO_TOTALS = """ON CONFLICT (mailbox, kind) DO UPDATE SET
+    count = count + excluded.count, octets = octets + excluded.octets,
+    first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+"""
 _STATE_FIELDS = "address, status, clause, reason, document, at"
 
 
@@ -73,7 +70,7 @@ class SqliteStore:
             ) from error
         with _only_one(self.path.parent):  # SQLite waits for no one while it turns a new file to WAL
             connection = sqlite3.connect(
-                self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=_ROWS + 32
+                self.path, timeout=10, isolation_level=None, check_same_thread=False, cached_statements=3 * _ROWS + 32
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA wal_autocheckpoint = 8000")  # 32 MB: a page that many commits write moves once
@@ -87,18 +84,22 @@ class SqliteStore:
 
     async def commit(self, events: Sequence[ActivityEvent]) -> None:
         """Count a batch in one transaction."""
-        values: list[bytes | str | float] = []
-        for event in events:
-            values += event.key, event.kind.value, event.mailbox, event.at, event.octets
+        distinct = {event.key: event for event in events}
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                # Many rows a statement: between two statements this thread must win the interpreter lock back.
-                for start in range(0, len(values), 5 * _ROWS):
-                    chunk = values[start : start + 5 * _ROWS]
-                    rows = ", ".join(["(?, ?, ?, ?, ?)"] * (len(chunk) // 5))
-                    connection.execute(f"INSERT OR IGNORE INTO event VALUES {rows}", chunk)
+                new = distinct.copy()
+                for keys in _chunks(list(distinct)):
+                    known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
+                    for (key,) in known.fetchall():
+                        del new[key]
+                for chunk in _chunks(list(new.values())):
+                    rows = [value for event in chunk for value in (event.key, int(event.at))]
+                    connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
+                for totals in _chunks(_totals_of(new.values())):
+                    values = [value for total in totals for value in total]
+                    connection.execute(f"{_ADD} {_places(len(totals), '(?, ?, ?, ?, ?, ?)')} {_TO_TOTALS}", values)
                 self._commits += 1
                 if events and self._commits % 256 == 1:
                     oldest = max(event.at for event in events) - REMEMBERED_S
@@ -166,6 +167,25 @@ class SqliteStore:
 
         await asyncio.get_running_loop().run_in_executor(self._thread, work)
         self._thread.shutdown()
+
+
+def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _ROWS):
+        yield items[start : start + _ROWS]
+
+
+def _places(count: int, one: str = "?") -> str:
+    return ", ".join([one] * count)
+
+
+def _totals_of(events: Iterable[ActivityEvent]) -> list[tuple[str, str, int, int, float, float]]:
+    """Add events up: mailbox, kind, count, octets, first, last."""
+    totals: dict[tuple[str, str], tuple[int, int, float, float]] = {}
+    for event in events:
+        name = event.mailbox, event.kind.value
+        count, octets, first, last = totals.get(name, (0, 0, event.at, event.at))
+        totals[name] = count + 1, octets + event.octets, min(first, event.at), max(last, event.at)
+    return [(*name, *total) for name, total in totals.items()]
 
 
 @contextlib.contextmanager

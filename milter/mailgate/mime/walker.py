@@ -35,14 +35,16 @@ class WalkLimits:
     delimiter_bytes: int = 8_192
 
 
-@dataclass(slots=True)
 class _Frame:
     """An open multipart or attached message: the way from the whole message to the current part."""
 
-    subtype: str  # of the multipart; "" for an attached message
-    boundaries: tuple[bytes, ...] = ()
-    attachment: Attachment | None = None  # of an attached message that counts
-    ended: bool = False  # its closing delimiter was seen
+    __slots__ = ("attachment", "boundaries", "ended", "subtype")
+
+    def __init__(self, subtype: str, boundaries: tuple[bytes, ...], attachment: Attachment | None) -> None:
+        self.subtype = subtype  # of the multipart; "" for an attached message
+        self.boundaries = boundaries
+        self.attachment = attachment  # of an attached message that counts
+        self.ended = False  # its closing delimiter was seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,7 @@ class Walker:
             self._defect("too-deep" if len(self._frames) >= self._limits.depth else "too-many-parts")
             self._opaque = True
         elif header.multipart and header.boundaries:
-            self._push(_Frame(header.multipart, header.boundaries))
+            self._push(_Frame(header.multipart, header.boundaries, None))
             self._open_nothing(start)
             return
         elif main in ("message/rfc822", "message/global") and header.encoding in IDENTITY:
@@ -345,7 +347,9 @@ class Walker:
                 if outcome is not None:
                     return outcome
             self._fresh = False
-        if data.find(b"-", at, stop) >= 0:
+        dash = data.find(b"-", at, stop)  # a search for one octet is ten times as fast; base64 has no other
+        if dash >= 0:
+            at = max(at, dash - 1)
             while (newline := data.find(b"\n--", at, stop)) >= 0:
                 cut = newline - 1 if newline > position and data[newline - 1] == 13 else newline
                 outcome = self._try_delimiter(data, newline + 1, position, cut, stop, base)

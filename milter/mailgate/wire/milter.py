@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import lru_cache
+from typing import NamedTuple
 
 from mypy_extensions import i64
 
@@ -163,6 +165,7 @@ Frame = tuple[int, int, int]
 Header = tuple[bytes, bytes]
 
 _USUAL_LENGTH = 65_536  # a full body chunk and its command: what is longer is looked at twice
+_NEAR_BYTES = 16_384  # most mails' headers end before
 _OF_CONNECTION = (CONNECT, HELO, MAIL)  # stages whose macros outlive a message; MAIL's come before it begins
 _NEVER = b""  # no frame is empty
 
@@ -262,10 +265,12 @@ class Conversation:
         position: i64 = 0
         stop: i64
         last: i64 = end
+        # A large read is left where it stands, but for its beginning, where the headers are.
+        near = data if isinstance(data, bytes) else bytes(memoryview(data)[: min(end, _NEAR_BYTES)])
+        reach: i64 = end if isinstance(data, bytes) else len(near)
         repeated = self._header_macro
-        step: i64 = len(repeated)
         while last - position >= 5:
-            head = _head(data, position)
+            head = _head(near, position) if position + 5 <= reach else _far_head(data, position)
             length = head >> 8
             command = head & 0xFF
             stop = position + 4 + length
@@ -276,10 +281,10 @@ class Conversation:
             if stop > last:
                 break
             if command == MACRO:
-                if stop - position != step or _piece(data, position, stop) != repeated:
-                    self._take_macros(_piece(data, position, stop))
+                macro = near[position:stop] if stop <= reach else bytes(data[position:stop])
+                if macro != repeated:
+                    self._take_macros(macro)
                     repeated = self._header_macro
-                    step = len(repeated)
                 position = stop
                 continue
             following = _NEXT_STATE[state * 256 + int(command)]
@@ -293,12 +298,14 @@ class Conversation:
                     run = []
                     frames.append((HEADER, len(self.headers), 0))
                     self.headers.append(run)
-                run.append(_header(data, position + 5, stop))
+                if stop <= reach:
+                    run.append(_header(near, position + 5, stop))
+                else:
+                    run.append(_header(bytes(data[position:stop]), 5, length + 4))
             else:
                 if command in (MAIL, ABORT):
                     self._forget_message()
                     repeated = self._header_macro
-                    step = len(repeated)
                 frames.append((int(command), int(position + 5), int(stop)))
             state = following
             position = stop
@@ -331,30 +338,26 @@ class Conversation:
         self.macros = {command: self.macros[command] for command in _OF_CONNECTION if command in self.macros}
 
 
-def _head(data: bytes | bytearray, at: i64) -> i64:
+def _head(data: bytes, at: i64) -> i64:
     """Return a frame's length and command as one number of 40 bits."""
-    if isinstance(data, bytes):
-        first: i64 = data[at]
-        second: i64 = data[at + 1]
-        third: i64 = data[at + 2]
-        fourth: i64 = data[at + 3]
-        command: i64 = data[at + 4]
-        return (first << 32) | (second << 24) | (third << 16) | (fourth << 8) | command
+    first: i64 = data[at]
+    second: i64 = data[at + 1]
+    third: i64 = data[at + 2]
+    fourth: i64 = data[at + 3]
+    command: i64 = data[at + 4]
+    return (first << 32) | (second << 24) | (third << 16) | (fourth << 8) | command
+
+
+def _far_head(data: bytes | bytearray, at: i64) -> i64:
     return int.from_bytes(data[at : at + 5], "big")
 
 
-def _piece(data: bytes | bytearray, start: i64, stop: i64) -> bytes:
-    if isinstance(data, bytes):
-        return data[start:stop]
-    return bytes(data[start:stop])
-
-
-def _header(data: bytes | bytearray, start: i64, stop: i64) -> Header:
+def _header(data: bytes, start: i64, stop: i64) -> Header:
     """Decode `name NUL value NUL`; the value is left as it stands, folds and leading space too."""
     nul: i64 = data.find(b"\0", start, stop)
     if nul < 0 or nul + 1 >= stop or data[stop - 1]:
         raise ProtocolError("header payload is not name NUL value NUL")
-    return _piece(data, start, nul), _piece(data, nul + 1, stop - 1)
+    return data[start:nul], data[nul + 1 : stop - 1]
 
 
 # -- payloads ------------------------------------------------------------------------------------
@@ -378,8 +381,7 @@ def parse_arguments(payload: bytes) -> list[bytes]:
     return payload[:-1].split(b"\0")
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The SMTP client of a CONNECT command; family is b"4", b"6", b"L" (Unix) or b"U" (unknown)."""
 
     name: str
@@ -388,6 +390,7 @@ class Client:
     address: str
 
 
+@lru_cache(maxsize=4_096)
 def parse_connect(payload: bytes) -> Client:
     """Decode `hostname NUL family [port address NUL]`; raises ProtocolError.
 
