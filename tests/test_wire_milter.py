@@ -716,7 +716,7 @@ async def test_a_mail_passes_whatever_is_offered(version: int, actions: int, ste
 
 
 async def test_at_rcpt_the_mta_waits_only_while_a_mailbox_is_revoked() -> None:
-    """What is revoked in the middle of a connection is refused at the end of its mails, and at RCPT on the next one."""
+    """What is revoked while a connection lasts is refused at the end of its mails, and at RCPT on the next one."""
     services = make_gate(settings_of(MailboxState())).services
     revoked = make_gate(settings_of(MailboxState()), revoked=["c@hanam.gov.vn"]).services
     gate = make_gate(settings_of(MailboxState()))
