@@ -18,6 +18,7 @@ from tests.lab.mails import base64_lines, base64_part, joined
 
 from mailgate.doors.offline import split_message
 from mailgate.mime.fields import decode_words, parse_parameters
+from mailgate.mime.part import describe, read_fields
 from mailgate.mime.transfer import decoder_for
 from mailgate.mime.walker import Leaf, Walker, WalkLimits
 from mailgate.model import Content
@@ -559,3 +560,32 @@ def test_padding_in_the_middle_of_base64_is_decoded_past_it() -> None:
     content, _ = walk(base64_part(b"").rstrip() + b"\r\n\r\n" + half + b"\r\n" + half, exact=True)
     assert "base64-data-after-pad" in content.defects
     assert content.attachment_bytes >= 10
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"multipart/",
+                b"mixed",
+                b";",
+                b" ",
+                b"\r\n",
+                b"\t",
+                b'boundary="',
+                b'"',
+                b"=",
+                b"?",
+                b"--",
+                b"b",
+                b"(",
+                b"\\",
+            ]
+        ),
+        max_size=9,
+    ).map(b"".join)
+    | st.text("ab=?(); '-_.\xe9", max_size=80).map(lambda text: b' multipart/mixed; boundary="%b"' % text.encode())
+)
+def test_the_usual_multipart_is_read_at_sight_as_any_other(value: bytes) -> None:
+    fields = ((b"content-type", value),)
+    assert describe(fields) == read_fields(fields)

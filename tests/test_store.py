@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,27 @@ async def test_without_journal_and_store_an_event_is_refused(tmp_path: Path) -> 
     assert not commits.note([event(1)])
     with pytest.raises(StoreError):
         await commits.commit([event(1)])
+    await commits.flush()
+
+
+async def test_an_error_of_our_own_ends_no_counting(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = make_commits(store, tmp_path)
+
+    async def fail(events: Sequence[ActivityEvent]) -> None:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit", fail)
+        commits.note([event(1)])
+        with pytest.raises(RuntimeError):
+            await commits._commit()
+    commits.note([event(2)])
+    await until(lambda: journal_lines(tmp_path) == 1, 5, "the next event to be counted")
+    assert (await store.activity(OFFICER)).received == 1
+    await commits.recover()
+    assert (await store.activity(OFFICER)).received == 2
     await commits.flush()
 
 

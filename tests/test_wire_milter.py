@@ -40,6 +40,7 @@ from tests.lab.mta import (
 )
 
 from mailgate.doors.milter import Listener, MilterConnection
+from mailgate.model import Header
 from mailgate.wire import ProtocolError
 from mailgate.wire import milter as wire
 from mailgate_rules.attachment_size import Stanza as AttachmentSize
@@ -233,7 +234,7 @@ def outcome(parse: Callable[[], Any]) -> Any:
         return ProtocolError
 
 
-def headers_of(payloads: Sequence[bytes], data: type[bytes] | type[bytearray] = bytes) -> list[wire.Header]:
+def headers_of(payloads: Sequence[bytes], data: type[bytes] | type[bytearray] = bytes) -> list[Header]:
     """Return the headers that these payloads of one message are."""
     conversation = wire.Conversation()
     octets = data(OFFER + frame(MAIL, b"<>\0") + b"".join(frame(HEADER, payload) for payload in payloads))

@@ -179,8 +179,10 @@ class Gate:
             if verdict.findings:
                 verdict = await self._record(mail, verdict, timings, raw)
             if verdict.action is Action.ACCEPT and not self._note(mail, verdict):
+                events = self._events(mail, verdict)
                 async with asyncio.timeout(self._commit_wait_s):
-                    await self.services.ledger.commit(self._events(mail, verdict))
+                    await self.services.ledger.commit(events)
+                metrics.add("events", len(events))
         except Exception as error:
             verdict = await self.own_error(mail, error)
         finally:
@@ -283,8 +285,10 @@ class Gate:
         events = self._events(mail, verdict)
         if not events:
             return True
-        self.services.metrics.add("events", len(events))
-        return self.services.ledger.note(events)
+        noted = self.services.ledger.note(events)
+        if noted:
+            self.services.metrics.add("events", len(events))
+        return noted
 
     def _events(self, mail: Mail, verdict: Verdict) -> Sequence[ActivityEvent]:
         for finding in verdict.findings:

@@ -73,13 +73,13 @@ class Commits:
         path = self._journal.roll()
         try:
             await self._save(events)
-        except StoreError as error:
-            self.failing = True
-            self._report(True, str(error))
-        else:
             if path is not None:
                 path.unlink(missing_ok=True)
-        self._go_on()
+        except (StoreError, OSError) as error:
+            self.failing = True
+            self._report(True, str(error))
+        finally:  # after an error of our own too: what it left is in the journal, what comes is still counted
+            self._go_on()
 
     async def _count_journal(self) -> None:
         """Count all that is in the journal, once the store answers; else try again later."""
@@ -102,7 +102,8 @@ class Commits:
         else:
             if was_failing:
                 self._report(False, "")
-        self._go_on()
+        finally:
+            self._go_on()
 
     async def _save(self, events: Sequence[ActivityEvent]) -> None:
         for start in range(0, len(events), LARGEST_BATCH):

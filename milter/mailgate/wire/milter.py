@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from mypy_extensions import i64
 
+from ..model import Header
 from . import ProtocolError
 
 # -- commands of the MTA (mfdef.h, SMFIC_*) ------------------------------------------------------
@@ -162,7 +163,6 @@ _THREE = struct.Struct(">III")
 _LENGTH = struct.Struct(">I")
 
 Frame = tuple[int, int, int]
-Header = tuple[bytes, bytes]
 
 _USUAL_LENGTH = 65_536  # a full body chunk and its command: what is longer is looked at twice
 _NEAR_BYTES = 16_384  # most mails' headers end before
