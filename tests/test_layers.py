@@ -75,7 +75,12 @@ MAY_IMPORT = {
     "mailgate.doctor": "model config health incidents probes spool",
     "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics sockets",
     "mailgate.daemon": "config doors logs metrics sockets systemd_notify worker",
-    "mailgate.cli": "config daemon doctor doors incidents ledger logs mailboxes model scratch tables",
+    "mailgate.cli": "",
+    "mailgate.cli.check": "config doors logs scratch",
+    "mailgate.cli.common": "config ledger model tables",
+    "mailgate.cli.incidents": "incidents tables",
+    "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
+    "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = ("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text")
@@ -88,7 +93,7 @@ ONLY_IN = {
     "pyclamd": {"mailgate.doctor"},
     "redis": {"mailgate.ledger.redis"},
     "sqlite3": {"mailgate.ledger.sqlite"},
-    "typer": {"mailgate.cli"},
+    "typer": {f"mailgate.cli.{name}" for name in ("check", "common", "incidents", "mailboxes", "main")},
     "uvloop": {"mailgate.worker"},
 }
 

@@ -1,0 +1,100 @@
+"""What all commands share: options, the two ways of saying no, the configuration, the store."""
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from ..config import TIME_ZONE, Settings, load
+from ..ledger.store import Store, open_store
+from ..model import domain_of, mailbox_of
+from ..tables import Format
+
+DEFAULT_CONFIG = Path("/etc/mailgate/mailgate.toml")
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help=f"Configuration file; default {DEFAULT_CONFIG} where it exists.")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="table, json or csv")]
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDR")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in words.")]
+DocumentOption = Annotated[str, typer.Option("--document", help="Number of the document that orders it.")]
+
+
+class Refused(Exception):
+    """The answer is no: one line, exit status 1."""
+
+
+class Misused(Exception):
+    """The call was wrong: one line, exit status 2."""
+
+
+def say(text: str, status: int) -> int:
+    """Print an error as one line, and return the exit status."""
+    print("mailgate: " + " ".join(text.split()), file=sys.stderr)
+    return status
+
+
+def read_settings(config: Path | None) -> Settings:
+    """Read the configuration; raises ConfigError."""
+    return load(config_path(config))
+
+
+def config_path(config: Path | None) -> Path | None:
+    """Return the configuration file to read, None for all defaults."""
+    return config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+
+
+def now() -> datetime:
+    """Return the time, in the province's civil time."""
+    return datetime.now(ZoneInfo(TIME_ZONE))
+
+
+def with_store(settings: Settings, work: Callable[[Store], Any]) -> Any:
+    """Run work with the configured store."""
+
+    async def run() -> Any:
+        store = open_store(settings.store.url, settings.folder)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+def official_mailbox(settings: Settings, address: str) -> str:
+    """Return an official mailbox as it compares; raises Misused for no address, Refused for another system's."""
+    mailbox = mailbox_of(address.encode("utf-8", "surrogateescape"))
+    if not re.fullmatch(r"[^\s@]+@[^\s@]+", mailbox):
+        raise Misused(f"{address!r} is no address: write LOCAL@DOMAIN, such as ptp.bl@hanam.gov.vn")
+    organization = settings.resolved_organization()
+    if not organization.is_official_domain(domain_of(mailbox)):
+        raise Refused(f"{mailbox} is not of this system: its domains are {', '.join(sorted(organization.domains))}")
+    return organization.account(mailbox)
+
+
+def needed(name: str, value: str) -> str:
+    """Return an option's value; raises Misused where it is empty."""
+    if not value.strip():
+        raise Misused(f"{name} is needed and must not be empty")
+    return value
+
+
+def moment_of(name: str, text: str, days_on: int = 0) -> datetime | None:
+    """Read a date or time of an option; a day as an end goes days_on. Raises Misused."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Misused(f"{name} {text}: write a date or time as 2026-11-24 or 2026-11-24T08:00:00+07:00") from error
+    if len(text) == len("2026-11-24"):
+        moment += timedelta(days=days_on)  # a day as the end includes that day
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(TIME_ZONE))
