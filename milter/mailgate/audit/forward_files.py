@@ -1,0 +1,125 @@
+"""Forwards in people's own files: .forward (local(8)) and .procmailrc (procmailrc(5))."""
+
+import glob
+import os
+import pwd
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ..postfix.instance import Instance
+from ..postfix.lists import logical_lines, split_list
+from ..sources import SCRIPT_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
+from .edges import Edge, Harvest, addresses_of, addresses_within
+from .recipients import Origin, recipients_of
+
+_DEFAULT_FORWARD_PATH = "$home/.forward${recipient_delimiter}${extension}, $home/.forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A person's name and home folder."""
+
+    user: str
+    folder: Path
+
+
+def passwd_homes() -> list[Home]:
+    """Return the home of every user of the passwd database, each folder once, by its first user."""
+    found: dict[str, Home] = {}
+    for entry in pwd.getpwall():
+        if entry.pw_dir.startswith("/") and entry.pw_dir != "/":
+            found.setdefault(entry.pw_dir, Home(entry.pw_name, Path(entry.pw_dir)))
+    return list(found.values())
+
+
+def homes_of(patterns: Sequence[str]) -> list[Home]:
+    """Return the folders that shell patterns name (/home/*), the last part of each as its user."""
+    folders = {path for pattern in patterns for path in glob.glob(pattern) if os.path.isdir(path)}
+    return [Home(os.path.basename(path.rstrip("/")), Path(path)) for path in sorted(folders)]
+
+
+def harvest_homes(homes: Sequence[Home], instance: Instance | None) -> Harvest:
+    """Read each home's .forward files, where forward_path looks for them, and .procmailrc."""
+    harvest = Harvest()
+    forward_path = instance.get("forward_path") if instance else _DEFAULT_FORWARD_PATH
+    delimiters = (instance.get("recipient_delimiter") if instance else "+") or ""
+    seen = set()
+    for home in homes:
+        for pattern in split_list(forward_path):
+            for path in _expanded(pattern, home, delimiters):
+                if path not in seen:
+                    seen.add(path)
+                    harvest.add(_forward(Path(path), home))
+    uses_procmail = instance is not None and "procmail" in instance.get("mailbox_command")
+    for home in homes:
+        rc = home.folder / ".procmailrc"
+        if os.path.lexists(rc):
+            note = "" if uses_procmail else "mailbox_command names no procmail: a .forward or an alias may"
+            harvest.add(_procmail(rc, home.user, note))
+    return harvest
+
+
+def _expanded(pattern: str, home: Home, delimiters: str) -> Iterator[str]:
+    """Yield the files that an element of forward_path names for a user; an extension may be any."""
+    known = {"home": glob.escape(str(home.folder)), "user": glob.escape(home.user)}
+    for delimiter in ("", *delimiters):
+        values = known | {"recipient_delimiter": glob.escape(delimiter), "extension": "*" if delimiter else ""}
+        yield from _matching(_VARIABLE.sub(partial(_value, values), pattern))
+
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|\((\w+)\)|(\w+)|\{[^{}]*\})")
+
+
+def _value(values: Mapping[str, str], match: re.Match[str]) -> str:
+    return values.get(match[match.lastindex], "*") if match.lastindex else "*"
+
+
+def _matching(pattern: str) -> list[str]:
+    if glob.has_magic(pattern):
+        return sorted(glob.glob(pattern))
+    return [pattern] if os.path.lexists(pattern) else []  # also a link that leads nowhere: it is to be named
+
+
+def _forward(path: Path, home: Home) -> Harvest:
+    try:
+        text = text_of(read_source(path, SCRIPT_LIMIT_BYTES))
+    except UnreadError as error:
+        return Harvest(unread=[error.unread])
+    harvest = Harvest()
+    for number, line in logical_lines(text):
+        origin = Origin(home.user, "forward-file", str(path), number)
+        # A .forward may include only what its owner may read; what it names is shown, whoever owns it.
+        harvest.add(recipients_of(line, origin, lambda name: home.folder / name.removeprefix("~/")))
+    return harvest
+
+
+def _procmail(path: Path, user: str, note: str) -> Harvest:
+    """Read actions that begin with `!`; their addresses may hang on variables, which are not followed."""
+    try:
+        text = text_of(read_source(path, SCRIPT_LIMIT_BYTES))
+    except UnreadError as error:
+        return Harvest(unread=[error.unread])
+    harvest = Harvest()
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.strip()
+        if stripped.startswith("!"):
+            action = stripped[1:].strip()
+            bare = re.sub(r"(?:^|\s)-(?:[fr]\s*)?\S+", " ", action)  # ! -oi -f SENDER ADDRESS
+            targets = [target for target in addresses_of(bare) if target]
+            for target in targets:
+                unknown = "$" in target or "`" in target
+                said = f"target not known: ! {action}" if unknown else ""
+                text_note = "; ".join(filter(None, [said, note]))
+                harvest.edges.append(Edge(user, "" if unknown else target, "procmail", str(path), number, text_note))
+        elif stripped.startswith("|") and re.search(r"\bsendmail\b", stripped):
+            targets = addresses_within(re.sub(r"\s-[fr]\s*\S+", " ", stripped)) or [""]
+            said = f"given to a command: {stripped[1:].strip()}"
+            said = said if targets[0] else f"target not known: {said}"
+            text_note = "; ".join(filter(None, [said, note]))
+            harvest.edges += [Edge(user, target, "procmail", str(path), number, text_note) for target in targets]
+        elif re.match(r"INCLUDERC\s*=|SWITCHRC\s*=", stripped):
+            harvest.unread.append(Unread(str(path), number, f"{stripped}: another file's rules are not read"))
+    return harvest

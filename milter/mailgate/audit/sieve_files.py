@@ -1,0 +1,154 @@
+"""Sieve scripts on disk: those of a folder, or those that Dovecot's configuration names for each home."""
+
+import glob
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from ..model import Organization, mailbox_of
+from ..postfix.instance import PATH
+from ..sources import SCRIPT_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
+from .edges import Harvest
+from .forward_files import Home
+from .local_names import LocalNames
+from .sieve import Script, harvest_script
+
+ACTIVE = ".dovecot.sieve"
+_SETTINGS = ("sieve", "sieve_dir", "sieve_global", "sieve_global_dir", "sieve_default", "sieve_before", "sieve_after")
+
+
+def harvest_folders(folders: Sequence[Path], organization: Organization, local: LocalNames) -> Harvest:
+    """Read each *.sieve and each active link below folders; the path tells whose a script is.
+
+    It is the part that is an address, the part after one that is a domain of ours, or else the first folder
+    below the one that was named. A script that lies directly in that one is every mailbox's, unless its own name
+    is a mailbox.
+    """
+    harvest = Harvest()
+    for folder in folders:
+        if not folder.is_dir():
+            harvest.unread.append(Unread(str(folder), 0, "no such folder"))
+            continue
+        seen: set[str] = set()
+        for path in _scripts(folder, harvest):
+            owners = _owners(path, folder, organization, local)
+            harvest.add(_script_file(path, owners, seen))
+    return harvest
+
+
+def _scripts(folder: Path, harvest: Harvest) -> list[Path]:
+    def failed(error: OSError) -> None:
+        harvest.unread.append(Unread(str(error.filename), 0, error.strerror or str(error)))
+
+    found = []
+    for top, folders, names in os.walk(folder, onerror=failed):
+        folders.sort()
+        found += [Path(top, name) for name in sorted(names) if name.endswith(".sieve")]
+    # Scripts before links to them: a link says which one is active, and adds nothing where that was read.
+    return sorted(found, key=lambda path: (path.is_symlink(), path))
+
+
+def _script_file(path: Path, owners: Iterable[str], seen: set[str]) -> Harvest:
+    real = os.path.realpath(path)
+    if real in seen:
+        return Harvest()
+    seen.add(real)
+    try:
+        data = read_source(path, SCRIPT_LIMIT_BYTES)
+    except UnreadError as error:
+        return Harvest(unread=[error.unread])
+    harvest = Harvest()
+    for owner in owners:
+        harvest.add(harvest_script(Script(text_of(data), owner, "sieve", str(path))))
+    harvest.unread = list(dict.fromkeys(harvest.unread))
+    return harvest
+
+
+def _owners(path: Path, folder: Path, organization: Organization, local: LocalNames) -> list[str]:
+    parts = [*path.parent.parts, path.stem]
+    for part in parts:
+        if "@" in part and organization.is_official(mailbox_of(os.fsencode(part))):
+            return [mailbox_of(os.fsencode(part))]
+    for domain, name in pairwise(parts):
+        if organization.is_official_domain(domain.lower()):
+            return [mailbox_of(os.fsencode(f"{name}@{domain}"))]
+    below = path.relative_to(folder).parts
+    domains = local.official or tuple(sorted(organization.domains))
+    if len(below) > 1:
+        return [mailbox_of(os.fsencode(f"{below[0]}@{domain}")) for domain in domains]
+    return [f"@{domain}" for domain in domains]
+
+
+# -- Dovecot ---------------------------------------------------------------------------------------
+
+
+def dovecot_settings() -> dict[str, str] | None:
+    """Return Dovecot's settings of Sieve and of homes, None where there is no Dovecot to ask."""
+    doveconf = shutil.which("doveconf", path=PATH)
+    if doveconf is None:
+        return None
+    found = {}
+    for name in (*(f"plugin/{name}" for name in _SETTINGS), "mail_home"):
+        try:
+            done = subprocess.run([doveconf, "-h", name], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.SubprocessError):
+            return None
+        if done.returncode == 0 and done.stdout.strip():
+            found[name.removeprefix("plugin/")] = done.stdout.strip()
+    return found
+
+
+def harvest_dovecot(
+    settings: dict[str, str], homes: Sequence[Home], organization: Organization, local: LocalNames
+) -> Harvest:
+    """Read the scripts that Dovecot's settings name: each home's own, and those for every mailbox."""
+    harvest = Harvest()
+    everyone = [f"@{domain}" for domain in local.official or tuple(sorted(organization.domains))]
+    seen: set[str] = set()
+    for name in ("sieve_before", "sieve_after", "sieve_global", "sieve_global_dir", "sieve_default"):
+        path = settings.get(name, "")
+        if path.startswith("/"):
+            for script in _scripts(Path(path), harvest) if os.path.isdir(path) else [Path(path)]:
+                if os.path.lexists(script):
+                    harvest.add(_script_file(script, everyone, seen))
+    for home in [*homes, *_virtual_homes(settings.get("mail_home", ""))]:
+        for place in _personal(settings, home):
+            scripts = _scripts(place, harvest) if place.is_dir() else [place]
+            for script in scripts:
+                if os.path.lexists(script):
+                    harvest.add(_script_file(script, [home.user], seen))
+    return harvest
+
+
+def _personal(settings: dict[str, str], home: Home) -> list[Path]:
+    """Return where a home's scripts are: `sieve = file:~/sieve;active=~/.dovecot.sieve`, and sieve_dir."""
+    found = []
+    for name in ("sieve", "sieve_dir"):
+        for text in settings.get(name, "").split(";"):
+            text = text.partition("=")[2] if text.startswith("active=") else text
+            text = text.removeprefix("file:").replace("%h", str(home.folder))
+            if text.startswith("~/"):
+                found.append(home.folder / text[2:])
+            elif text.startswith("/") and "%" not in text:
+                found.append(Path(text))
+    return found
+
+
+def _virtual_homes(mail_home: str) -> list[Home]:
+    """Return the folders that mail_home may be, such as /var/vmail/%d/%n, by the names in their paths."""
+    if "%" not in mail_home:
+        return []
+    pattern = mail_home
+    for variable in ("%u", "%n", "%d", "%Lu", "%Ln", "%Ld", "%{user}", "%{username}", "%{domain}"):
+        pattern = pattern.replace(variable, "*")
+    if "%" in pattern:
+        return []
+    homes = []
+    for path in glob.glob(pattern):
+        parts = Path(path).parts
+        user = parts[-1] if "@" in parts[-1] or not ("%d" in mail_home or "domain" in mail_home) else ""
+        homes.append(Home(user or f"{parts[-1]}@{parts[-2]}", Path(path)))
+    return homes

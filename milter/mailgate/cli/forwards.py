@@ -1,0 +1,131 @@
+"""mailgate forwards: where forwarding is configured, before any mail flows."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..audit.edges import Harvest, canonical
+from ..audit.forward_files import harvest_homes, homes_of, passwd_homes
+from ..audit.ldif import harvest_ldif
+from ..audit.local_names import LocalNames, local_names
+from ..audit.postfix_maps import harvest_postfix
+from ..audit.report import COLUMNS, Audit, audit
+from ..audit.sieve_files import dovecot_settings, harvest_dovecot, harvest_folders
+from ..audit.zimbra import harvest_zimbra
+from ..config import Settings
+from ..ledger.store import Store, StoreError
+from ..model import Organization
+from ..postfix.instance import Instance, PostfixError, has_postfix, read_instance
+from ..sources import TABLE_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
+from ..tables import Format, render
+from .common import ConfigOption, FormatOption, Misused, now, read_settings, with_store
+
+app = typer.Typer(help="Where automatic forwarding is configured.", no_args_is_help=True)
+
+ConfigDirOption = Annotated[
+    Path | None, typer.Option("--config-dir", metavar="DIR", help="Postfix's folder; default the system's own.")
+]
+
+
+@app.callback()
+def _forwards() -> None:
+    """Keep `audit` a command of its own, though it is the only one."""
+
+
+@app.command("audit")
+def forwards_audit(
+    config: ConfigOption = None,
+    config_dir: ConfigDirOption = None,
+    home: Annotated[
+        list[str] | None,
+        typer.Option("--home", metavar="PATTERN", help="Homes, such as '/home/*'; default those of passwd."),
+    ] = None,
+    sieve: Annotated[
+        list[Path] | None,
+        typer.Option("--sieve", metavar="DIR", help="Sieve scripts below DIR; default what Dovecot is set to."),
+    ] = None,
+    zimbra: Annotated[
+        list[Path] | None, typer.Option("--zimbra", metavar="FILE", help="What `zmprov -l gaa -v` printed.")
+    ] = None,
+    ldif: Annotated[list[Path] | None, typer.Option("--ldif", metavar="FILE", help="Accounts as LDIF.")] = None,
+    mailboxes: Annotated[
+        Path | None,
+        typer.Option("--mailboxes", metavar="FILE", help="Mailboxes, one a line, for tables that cannot be listed."),
+    ] = None,
+    style: FormatOption = Format.TABLE,
+) -> None:
+    """List every forward from a mailbox of ours to one that no state body issued.
+
+    Exit status: 1 for a forward that no exemption allows, 2 when something could not be read or parsed.
+    """
+    settings = read_settings(config)
+    organization = settings.resolved_organization()
+    harvest = Harvest()
+    instance = None
+    try:
+        instance = read_instance(config_dir) if has_postfix() or config_dir else None
+    except PostfixError as error:
+        if config_dir:
+            raise Misused(str(error)) from error
+        harvest.unread.append(Unread("Postfix", 0, str(error)))
+    local = local_names(instance, organization) if instance else LocalNames()
+    if instance:
+        known = _known(settings, organization, mailboxes, harvest)
+        harvest.add(harvest_postfix(instance, organization, local, known))
+    homes = homes_of(home) if home else passwd_homes()
+    harvest.add(harvest_homes(homes, instance))
+    if sieve:
+        harvest.add(harvest_folders(sieve, organization, local))
+    elif dovecot := dovecot_settings():
+        harvest.add(harvest_dovecot(dovecot, homes, organization, local))
+    for path in zimbra or ():
+        harvest.add(harvest_zimbra(path))
+    for path in ldif or ():
+        harvest.add(harvest_ldif(path, organization))
+    result = audit(harvest, organization, local, settings.policy().exemptions, now())
+    _print(result, style, instance)
+    raise typer.Exit(result.status)
+
+
+def _known(settings: Settings, organization: Organization, file: Path | None, harvest: Harvest) -> list[str]:
+    """Return the mailboxes that are known: from a file, and from what traffic and orders left in the store."""
+    found = set()
+    if file is not None:
+        try:
+            lines = text_of(read_source(file, TABLE_LIMIT_BYTES)).split("\n")
+        except UnreadError as error:
+            raise Misused(f"--mailboxes {error}") from error
+        found = {canonical(line) for line in lines if line.strip() and not line.lstrip().startswith("#")}
+
+    async def work(store: Store) -> set[str]:
+        return {activity.mailbox for activity in await store.totals()} | set(await store.states())
+
+    try:
+        # A store that is not there yet would be made by being opened.
+        scheme, _, path = settings.store.url.partition(":")
+        if scheme != "sqlite" or (settings.folder / path.removeprefix("//")).exists():
+            found |= with_store(settings, work)
+    except StoreError as error:
+        harvest.unread.append(Unread("[store] url", 0, str(error)))
+    return sorted(mailbox for mailbox in found if organization.is_official(mailbox))
+
+
+def _print(result: Audit, style: Format, instance: Instance | None) -> None:
+    rows: list[dict[str, Any]] = [asdict(forward) for forward in result.forwards]
+    unread = [
+        dict.fromkeys(COLUMNS, "")
+        | {"kind": "not-audited", "file": entry.file, "line": entry.line, "note": entry.reason}
+        for entry in result.unread
+    ]
+    print(render(rows if style is Format.TABLE else rows + unread, COLUMNS, style))
+    if unread and style is Format.TABLE:
+        print("\nnot audited:\n" + render(unread, ("file", "line", "note"), style))
+    for entry in result.unread:
+        print(f"mailgate: {entry}", file=sys.stderr)
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if instance and any(forward.kind == "forward-file" for forward in result.forwards):
+        print(f"note: `forward_path =` (empty) in {instance.main_cf} would end all .forward files", file=sys.stderr)
