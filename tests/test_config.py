@@ -60,7 +60,7 @@ def test_the_commented_stanzas_are_right(tmp_path: Path) -> None:
     lines = SHIPPED.read_text().splitlines()
     stanzas = [line.removeprefix("# ") for line in lines if re.match(r'# (\[\[|[a-z_]+ = ("|\d))', line)]
     settings = loaded("\n".join(stanzas), tmp_path)
-    assert (len(settings.hook), len(settings.exemption)) == (1, 1)
+    assert (len(settings.hook), len(settings.exemption)) == (4, 1)
 
 
 # -- the environment -------------------------------------------------------------------------------

@@ -81,6 +81,13 @@ MAY_IMPORT = {
     "mailgate.incidents.search": "model wire",
     # what puts them together
     "mailgate.config": "model rule policy mime probes mailgate_rules",
+    "mailgate.wiring": "",
+    "mailgate.wiring.check": "config model postfix",
+    "mailgate.wiring.doors": "config postfix",
+    "mailgate.wiring.egress": "postfix",
+    "mailgate.wiring.roads": "",
+    "mailgate.wiring.routes": "model postfix sources",
+    "mailgate.wiring.show": "postfix",
     "mailgate.gate": "model policy mime config incidents logs metrics probes spool",
     "mailgate.doors": "",
     "mailgate.doors.transaction": "model mime gate spool",
@@ -91,7 +98,7 @@ MAY_IMPORT = {
     "mailgate.health": "model config ledger wire",
     "mailgate.sockets": "config probes",
     "mailgate.scratch": "model config gate incidents ledger mailboxes metrics",
-    "mailgate.doctor": "model config health incidents probes spool",
+    "mailgate.doctor": "model config health incidents postfix probes spool wiring",
     "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics sockets",
     "mailgate.daemon": "config doors logs metrics sockets systemd_notify worker",
     "mailgate.cli": "",
@@ -100,6 +107,7 @@ MAY_IMPORT = {
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
+    "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
@@ -114,7 +122,10 @@ ONLY_IN = {
     "redis": {"mailgate.ledger.redis"},
     "sievelib": {"mailgate.audit.sieve"},
     "sqlite3": {"mailgate.ledger.sqlite"},
-    "typer": {f"mailgate.cli.{name}" for name in ("check", "common", "forwards", "incidents", "mailboxes", "main")},
+    "typer": {
+        f"mailgate.cli.{name}"
+        for name in ("check", "common", "forwards", "incidents", "mailboxes", "main", "postfix")
+    },
     "uvloop": {"mailgate.worker"},
 }
 

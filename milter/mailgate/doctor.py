@@ -1,15 +1,12 @@
 """doctor: try every dependency for real, and say what to mend.
 
 The scanner must find the EICAR test text, also at the end of a 29 MB mail, the size of a lawful 20 MiB
-attachment in base64; the spam engine must know GTUBE; Postfix's settings must fit ours.
+attachment in base64; the spam engine must know GTUBE; Postfix must leave no road round us open.
 """
 
 import asyncio
 import contextlib
-import re
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,9 +18,11 @@ from .config import Settings, parse_endpoint
 from .health import check_all
 from .incidents.log import IncidentLog
 from .model import Envelope, Mail, Session
+from .postfix.instance import PostfixError, has_postfix, read_instance
 from .probes.clamd import Scanner
 from .probes.rspamd import SpamEngine
 from .spool import Spool
+from .wiring.check import open_roads, wiring_of
 
 # In two pieces, so that no scanner takes this file for the test itself.
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-" rb"ANTIVIRUS-TEST-FILE!$H+H*"
@@ -170,69 +169,19 @@ def _clock() -> Diagnosis:
 
 
 def _postfix(settings: Settings) -> list[Diagnosis]:
-    """Compare Postfix's settings with what they must be for this configuration."""
-    if shutil.which("postconf") is None:
+    """Name every road round Mailgate that Postfix's configuration leaves open."""
+    if not has_postfix():
         return [Diagnosis("Postfix", True, False, "not on this machine: run doctor where it is")]
     try:
-        output = subprocess.run(
-            ["postconf", "-x", *_POSTFIX], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        return [Diagnosis("Postfix", False, False, f"postconf: {error}")]
-    values = {}
-    for line in output.splitlines():
-        name, _, value = line.partition("=")
-        values[name.strip()] = value.strip()
-    own = re.search(r"content_timeout=(\w+)", values.get("smtpd_milters", ""))
-    if own:  # set for this milter alone, it outweighs the setting for all
-        values["milter_content_timeout"] = own[1]
-    found = []
-    for name, (wanted, fits, required) in _POSTFIX.items():
-        value = values.get(name, "")
-        ok = fits(value, settings)
-        found.append(
-            Diagnosis(f"Postfix {name}", ok, required, f"is {value or 'empty'}" + ("" if ok else f": {wanted}"))
-        )
-    return found
-
-
-def _seconds(value: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-    if value and value[-1] in units and value[:-1].isdigit():
-        return int(value[:-1]) * units[value[-1]]
-    return float(value) if value.isdigit() else 0.0
-
-
-_Fits = Callable[[str, Settings], bool]
-_POSTFIX: dict[str, tuple[str, _Fits, bool]] = {
-    "smtpd_milters": (
-        "name Mailgate's socket, see config/postfix/main.cf.mailgate",
-        lambda value, settings: any(name in value for name in settings.listen.milter),
-        False,
-    ),
-    "milter_default_action": (
-        "set tempfail: with accept, mail passes unjudged while Mailgate is away",
-        lambda value, _: value in ("tempfail", "shutdown"),
-        False,
-    ),
-    "message_size_limit": (
-        "set 31457280: a lawful 20 MiB attachment is 28,697,872 octets in base64",
-        lambda value, settings: (
-            value.isdigit() and (int(value) == 0 or int(value) >= settings.rules["attachment-size"].max_message_bytes)
-        ),
-        False,
-    ),
-    "milter_content_timeout": (
-        "set it above [workers] deadline_s",
-        lambda value, settings: _seconds(value) > settings.workers.deadline_s,
-        False,
-    ),
-    "smtpd_forbid_bare_newline": (
-        "set yes, or normalize: bare newlines smuggle mail past every filter",
-        lambda value, _: value in ("yes", "normalize", "reject"),
-        False,
-    ),
-}
+        roads = open_roads(wiring_of(read_instance(), settings))
+    except PostfixError as error:
+        return [Diagnosis("Postfix", False, False, str(error))]
+    if not roads:
+        return [Diagnosis("Postfix", True, False, "no open road: mailgate postfix check")]
+    return [
+        Diagnosis(f"Postfix {road.road}", road.is_note, False, f"{road.where}: {road.what}: {road.mend}")
+        for road in roads
+    ]
 
 
 def failed(diagnoses: list[Diagnosis]) -> bool:

@@ -18,7 +18,7 @@ from .. import __version__, logs
 from ..config import ConfigError
 from ..ledger.store import StoreError
 from ..tables import Format, render
-from . import check, forwards, incidents, mailboxes
+from . import check, forwards, incidents, mailboxes, postfix
 from .common import ConfigOption, FormatOption, Misused, Refused, config_path, read_settings, say
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(forwards.app, name="forwards")
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(postfix.app, name="postfix")
 
 
 def main() -> None:

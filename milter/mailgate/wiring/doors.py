@@ -1,0 +1,99 @@
+"""Mailgate's doors as Postfix names them: which milter of a list is ours, and which hook it serves."""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import HookSection, Settings
+from ..postfix.instance import Instance, Service
+from ..postfix.lists import settings_of, split_list
+
+_HERE = ("127.0.0.1", "localhost", "::1", "")
+_EVERYWHERE = ("0.0.0.0", "::", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Milter:
+    """One of our doors in a list of milters: as it stands there, its settings, and our name of it."""
+
+    address: str
+    settings: dict[str, str]
+    listener: str
+    hidden: bool = False
+    """The socket is outside the chroot of the service that looks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """[listen] and [[hook]] of mailgate.toml."""
+
+    listeners: tuple[str, ...]
+    hooks: tuple[HookSection, ...]
+
+    def hook(self, listener: str, daemon_name: str) -> str:
+        """Return the hook that the daemon would take a mail for, "" where the login decides."""
+        for hook in self.hooks:
+            if hook.listener == listener and hook.daemon_name in ("", daemon_name):
+                return hook.name
+        return ""
+
+    def of_hook(self, name: str) -> tuple[str, str]:
+        """Return the listener and {daemon_name} for a hook, as mailgate.toml has them or as they would be."""
+        for hook in self.hooks:
+            if hook.name == name:
+                return hook.listener, hook.daemon_name
+        taken = [hook.listener for hook in self.hooks if hook.name == "non-smtp"]
+        if name == "non-smtp":
+            spare = [listener for listener in self.listeners[1:] if listener not in taken]
+            return (spare or list(self.listeners))[0], ""
+        free = [listener for listener in self.listeners if listener not in taken]
+        return (free or list(self.listeners))[0], name.upper()
+
+    def ours(self, instance: Instance, text: str, service: Service | None) -> Iterator[Milter]:
+        """Yield each of our doors in a list of milters, as a service finds it."""
+        for item in split_list(text):
+            address, settings = settings_of(item)
+            for listener in self._candidates(instance, address, service):
+                if listener in self.listeners or _is_socket(listener):
+                    yield Milter(address, settings, listener)
+                    break
+            else:
+                if address in self.listeners:
+                    yield Milter(address, settings, address, hidden=True)
+                elif listener := self._by_port(address):
+                    yield Milter(address, settings, listener)
+
+    def _candidates(self, instance: Instance, address: str, service: Service | None) -> list[str]:
+        kind, _, rest = address.partition(":")
+        if kind == "unix":
+            # Postfix runs in its queue directory, which is the root of what is in a chroot.
+            inside = f"unix:{instance.queue_directory}/{rest.lstrip('/')}"
+            return [inside] if not rest.startswith("/") or (service is not None and service.chroot) else [address]
+        return [address]
+
+    def _by_port(self, address: str) -> str:
+        """Return the listener that has an address in another spelling, or on every interface."""
+        kind, _, rest = address.partition(":")
+        host, _, port = rest.rpartition(":")
+        for listener in self.listeners:
+            known, _, known_port = listener.removeprefix("inet:").rpartition(":")
+            if kind != "inet" or not listener.startswith("inet:") or port != known_port:
+                continue
+            here = host.strip("[]") in _HERE and known.strip("[]") in _HERE
+            if here or known.strip("[]") in _EVERYWHERE:
+                return listener
+        return ""
+
+
+def doors_of(settings: Settings) -> Doors:
+    """Return the doors of a configuration."""
+    return Doors(tuple(settings.listen.milter), tuple(settings.hook))
+
+
+def _is_socket(listener: str) -> bool:
+    """Tell whether systemd holds a socket there that mailgate.toml need not name."""
+    try:
+        return listener.startswith("unix:") and stat.S_ISSOCK(Path(listener.removeprefix("unix:")).stat().st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,645 @@
+"""Postfix's wiring: what `show` prints closes every road, and one setting that is broken is exactly one finding.
+
+On the real postconf and Debian's own main.cf and master.cf, in a folder of the test's own.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from tests.lab.daemon import find_program
+from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
+from tests.lab.ports import free_port
+from tests.lab.system import mail_system
+from tests.lab.waiting import wait_until
+
+from mailgate.config import HookSection, ListenSection, OrganizationSection, load
+from mailgate.postfix.instance import read_instance
+from mailgate.wiring.check import Wiring, open_roads, wiring_of
+from mailgate.wiring.show import commands
+
+MAILGATE = Path(sys.executable).with_name("mailgate")
+STOCK = Path("/usr/share/postfix")
+SHIPPED = Path(__file__).parents[1] / "config"
+SUBMISSION = """\
+submission inet n       -       y       -       -       smtpd
+  -o syslog_name=postfix/submission
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
+"""
+MAIN = "inet:127.0.0.1:8891"
+LOCAL = "inet:127.0.0.1:8893"
+HOOKS = [
+    HookSection(name="mx", listener=MAIN, daemon_name="MX"),
+    HookSection(name="submission", listener=MAIN, daemon_name="SUBMISSION"),
+    HookSection(name="egress", listener=MAIN, daemon_name="EGRESS"),
+    HookSection(name="non-smtp", listener=LOCAL),
+]
+EGRESS = "127.0.0.1:10026/inet"
+
+Edit = Sequence[str]
+Found = set[tuple[str, str]]
+
+
+def settle(folder: Path) -> None:
+    """Make main.cf old: Postfix waits two seconds lest it read what an editor has half written."""
+    os.utime(folder / "main.cf", (0, 0))
+
+
+def edit(folder: Path, *edits: Edit) -> None:
+    """Run postconf with each of these arguments."""
+    for arguments in edits:
+        subprocess.run(
+            [find_program("postconf", "postfix"), "-c", folder, *arguments], check=True, capture_output=True
+        )
+        settle(folder)
+
+
+def stock(folder: Path, master_cf: str = SUBMISSION) -> Path:
+    """Write Debian's own configuration, with a submission service, into a folder."""
+    folder.mkdir()
+    shutil.copy(STOCK / "main.cf.debian", folder / "main.cf")
+    master = folder / "master.cf"
+    shutil.copy(STOCK / "master.cf.dist", master)
+    master.write_text(master.read_text() + master_cf)
+    edit(folder, ("-e", "myhostname=mx.hanam.gov.vn", "mydestination=localhost", "relay_domains=hanam.gov.vn"))
+    return folder
+
+
+def wiring(folder: Path, hooks: Sequence[HookSection] = HOOKS, listeners: Sequence[str] = (MAIN, LOCAL)) -> Wiring:
+    settings = load(None, {}).model_copy(
+        update={
+            "organization": OrganizationSection(),
+            "listen": ListenSection(milter=list(listeners)),
+            "hook": list(hooks),
+        }
+    )
+    return wiring_of(read_instance(folder), settings)
+
+
+def roads(wired: Wiring) -> Found:
+    """Return findings as (road, FILE:LINE without its folder)."""
+    return {(road.road, Path(road.where).name) for road in open_roads(wired)}
+
+
+def apply(folder: Path, wired: Wiring) -> int:
+    """Run what show prints; return how many commands that were."""
+    found = commands(wired, str(folder))
+    for command in found:
+        done = subprocess.run(["sh", "-c", command.line()], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), command.line()
+        settle(folder)
+    return len(found)
+
+
+@pytest.fixture(scope="module")
+def wired_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stock Postfix into which Mailgate was put."""
+    folder = stock(tmp_path_factory.mktemp("wired") / "postfix")
+    apply(folder, wiring(folder))
+    return folder
+
+
+@pytest.fixture
+def folder(wired_folder: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to break."""
+    copy = tmp_path / "postfix"
+    shutil.copytree(wired_folder, copy)
+    settle(copy)
+    return copy
+
+
+# -- show ------------------------------------------------------------------------------------------
+
+# name → (what is done to a stock Postfix, more of master.cf)
+BEFORE: dict[str, tuple[Sequence[Edit], str]] = {
+    "Debian's own": ((), ""),
+    "a relay host": ((("-e", "relayhost=[relay.example]:587"),), ""),
+    "a smart host by default_transport": ((("-e", "default_transport=smtp:[gw.example]"),), ""),
+    "other filters": ((("-e", "smtpd_milters=inet:127.0.0.1:8890", "non_smtpd_milters=inet:127.0.0.1:8890"),), ""),
+    "our milter, to be asked in a bad way": (
+        (("-e", f"smtpd_milters={{ {MAIN}, default_action=accept, content_timeout=30s }}, inet:127.0.0.1:8890"),),
+        "",
+    ),
+    "accept for all milters": ((("-e", f"smtpd_milters={MAIN}", "milter_default_action=accept"),), ""),
+    "a service with milters of its own": ((("-P", "submission/inet/smtpd_milters=inet:127.0.0.1:8890"),), ""),
+    "a service without milters": ((("-P", "submission/inet/smtpd_milters="),), ""),
+    "milters turned off": (
+        (
+            ("-e", "receive_override_options=no_milters"),
+            ("-P", "submission/inet/receive_override_options=no_milters,no_address_mappings"),
+        ),
+        "",
+    ),
+    "a smaller limit for a service": ((("-P", "submission/inet/message_size_limit=1000000"),), ""),
+    "an older protocol": ((("-e", "milter_protocol=2"),), ""),
+    "a port that is taken": ((), "127.0.0.1:10026 inet n - y - - smtpd\n"),
+    "checks that would change mail on its way": (
+        (("-e", "smtp_header_checks=regexp:/etc/postfix/h", "smtp_fallback_relay=[fallback.example]"),),
+        "",
+    ),
+    "a hop that default_transport does not lead to": (
+        (
+            ("-M", "egress/unix=egress unix - - y - - smtp"),
+            ("-M", "127.0.0.1:10026/inet=127.0.0.1:10026 inet n - y - - smtpd -o milter_macro_daemon_name=EGRESS"),
+            ("-P", f"{EGRESS}/smtpd_milters={MAIN}"),
+        ),
+        "",
+    ),
+    "a content filter": (
+        (("-e", "content_filter=smtp:[127.0.0.1]:10024"),),
+        "127.0.0.1:10025 inet n - y - - smtpd\n  -o content_filter=\n",
+    ),
+}
+NOTES = {"re-injection"}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_what_show_prints_closes_every_road_and_is_done_once(tmp_path: Path, case: str) -> None:
+    edits, master_cf = BEFORE[case]
+    folder = stock(tmp_path / "postfix", SUBMISSION + master_cf)
+    edit(folder, *edits)
+    assert roads(wiring(folder))
+    assert apply(folder, wiring(folder)) > 0
+    assert {name for name, _ in roads(wiring(folder))} - NOTES == set()
+    assert apply(folder, wiring(folder)) == 0
+    subprocess.run([find_program("postconf", "postfix"), "-c", folder, "-M"], check=True, capture_output=True)
+
+
+def test_show_keeps_other_filters_and_where_mail_went(tmp_path: Path) -> None:
+    folder = stock(tmp_path / "postfix")
+    edit(folder, ("-e", "smtpd_milters=inet:127.0.0.1:8890", "relayhost=[relay.example]:587"))
+    apply(folder, wiring(folder))
+    instance = read_instance(folder)
+    assert instance.get("smtpd_milters").startswith(f"{{ {MAIN}, default_action=tempfail, ")
+    assert instance.get("smtpd_milters").endswith("content_timeout=180s }, inet:127.0.0.1:8890")
+    server = instance.named("127.0.0.1:10026", "inet")
+    assert server is not None
+    assert server.options["content_filter"] == "smtp:[relay.example]:587"
+
+
+@pytest.mark.parametrize(
+    ("listener", "address", "chroot"),
+    [
+        ("unix:/run/mailgate/milter.sock", "unix:/run/mailgate/milter.sock", False),
+        ("unix:/var/spool/postfix/mailgate/milter.sock", "unix:mailgate/milter.sock", True),
+        (MAIN, MAIN, True),
+    ],
+)
+def test_a_socket_outside_the_chroot_takes_services_out_of_it(
+    tmp_path: Path, listener: str, address: str, chroot: bool
+) -> None:
+    folder = stock(tmp_path / "postfix")
+    apply(folder, wiring(folder, [], [listener]))
+    instance = read_instance(folder)
+    services = [service for service in instance.services if service.command in ("smtpd", "cleanup")]
+    assert len(services) == 4
+    assert {service.chroot for service in services} == {chroot}
+    assert f" {address}, " in instance.get("smtpd_milters")
+    # Without [[hook]] Mailgate would not know what it is shown.
+    assert {name for name, _ in roads(wiring(folder, [], [listener]))} == {"hook-name"}
+
+
+def test_show_on_the_command_line(tmp_path: Path) -> None:
+    folder = stock(tmp_path / "postfix")
+    (tmp_path / "mailgate.toml").write_text("")
+
+    def run() -> str:
+        arguments = ["postfix", "show", "--config", "mailgate.toml", "--config-dir", str(folder)]
+        done = subprocess.run([MAILGATE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        settle(folder)
+        return done.stdout
+
+    first = run()
+    lines = first.splitlines()
+    assert lines[0].startswith("# Postfix 3.")
+    assert '#   name = "egress"' in lines
+    assert lines[-1] == f"postfix -c {folder} reload"
+    for number, line in enumerate(lines):
+        if line.startswith("postconf "):
+            assert lines[number - 1].startswith("# ")
+    # All but the reload: nothing runs here.
+    subprocess.run(["sh", "-e", "-c", "\n".join(lines[:-1])], check=True, capture_output=True)
+    settle(folder)
+    assert "postconf" not in run()
+
+
+# -- check -----------------------------------------------------------------------------------------
+
+
+def test_a_wired_postfix_has_no_open_road(folder: Path) -> None:
+    assert open_roads(wiring(folder)) == []
+
+
+def table(name: str, text: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return write
+
+
+def nothing(folder: Path) -> None:
+    """Nothing more is done."""
+
+
+def test_the_pieces_that_are_shipped_leave_no_road_open(tmp_path: Path) -> None:
+    """main.cf.mailgate and master.cf.mailgate, put in by hand, with the stanzas that mailgate.toml has for them."""
+    folder = tmp_path / "postfix"
+    folder.mkdir()
+    (folder / "main.cf").write_text(
+        (STOCK / "main.cf.debian").read_text() + (SHIPPED / "postfix/main.cf.mailgate").read_text()
+    )
+    replaced = ("smtp      inet", "cleanup ")
+    lines = (STOCK / "master.cf.dist").read_text().splitlines(keepends=True)
+    kept = "".join(line for line in lines if not line.startswith(replaced))
+    (folder / "master.cf").write_text(kept + (SHIPPED / "postfix/master.cf.mailgate").read_text())
+    settle(folder)
+    toml = (SHIPPED / "mailgate.toml").read_text().replace('"inet:127.0.0.1:8891"', ", ".join(SOCKETS))
+    stanzas = toml[toml.index("# [[hook]]") :].partition("\n\n")[0]
+    (folder / "mailgate.toml").write_text(toml.replace(stanzas, re.sub("(?m)^# ", "", stanzas)))
+    settings = load(folder / "mailgate.toml", {})
+    assert [hook.name for hook in settings.hook] == ["mx", "submission", "egress", "non-smtp"]
+    assert open_roads(wiring_of(read_instance(folder), settings)) == []
+
+
+SOCKETS = ('"unix:/run/mailgate/milter.sock"', '"unix:/run/mailgate/local.sock"')
+
+# A line of main.cf or master.cf where `?`; {dir} is the folder.
+# name → (edits, what else is done, findings)
+BROKEN: dict[str, tuple[Sequence[Edit], Callable[[Path], None], set[tuple[str, str]]]] = {
+    "no milters": ((("-e", "smtpd_milters="),), nothing, {("smtpd-without-milter", "main.cf:?")}),
+    "another's milter": (
+        (("-e", "smtpd_milters=inet:127.0.0.1:8890"),),
+        nothing,
+        {("smtpd-without-milter", "main.cf:?")},
+    ),
+    "none for submission": (
+        (("-P", "submission/inet/smtpd_milters="),),
+        nothing,
+        {("smtpd-without-milter", "master.cf:?")},
+    ),
+    "one more smtpd": (
+        (("-M", "2525/inet=2525 inet n - y - - smtpd -o smtpd_milters="),),
+        nothing,
+        {("smtpd-without-milter", "master.cf:?")},
+    ),
+    "an smtpd behind postscreen": (
+        (("-M", "smtpd/pass=smtpd pass - - y - - smtpd -o smtpd_milters="),),
+        nothing,
+        {("smtpd-without-milter", "master.cf:?")},
+    ),
+    "an smtpd on a socket": (
+        (("-M", "private-smtp/unix=private-smtp unix - - y - - smtpd -o smtpd_milters="),),
+        nothing,
+        {("smtpd-without-milter", "master.cf:?")},
+    ),
+    "loopback, without a filter": (
+        (("-M", "127.0.0.1:10025/inet=127.0.0.1:10025 inet n - y - - smtpd -o smtpd_milters="),),
+        nothing,
+        {("smtpd-without-milter", "master.cf:?")},
+    ),
+    "a filter's way back": (
+        (
+            ("-e", "content_filter=smtp:[127.0.0.1]:10024"),
+            ("-M", "127.0.0.1:10025/inet=127.0.0.1:10025 inet n - y - - smtpd -o smtpd_milters= -o content_filter="),
+        ),
+        nothing,
+        {("re-injection", "master.cf:?")},
+    ),
+    "a proxy before the filter": (
+        (("-P", "smtp/inet/smtpd_proxy_filter=127.0.0.1:10024"),),
+        nothing,
+        {("proxy-filter", "master.cf:?")},
+    ),
+    "clients without milters": (
+        (("-e", "smtpd_milter_maps=cidr:{ { 10.0.0.0/8 DISABLE } }"),),
+        nothing,
+        {("milter-maps", "main.cf:?")},
+    ),
+    "local programs": ((("-e", "non_smtpd_milters="),), nothing, {("non-smtpd-without-milter", "main.cf:?")}),
+    "local programs by another cleanup": (
+        (("-P", "cleanup/unix/non_smtpd_milters="),),
+        nothing,
+        {("non-smtpd-without-milter", "master.cf:?")},
+    ),
+    "no_milters": (
+        (("-e", "receive_override_options=no_milters"),),
+        nothing,
+        {("no-milters", "main.cf:?")},
+    ),
+    "no_milters for submission": (
+        (("-P", "submission/inet/receive_override_options=no_milters"),),
+        nothing,
+        {("no-milters", "master.cf:?")},
+    ),
+    "accept, for our milter": (
+        (("-e", f"smtpd_milters={{ {MAIN}, default_action=accept, content_timeout=180s }}"),),
+        nothing,
+        {("default-action", "main.cf:?")},
+    ),
+    "accept, for all milters": (
+        (("-e", f"smtpd_milters={{ {MAIN}, content_timeout=180s }}", "milter_default_action=accept"),),
+        nothing,
+        {("default-action", "main.cf:?")},
+    ),
+    "accept for all, and tempfail for ours": ((("-e", "milter_default_action=accept"),), nothing, set()),
+    "accept at egress": (
+        (("-P", f"{EGRESS}/smtpd_milters={{{MAIN},default_action=accept,content_timeout=180s}}"),),
+        nothing,
+        {("default-action", "master.cf:?")},
+    ),
+    "a timeout that is too short": (
+        (("-e", f"smtpd_milters={{ {MAIN}, default_action=tempfail, content_timeout=2m }}"),),
+        nothing,
+        {("content-timeout", "main.cf:?")},
+    ),
+    "an old protocol": ((("-e", "milter_protocol=4"),), nothing, {("protocol", "main.cf:?")}),
+    "a limit under ours": ((("-e", "message_size_limit=10240000"),), nothing, {("message-size-limit", "main.cf:?")}),
+    "a limit of one service": (
+        (("-P", "smtp/inet/message_size_limit=10240000"),),
+        nothing,
+        {("message-size-limit", "master.cf:?")},
+    ),
+    "no limit": ((("-e", "message_size_limit=0"),), nothing, set()),
+    "bare newlines": ((("-e", "smtpd_forbid_bare_newline=no"),), nothing, {("bare-newline", "main.cf:?")}),
+    "bare newlines at submission": (
+        (("-P", "submission/inet/smtpd_forbid_bare_newline=no"),),
+        nothing,
+        {("bare-newline", "master.cf:?")},
+    ),
+    "the name of a hook": (
+        (("-P", "smtp/inet/milter_macro_daemon_name=SUBMISSION"),),
+        nothing,
+        {("hook-name", "master.cf:?")},
+    ),
+    "the name of egress": (
+        (("-P", f"{EGRESS}/milter_macro_daemon_name=OTHER"),),
+        nothing,
+        {("hook-name", "master.cf:?")},
+    ),
+    "egress' name elsewhere": (
+        (("-P", "submission/inet/milter_macro_daemon_name=EGRESS"),),
+        nothing,
+        {("hook-name", "master.cf:?")},
+    ),
+    "local programs by the wrong door": (
+        (("-e", f"non_smtpd_milters={{ {MAIN}, content_timeout=180s }}"),),
+        nothing,
+        {("hook-name", "main.cf")},
+    ),
+    "straight out": ((("-e", "default_transport=smtp"),), nothing, {("no-egress", "main.cf:?")}),
+    "to a smart host": ((("-e", "default_transport=smtp:[gw.example]"),), nothing, {("no-egress", "main.cf:?")}),
+    "to nobody": ((("-e", "default_transport=egress:[127.0.0.1]:10099"),), nothing, {("no-egress", "main.cf:?")}),
+    "egress without a milter": ((("-P", f"{EGRESS}/smtpd_milters="),), nothing, {("no-egress", "master.cf:?")}),
+    "egress for all": (
+        (("-F", f"{EGRESS}/service=0.0.0.0:10026"),),
+        nothing,
+        {("egress-open", "master.cf:?")},
+    ),
+    "egress, all interfaces": (
+        (("-F", f"{EGRESS}/service=10026"),),
+        nothing,
+        {("egress-open", "master.cf:?")},
+    ),
+    "egress without a way out": (
+        (("-PX", f"{EGRESS}/content_filter"),),
+        nothing,
+        {("egress-loop", "main.cf")},
+    ),
+    "egress to itself": (
+        (("-P", f"{EGRESS}/content_filter=egress:[127.0.0.1]:10026"),),
+        nothing,
+        {("egress-loop", "master.cf:?")},
+    ),
+    "egress to a transport that is not there": (
+        (("-P", f"{EGRESS}/content_filter=smtpx:"),),
+        nothing,
+        {("egress-exit", "master.cf:?")},
+    ),
+    "egress past the relay host": (
+        (("-e", "relayhost=[relay.example]"),),
+        nothing,
+        {("egress-relayhost", "master.cf:?")},
+    ),
+    "egress by a fallback": (
+        (("-e", "smtp_fallback_relay=[f.example]"), ("-PX", "egress/unix/smtp_fallback_relay")),
+        nothing,
+        {("egress-fallback", "main.cf:?")},
+    ),
+    "egress rewrites": (
+        (("-PX", "egress/unix/disable_mime_output_conversion"),),
+        nothing,
+        {("egress-conversion", "main.cf")},
+    ),
+    "egress maps once more": (
+        (("-P", f"{EGRESS}/receive_override_options=no_header_body_checks"),),
+        nothing,
+        {("egress-addresses", "master.cf:?")},
+    ),
+    "egress without DSN": (
+        (("-P", f"{EGRESS}/smtpd_discard_ehlo_keywords=dsn,chunking"),),
+        nothing,
+        {("egress-dsn", "master.cf:?")},
+    ),
+    "egress' client without DSN": (
+        (("-P", "egress/unix/smtp_discard_ehlo_keywords=DSN"),),
+        nothing,
+        {("egress-dsn", "master.cf:?")},
+    ),
+    "egress, many recipients": (
+        (("-X", "egress_destination_recipient_limit"),),
+        nothing,
+        {("egress-recipient-limit", "main.cf")},
+    ),
+    "egress, one recipient by default": (
+        (("-X", "egress_destination_recipient_limit"), ("-e", "default_destination_recipient_limit=1")),
+        nothing,
+        set(),
+    ),
+    "all mail to egress": (
+        (("-e", "content_filter=egress:[127.0.0.1]:10026"),),
+        nothing,
+        {("content-filter", "main.cf:?")},
+    ),
+    "a filter outside": (
+        (("-e", "content_filter=smtp:[scan.example.com]"),),
+        nothing,
+        {("content-filter", "main.cf:?")},
+    ),
+    "a route by recipient": (
+        (("-e", "transport_maps=texthash:{dir}/t"),),
+        table(
+            "t",
+            "#\nhanam.gov.vn smtp:[10.0.0.5]\nmoha.gov.vn smtp:\ngmail.com smtp:\nx.vn egress:[127.0.0.1]:10026\n",
+        ),
+        {("round-egress", "t:4")},
+    ),
+    "a route of ours to outside": (
+        (("-e", "transport_maps=texthash:{dir}/t"),),
+        table("t", "a@hanam.gov.vn smtp:[mx.example.com]\nb@hanam.gov.vn lmtp:unix:private/lmtp\n"),
+        {("round-egress", "t:1")},
+    ),
+    "the default transport to another host": (
+        (("-e", "transport_maps=inline:{ gmail.com=:[mx.example.com], yahoo.com=: , * = error:no }"),),
+        nothing,
+        {("round-egress", "main.cf:?")},
+    ),
+    "routes by patterns": (
+        (("-e", "transport_maps=regexp:{dir}/t"),),
+        table("t", r"/@hanam\.gov\.vn$/ smtp:[10.0.0.5]" "\n" r"/@.*$/ relay:" "\n" r"/@gmail\.com$/ uucp:x" "\n"),
+        {("round-egress", "t:2"), ("round-egress", "t:3")},
+    ),
+    "a route by sender": (
+        (("-e", "sender_dependent_default_transport_maps=texthash:{dir}/t"),),
+        table("t", "a@hanam.gov.vn smtp:[smtp.gmail.com]:587\nb@hanam.gov.vn DUNNO\n"),
+        {("round-egress", "t:1")},
+    ),
+    "a relay host by sender": (
+        (("-e", "sender_dependent_relayhost_maps=inline:{a@hanam.gov.vn=[gw.example]}"),),
+        nothing,
+        {("sender-relayhost", "main.cf:?")},
+    ),
+    "relay_transport": (
+        (("-e", "relay_transport=relay:[gw.example.com]"),),
+        nothing,
+        {("round-egress", "main.cf:?")},
+    ),
+    "relay_domains of others": (
+        (("-e", "relay_domains=hanam.gov.vn, example.com"),),
+        nothing,
+        {("round-egress", "main.cf:?")},
+    ),
+    "virtual_transport": ((("-e", "virtual_transport=smtp:[gw.example]"),), nothing, {("round-egress", "main.cf:?")}),
+    "mailbox_transport": ((("-e", "mailbox_transport=smtp:[gw.example]"),), nothing, {("round-egress", "main.cf:?")}),
+    "fallback_transport": (
+        (("-e", "fallback_transport=smtp:[gw.example]"),),
+        nothing,
+        {("round-egress", "main.cf:?")},
+    ),
+    "Dovecot": (
+        (
+            (
+                "-e",
+                "virtual_transport=lmtp:unix:private/dovecot-lmtp",
+                "mailbox_transport=lmtp:unix:private/dovecot-lmtp",
+            ),
+        ),
+        nothing,
+        set(),
+    ),
+    "routes that cannot be read": (
+        (("-e", "transport_maps=texthash:{dir}/nowhere"),),
+        nothing,
+        {("unread", "nowhere")},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_one_broken_setting_is_one_finding(folder: Path, case: str) -> None:
+    edits, also, wanted = BROKEN[case]
+    edit(folder, *([part.replace("{dir}", str(folder)) for part in arguments] for arguments in edits))
+    also(folder)
+    found = open_roads(wiring(folder))
+    placed = {(name, _numbered(place, edits, folder)) for name, place in wanted}
+    assert roads(wiring(folder)) == placed
+    for road in found:
+        assert road.what
+        assert road.why
+        assert road.mend
+
+
+def _numbered(place: str, edits: Sequence[Edit], folder: Path) -> str:
+    """Put in the number of the line that the last edit of main.cf, or of a service, stands on."""
+    if not place.endswith(":?"):
+        return place
+    file = place.removesuffix(":?")
+    wanted = ""
+    for _, *values in edits:
+        for value in values:
+            name = value.partition("=")[0].strip()
+            is_service = "/" in name
+            if is_service == (file == "master.cf"):
+                wanted = name
+    lines = (folder / file).read_text().splitlines()
+    if file == "main.cf":
+        return f"{file}:{1 + max(n for n, line in enumerate(lines) if line.partition('=')[0].strip() == wanted)}"
+    service, kind = (wanted or EGRESS).split("/")[:2]
+    service = next((v.partition("=")[2] for _, v in edits if v.startswith(f"{service}/{kind}/service=")), service)
+    return f"{file}:{1 + max(n for n, line in enumerate(lines) if line.split()[:2] == [service, kind])}"
+
+
+def test_a_socket_that_a_chroot_hides_is_a_finding(folder: Path) -> None:
+    edit(folder, ("-e", "non_smtpd_milters={ unix:/run/mailgate/local.sock, content_timeout=180s }"))
+    hidden = "unix:/run/mailgate/local.sock"
+    hooks = [*HOOKS[:3], HookSection(name="non-smtp", listener=hidden)]
+    assert {name for name, _ in roads(wiring(folder, hooks, [MAIN, hidden]))} == {"socket-outside-chroot"}
+    inside = "unix:/var/spool/postfix/run/mailgate/local.sock"
+    hooks = [*HOOKS[:3], HookSection(name="non-smtp", listener=inside)]
+    assert roads(wiring(folder, hooks, [MAIN, inside])) == set()
+
+
+@pytest.mark.parametrize("address", ["inet:localhost:8891", "inet:[127.0.0.1]:8891"])
+def test_a_socket_in_another_spelling_is_ours(folder: Path, address: str) -> None:
+    edit(folder, ("-e", f"smtpd_milters={{ {address}, content_timeout=180s }}"))
+    assert roads(wiring(folder)) == set()
+
+
+def test_check_on_the_command_line(folder: Path) -> None:
+    toml = f'[listen]\nmilter = ["{MAIN}", "{LOCAL}"]\n' + "".join(
+        f'[[hook]]\nname = "{hook.name}"\nlistener = "{hook.listener}"\ndaemon_name = "{hook.daemon_name}"\n'
+        for hook in HOOKS
+    )
+    (folder / "mailgate.toml").write_text(toml)
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        arguments = ["postfix", "check", "--config", "mailgate.toml", "--config-dir", str(folder), *more]
+        return subprocess.run([MAILGATE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+    well = run()
+    assert (well.returncode, well.stdout, well.stderr) == (0, "no open road\n", "")
+    edit(folder, ("-e", "receive_override_options=no_milters"))
+    bad = run()
+    assert bad.returncode == 1
+    assert bad.stdout.startswith(f"OPEN  no-milters  {folder}/main.cf:")
+    (road,) = json.loads(run("--format", "json").stdout)
+    assert set(road) == {"road", "where", "what", "why", "mend", "is_note"}
+    assert run("--config-dir", "nowhere").returncode == 2
+
+
+# -- in a real Postfix -----------------------------------------------------------------------------
+
+
+def test_mail_passes_a_postfix_that_show_has_wired() -> None:
+    """A copy that an alias sends outside is refused at the hop; what a person sends out passes it."""
+    milter, local = (f"inet:127.0.0.1:{free_port()}" for _ in range(2))
+    hooks = [{"name": n, "listener": milter, "daemon_name": n.upper()} for n in ("mx", "submission", "egress")]
+    config = {"listen": {"milter": [milter, local]}, "hook": [*hooks, {"name": "non-smtp", "listener": local}]}
+    alias = {"virtual_alias_maps": f"inline:{{ {{ {OFFICER} = lan@gmail.com }} }}"}
+    with mail_system(config, main_cf=alias) as system:
+        folder = system.postfix.config
+        arguments = ("postfix", "show", "--config-dir", str(folder))
+        *lines, _ = system.mailgate.run(*arguments).stdout.splitlines()
+        subprocess.run(["sh", "-e", "-c", "\n".join(lines)], check=True, capture_output=True)
+        settle(folder)
+        checked = system.mailgate.run("postfix", "check", "--config-dir", str(folder))
+        assert (checked.returncode, checked.stdout) == (0, "no open road\n")
+        system.postfix.reload()
+        assert system.submit(OFFICE, ["lan@gmail.com"], letter()).status == "250 2.0.0"
+        assert system.sink.wait(1)[0].recipients == ("lan@gmail.com",)
+        assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
+        report = system.sink.wait(2)[1]
+        assert (report.sender, report.recipients) == ("", (OUTSIDER,))
+        (incident,) = system.mailgate.incidents()
+        assert incident["hook"] == "egress"
+        system.postfix.sendmail(letter().replace(b"\r\n", b"\n"), OFFICE, ["hoa@gmail.com"])
+        assert system.sink.wait(3)[2].recipients == ("hoa@gmail.com",)
+        wait_until(lambda: not system.postfix.queue(), timeout_s=5, what="an empty queue")
