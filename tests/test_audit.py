@@ -5,12 +5,15 @@ On the real postconf, postmap and postalias, and a Postfix configuration in the 
 
 import json
 import os
+import socketserver
 import subprocess
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from tests.lab.daemon import find_program
@@ -389,6 +392,32 @@ def test_a_table_that_cannot_be_listed_is_asked_for_what_is_known(tmp_path: Path
     assert note.startswith(f"{tmp_path}/main.cf:{MAIN_LINE}: unix:passwd.byname cannot be listed")
 
 
+class _Answers(socketserver.StreamRequestHandler):
+    """Speaks tcp_table(5), as tables do that can be asked and not listed."""
+
+    known: ClassVar = {"a@hanam.gov.vn": "a@gmail.com", "@hanam.gov.vn": "d@gmail.com", "c@hanam.gov.vn": "c@gov.vn"}
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            value = self.known.get(line.decode().split()[1])
+            self.wfile.write(f"200 {value}\n".encode() if value else b"500 none\n")
+
+
+def test_what_such_a_table_answers_is_found(tmp_path: Path) -> None:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        spec = f"tcp:127.0.0.1:{server.server_address[1]}"
+        write_postfix(tmp_path, {"virtual_alias_maps": f"proxy:{spec}"})
+        result = audited_postfix(tmp_path, ["a@hanam.gov.vn", "b@hanam.gov.vn", "c@hanam.gov.vn"])
+        server.shutdown()
+    assert result.unread == ()
+    assert rows_of(result, tmp_path) == {
+        ("a@hanam.gov.vn", "a@gmail.com", "virtual-alias", "main.cf", MAIN_LINE),
+        (ANY_OURS, "d@gmail.com", "virtual-alias", "main.cf", MAIN_LINE),
+    }
+    assert {forward.note for forward in result.forwards} == {f"answered by {spec}"}
+
+
 def test_what_a_command_does_is_for_a_person_to_see(tmp_path: Path) -> None:
     write_postfix(tmp_path, {"alias_maps": "hash:{dir}/aliases"})
     write(tmp_path, {"aliases": 'script: "|/usr/local/bin/ticket x@gmail.com"\n'})
@@ -524,10 +553,13 @@ def test_every_planted_forward_of_sieve_folders_is_found(tmp_path: Path) -> None
             "dung@hanam.gov.vn.sieve": 'redirect "dung@gmail.com";\n',
             "before.sieve": 'redirect "all@gmail.com";\n',
             "em/sieve/rules.txt": 'redirect "not-a-script@gmail.com";\n',
+            "giang/keep": "",
         },
     )
     (vmail / "chi" / ".dovecot.sieve").symlink_to("sieve/rules.sieve")
     (vmail / "em" / ".dovecot.sieve").symlink_to("sieve/rules.txt")
+    (vmail / "giang" / ".dovecot.sieve").symlink_to("../em/sieve/rules.txt")
+    (vmail / "giang" / "up").symlink_to("..")
     result = audited(harvest_folders([vmail], OURS, LOCAL))
     assert rows_of(result, vmail) == {
         ("an@hanam.gov.vn", "an@gmail.com", "sieve", "hanam.gov.vn/an/sieve/a.sieve", 1),
@@ -536,6 +568,7 @@ def test_every_planted_forward_of_sieve_folders_is_found(tmp_path: Path) -> None
         ("dung@hanam.gov.vn", "dung@gmail.com", "sieve", "dung@hanam.gov.vn.sieve", 1),
         (ANY_OURS, "all@gmail.com", "sieve", "before.sieve", 1),
         ("em@hanam.gov.vn", "not-a-script@gmail.com", "sieve", "em/.dovecot.sieve", 1),
+        ("giang@hanam.gov.vn", "not-a-script@gmail.com", "sieve", "giang/.dovecot.sieve", 1),
     }
 
 

@@ -517,6 +517,16 @@ BROKEN: dict[str, tuple[Sequence[Edit], Callable[[Path], None], set[tuple[str, s
         nothing,
         {("round-egress", "main.cf:?")},
     ),
+    "another way out for one service": (
+        (("-P", "rewrite/unix/default_transport=smtp:"),),
+        nothing,
+        {("round-egress", "master.cf:?")},
+    ),
+    "another Postfix": (
+        (("-e", "multi_instance_directories=/etc/postfix-out"),),
+        nothing,
+        {("other-instance", "main.cf:?")},
+    ),
     "virtual_transport": ((("-e", "virtual_transport=smtp:[gw.example]"),), nothing, {("round-egress", "main.cf:?")}),
     "mailbox_transport": ((("-e", "mailbox_transport=smtp:[gw.example]"),), nothing, {("round-egress", "main.cf:?")}),
     "fallback_transport": (

@@ -32,7 +32,7 @@ def harvest_folders(folders: Sequence[Path], organization: Organization, local: 
         if not folder.is_dir():
             harvest.unread.append(Unread(str(folder), 0, "no such folder"))
             continue
-        seen: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for path in _scripts(folder, harvest):
             owners = _owners(path, folder, organization, local)
             harvest.add(_script_file(path, owners, seen))
@@ -44,24 +44,31 @@ def _scripts(folder: Path, harvest: Harvest) -> list[Path]:
         harvest.unread.append(Unread(str(error.filename), 0, error.strerror or str(error)))
 
     found = []
-    for top, folders, names in os.walk(folder, onerror=failed):
+    visited = set()
+    for top, folders, names in os.walk(folder, onerror=failed, followlinks=True):
+        real = os.path.realpath(top)
+        if real in visited:  # a link to a folder above it
+            folders.clear()
+            continue
+        visited.add(real)
         folders.sort()
         found += [Path(top, name) for name in sorted(names) if name.endswith(".sieve")]
     # Scripts before links to them: a link says which one is active, and adds nothing where that was read.
     return sorted(found, key=lambda path: (path.is_symlink(), path))
 
 
-def _script_file(path: Path, owners: Iterable[str], seen: set[str]) -> Harvest:
+def _script_file(path: Path, owners: Iterable[str], seen: set[tuple[str, str]]) -> Harvest:
     real = os.path.realpath(path)
-    if real in seen:
+    new = [owner for owner in owners if (owner, real) not in seen]
+    if not new:
         return Harvest()
-    seen.add(real)
+    seen.update((owner, real) for owner in new)
     try:
         data = read_source(path, SCRIPT_LIMIT_BYTES)
     except UnreadError as error:
         return Harvest(unread=[error.unread])
     harvest = Harvest()
-    for owner in owners:
+    for owner in new:
         harvest.add(harvest_script(Script(text_of(data), owner, "sieve", str(path))))
     harvest.unread = list(dict.fromkeys(harvest.unread))
     return harvest
@@ -107,7 +114,7 @@ def harvest_dovecot(
     """Read the scripts that Dovecot's settings name: each home's own, and those for every mailbox."""
     harvest = Harvest()
     everyone = [f"@{domain}" for domain in local.official or tuple(sorted(organization.domains))]
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for name in ("sieve_before", "sieve_after", "sieve_global", "sieve_global_dir", "sieve_default"):
         path = settings.get(name, "")
         if path.startswith("/"):

@@ -71,6 +71,8 @@ def forwards_audit(
         if config_dir:
             raise Misused(str(error)) from error
         harvest.unread.append(Unread("Postfix", 0, str(error)))
+    if instance is None:
+        harvest.notes.append("there is no Postfix on this machine: its tables are not audited")
     local = local_names(instance, organization) if instance else LocalNames()
     if instance:
         known = _known(settings, organization, mailboxes, harvest)

@@ -108,7 +108,7 @@ def read_instance(config_dir: Path | None = None) -> Instance:
         config_dir,
         parameters,
         frozenset(explicit),
-        tuple(_services(config_dir)),
+        tuple(_services(config_dir, parameters.get("compatibility_level", ""))),
         frozenset(_run("postconf", config_dir, ["-m"]).split()),
         _parameter_lines(config_dir / "main.cf"),
     )
@@ -147,7 +147,7 @@ def _assignments(output: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _services(config_dir: Path) -> list[Service]:
+def _services(config_dir: Path, compatibility_level: str) -> list[Service]:
     options: dict[str, dict[str, str]] = {}
     for key, value in _assignments(_run("postconf", config_dir, ["-P", "-x"])).items():
         service, _, name = key.rpartition("/")
@@ -158,7 +158,8 @@ def _services(config_dir: Path) -> list[Service]:
     for line in _run("postconf", config_dir, ["-M"]).splitlines():
         name, kind, _private, _unprivileged, chroot, _wakeup, _limit, command, *_ = line.split()
         place = Place(str(config_dir / "master.cf"), lines.get(f"{name}/{kind}", 0))
-        in_chroot = chroot == "y"  # "-" is no since Postfix 3.0
+        # "-" was yes before compatibility level 1, which Postfix 3.0 brought.
+        in_chroot = chroot == "y" or (chroot == "-" and compatibility_level in ("", "0"))
         found.append(Service(name, kind, in_chroot, command, options.get(f"{name}/{kind}", {}), place))
     return found
 

@@ -443,6 +443,19 @@ def _leaves(wiring: Wiring, transport: str, nexthop: str) -> bool:
     return not host or is_outside_host(host, wiring.organization)
 
 
+def _instances(wiring: Wiring) -> Iterator[Road]:
+    """Postfix may run more than once on a machine (postmulti(1)): each has its own roads."""
+    for folder in split_list(wiring.instance.get("multi_instance_directories")):
+        yield Road(
+            "other-instance",
+            str(wiring.instance.place("multi_instance_directories")),
+            f"another Postfix of this machine is in {folder}",
+            "its mail passes the milters that it names itself",
+            f"mailgate postfix check --config-dir {folder}",
+            is_note=True,
+        )
+
+
 CHECKS: tuple[Callable[[Wiring], Iterator[Road]], ...] = (
     _smtpds,
     _proxied,
@@ -456,4 +469,5 @@ CHECKS: tuple[Callable[[Wiring], Iterator[Road]], ...] = (
     _bare_newline,
     _egress,
     _content_filters,
+    _instances,
 )

@@ -34,6 +34,9 @@ def open_routes(instance: Instance, organization: Organization, egress: Egress |
                 value = instance.get(parameter, service)
                 if _names_outside(instance, organization, egress, value):
                     yield _round(instance.place(parameter, service), f"{parameter} = {value}", egress)
+        own = service.options.get("default_transport") if service else None
+        if service and own and egress and _leaves(instance, egress, own):
+            yield _round(service.place, f"default_transport = {own} of {service.key}", egress)
     yield from _relay_domains(instance, organization, egress)
     if egress and (maps := instance.get("sender_dependent_relayhost_maps")):
         yield Road(
