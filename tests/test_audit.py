@@ -9,6 +9,7 @@ import socketserver
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -542,6 +543,17 @@ def test_a_script_that_is_not_understood_is_named_with_its_line(text: str, line:
     assert {(edge.target, edge.kind, edge.line) for edge in harvest.edges} == edges
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['redirect "a@gmail.com";\n' * 20_000, "notify " * 70_000, 'notify "a@b.com" "x" ' * 20_000, "if not " * 70_000],
+    ids=["many redirects", "notify without an end", "notify without a semicolon", "tests in tests"],
+)
+def test_a_hostile_script_costs_no_more_than_its_length(text: str) -> None:
+    begun = time.process_time()
+    harvest_script(Script(text, "an@hanam.gov.vn", "sieve", "f"))
+    assert time.process_time() - begun < 10
+
+
 def test_every_planted_forward_of_sieve_folders_is_found(tmp_path: Path) -> None:
     vmail = tmp_path / "vmail"
     write(
@@ -762,6 +774,7 @@ BROKEN: dict[str, tuple[dict[str, str], dict[str, str], Callable[[Path], None], 
         0,
         "no regular file",
     ),
+    "a folder": ({}, {"home/an/.forward/x": ""}, lambda _: None, "home/an/.forward", 0, "no regular file"),
     "a file too large": (
         {},
         {"home/an/.forward": "x" * ((1 << 20) + 1)},

@@ -42,14 +42,17 @@ def read_source(path: Path, limit_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         raise UnreadError(path, 0, _REASONS.get(error.errno or 0, error.strerror or str(error))) from error
-    with open(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    except ValueError as error:  # a path with a null octet
+        raise UnreadError(path, 0, str(error)) from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UnreadError(path, 0, "is no regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(limit_bytes + 1)
-        except OSError as error:
-            raise UnreadError(path, 0, error.strerror or str(error)) from error
+    except OSError as error:
+        raise UnreadError(path, 0, error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
     if len(data) > limit_bytes:
         raise UnreadError(path, 0, f"is over {limit_bytes >> 20} MiB: too large to be read")
     return data

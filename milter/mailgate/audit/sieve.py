@@ -6,7 +6,7 @@ an extension that it does not know is listed as not audited, and what is plainly
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
@@ -52,12 +52,13 @@ def harvest_script(script: Script) -> Harvest:
         line, reason = flaw
         harvest.unread.append(Unread(script.file, script.line + line - 1, f"Sieve script not understood: {reason}"))
     constants = _constants(tokens)
+    words = {_unquoted(token) for token in tokens if token.kind in _STRINGS}
     for command in _commands(tokens, ("redirect", "notify")):
         is_redirect = command[0].value.lower() == "redirect"
         kind = script.kind if is_redirect else f"{script.kind}-notify"
         line = script.line + command[0].line - 1
         for target in _redirected(command) if is_redirect else _notified(command):
-            harvest.edges.append(_edge(script, _decoded(target, tokens, constants), kind, line))
+            harvest.edges.append(_edge(script, _decoded(target, words, constants), kind, line))
     return harvest
 
 
@@ -93,12 +94,16 @@ def _tokens(text: str) -> tuple[list[_Token], tuple[int, str] | None]:
     return tokens, None
 
 
+# What no argument of an action is.
+_ENDS = ("semicolon", "left_cbracket", "right_cbracket", "identifier")
+
+
 def _commands(tokens: Sequence[_Token], names: Sequence[str]) -> Iterator[list[_Token]]:
     """Yield each command of these names with its arguments, up to its semicolon."""
     for at, token in enumerate(tokens):
         if token.kind == "identifier" and token.value.lower() in names:
             end = at + 1
-            while end < len(tokens) and tokens[end].kind not in ("semicolon", "left_cbracket", "right_cbracket"):
+            while end < len(tokens) and tokens[end].kind not in _ENDS:
                 end += 1
             yield list(tokens[at:end])
 
@@ -166,9 +171,8 @@ def _constants(tokens: Sequence[_Token]) -> dict[str, str]:
     return {name: values[0] for name, values in found.items() if len(values) == 1 and values[0] != "${"}
 
 
-def _decoded(text: str, tokens: Sequence[_Token], constants: dict[str, str]) -> str:
-    """Put in what ${...} stands for, where the script says so and it can be told."""
-    words = [_unquoted(token) for token in tokens if token.kind in _STRINGS]
+def _decoded(text: str, words: Collection[str], constants: dict[str, str]) -> str:
+    """Put in what ${...} stands for, where the script says so (in its `words`) and it can be told."""
     if "encoded-character" in words:  # RFC 5228 section 2.4.2.4
         text = re.sub(r"(?i)\$\{(hex|unicode):\s*([0-9a-f\s]+)\}", _character, text)
     if "variables" not in words:
@@ -203,7 +207,7 @@ def _flaw(text: str) -> tuple[int, str] | None:
 
 
 # notify "ADDRESS" "SUBJECT" "BODY" ...; where the standard has one string.
-_ZIMBRA_NOTIFY = re.compile(r'\bnotify\s+"[^":\s]*@[^"\s]*"\s+"(?:[^"\\]|\\.)*"[^;]*;')
+_ZIMBRA_NOTIFY = re.compile(r'\bnotify\s+"[^":\s]*@[^"\s]*"\s+"(?:[^"\\]|\\.)*"[^;]{0,4000};')
 
 
 def _same_lines(match: re.Match[str]) -> str:

@@ -18,6 +18,7 @@ from .sieve import is_complete
 
 _NAME = re.compile(r"# name (\S+@\S+)\s*")
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(?: (.*))?")
+_LOOKS = 50  # at whether a script is whole, each of which reads it from its beginning
 _ZIMBRA = re.compile(r"zimbra[A-Z]\w*: ")
 
 
@@ -58,11 +59,15 @@ def harvest_zimbra(path: Path) -> Harvest:
 def _end(lines: list[str], start: int, is_script: bool) -> int:
     """Return the line after a value that begins at `start`."""
     at = start + 1
+    looks = 0
     while at < len(lines) and not _NAME.fullmatch(lines[at]):
         if _ATTRIBUTE.fullmatch(lines[at]) and lines[at].strip() != "text:":
-            script = "\n".join([lines[start].partition(":")[2], *lines[start + 1 : at]])
             # A vacation text may look like attributes; a broken script must not hide what follows it.
-            if not is_script or not script.strip() or _ZIMBRA.match(lines[at]) or is_complete(script):
+            if not is_script or _ZIMBRA.match(lines[at]):
+                break
+            looks += 1
+            script = "\n".join([lines[start].partition(":")[2], *lines[start + 1 : at]])
+            if not script.strip() or (looks <= _LOOKS and is_complete(script)):
                 break
         at += 1
     return at
