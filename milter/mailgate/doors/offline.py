@@ -58,6 +58,7 @@ class Answer:
     attachments: Sequence[Attachment] = ()
     attachment_bytes: int = 0
     defects: Sequence[str] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
     elapsed_ms: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -77,6 +78,7 @@ class Answer:
                 for file in self.attachments
             ],
             "attachment_bytes": self.attachment_bytes,
+            "classes": {_clean(recipient): kind for recipient, kind in self.classes.items()},
             "elapsed_ms": round(self.elapsed_ms, 3),
         }
 
@@ -104,6 +106,7 @@ async def judge_case(gate: Gate, case: Case) -> Answer:
     answer.attachments = content.attachments
     answer.attachment_bytes = content.attachment_bytes
     answer.defects = sorted(content.defects)
+    answer.classes = gate.policy.classes(transaction.mail_data)
     answer.elapsed_ms = (time.perf_counter() - started) * 1_000
     return answer
 

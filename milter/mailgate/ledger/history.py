@@ -1,0 +1,259 @@
+"""What is remembered of each mail that was taken in, so that a copy of it is known when it leaves (clause 4.5).
+
+Two keys lead to one trace: the queue id that our MTA gave the mail (a copy carries it in its Received lines: it
+cannot be forged), and the Message-ID (what is left where a mailbox store on another host made the copy). Both
+are keyed hashes, as are the recipients: who holds the store learns from it neither a Message-ID nor to whom
+a mail went, but for the official mailboxes, whose activity the store has anyway.
+
+A trace is written as the activity events are: into the journal before the mail is answered, into the store with
+the next group. Workers of one machine see each other's at once (ledger.fresh). Traces go after `keep_s`.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from ..model import Mail, Memory, Passage, Trace, Verdict
+from ..text.received import passages_in
+from .fresh import Fresh
+from .store import StoreError
+
+LATE_S = 0.4
+"""How long a mail that passed one of our MTAs is given when its trace is not there: another node's is in the store
+within commits.GROUP_S."""
+HISTORY_KEY_FILE = "history.key"  # beside the journals
+MOST_NAMES = 50
+"""Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
+_MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
+
+
+class TraceStore(Protocol):
+    """The part of a store that the history needs."""
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values that are remembered under these keys."""
+
+    async def secret(self) -> bytes:
+        """Return the site's key of hashes, made once."""
+
+
+class History:
+    """What one process knows and asks of the past; `known` once the site's key is there."""
+
+    def __init__(
+        self, store: TraceStore, fresh: Fresh, keep_s: float, key_file: Path | None = None, late_s: float = LATE_S
+    ) -> None:
+        self._late_s = late_s
+        self._store = store
+        self._fresh = fresh
+        self._keep_s = keep_s
+        self._key_file = key_file
+        self._key = b""
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the site's key is known: nothing can be remembered without it."""
+        return bool(self._key)
+
+    async def load(self) -> None:
+        """Have the site's key: of the store, or, while that is away, as it was kept beside the journals."""
+        if self._key:
+            return
+        try:
+            self._key = await self._store.secret()
+        except StoreError:
+            if self._key_file is None or not self._key_file.exists():
+                raise
+            self._key = self._key_file.read_bytes()
+            return
+        if self._key_file is not None:
+            _keep(self._key_file, self._key)
+
+    # -- what is remembered -------------------------------------------------------------------
+
+    def trace(self, mail: Mail, verdict: Verdict, now: float) -> Trace | None:
+        """Return what is to be remembered of a mail that goes on, None for nothing; other workers know it at once.
+
+        Nothing at egress, where mail leaves: but for it, a copy would prove itself.
+        """
+        envelope, session = mail.envelope, mail.session
+        if session.hook == "egress" or not self._key:
+            return None
+        organization = mail.organization
+        message_id = mail.first_header(b"message-id")
+        kept = [recipient for recipient in envelope.recipients if recipient not in verdict.recipient_replies]
+        names = [recipient for recipient in kept if organization.is_official(recipient)]
+        submitter = submitter_of(mail)
+        if not names and not submitter:
+            return None
+        value = orjson.dumps(
+            (
+                int(now),
+                session.hook,
+                _text(envelope.login),
+                _text(envelope.sender) if submitter else "",
+                self._token(submitter) if submitter else "",
+                self._token(_as_text(message_id)) if message_id else "",
+                mail.memory is not None,
+                [_text(organization.account(name)) for name in names[:MOST_NAMES]],
+                "".join(map(self._token, kept)),
+            )
+        )
+        keys = [self._queue_key(host, mail.queue_id) for host in _hosts(mail)] if mail.queue_id else []
+        if message_id:
+            keys.append(self._number(b"m", message_id))
+        for key in keys:
+            self._fresh.put(key, value)
+        return Trace(tuple(keys), value, now) if keys else None
+
+    # -- what is asked ------------------------------------------------------------------------
+
+    def settles(self, mail: Mail) -> bool:
+        """Tell whether nothing need be asked for of this mail's past; passages that are known at once are filled in.
+
+        So it is with mail that does not leave, and at egress with what an ingress of ours has judged a moment ago
+        for the very same recipients.
+        """
+        leaving = mail.leaving()
+        if not leaving:
+            return True
+        if mail.session.hook != "egress" or not self._key:
+            return False
+        recent: list[Passage] = []
+        for host, queue_id in self._passages(mail):
+            value = self._fresh.get(self._queue_key(host, queue_id))
+            if value is not None:
+                recent.append(self._passage(mail, queue_id, value))
+                break  # the newest one decides
+        mail.passages = recent
+        return bool(recent) and is_clean(recent[0], leaving)
+
+    async def ask(self, mail: Mail, now: float) -> None:
+        """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing."""
+        if not self._key:
+            await self.load()
+        mail.passages, mail.memory = (), None
+        passages = self._passages(mail)
+        known = await self._recall(mail, passages, now)
+        if passages and self._late_s and not any(self._queue_key(*passage) in known for passage in passages):
+            # On another node, perhaps, or too large for the shared page: it is in the store in a moment, if at all.
+            await asyncio.sleep(self._late_s)
+            known = await self._recall(mail, passages, now)
+        found = []
+        for host, queue_id in passages:
+            for value in known.get(self._queue_key(host, queue_id), ())[-1:]:  # an id used again: the newest
+                found.append(self._passage(mail, queue_id, value))
+        mail.passages = found
+        mail.memory = self._memory(mail, known)
+
+    async def _recall(self, mail: Mail, passages: Sequence[tuple[str, str]], now: float) -> dict[int, list[bytes]]:
+        keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
+        if message_id := mail.first_header(b"message-id"):
+            keys.append(self._number(b"m", message_id))
+        known: dict[int, list[bytes]] = {}
+        if not keys:
+            return known
+        oldest = now - self._keep_s
+        for key, value in await self._store.recall(keys):
+            if int(value[1 : value.index(b",")]) >= oldest:
+                known.setdefault(key, []).append(value)
+        for key in keys:
+            fresh = self._fresh.get(key)
+            if fresh is not None and fresh not in known.get(key, ()):
+                known.setdefault(key, []).append(fresh)
+        for values in known.values():
+            values.sort(key=lambda value: int(value[1 : value.index(b",")]))
+        return known
+
+    def _passages(self, mail: Mail) -> list[tuple[str, str]]:
+        hosts = mail.organization.hostnames
+        if mail.session.mta:
+            hosts |= {mail.session.mta.lower()}
+        return passages_in(mail.header_values(b"received"), hosts)[:_MOST_PASSAGES]
+
+    def _passage(self, mail: Mail, queue_id: str, value: bytes) -> Passage:
+        _, hook, login, sender, _, message, was_asked, names, tokens = orjson.loads(value)
+        message_id = mail.first_header(b"message-id")
+        is_same = bool(message_id) and message == self._token(_as_text(message_id))
+        return Passage(
+            queue_id,
+            hook,
+            login,
+            sender,
+            tuple(names),
+            self._addressed(mail, tokens),
+            is_same or not message,
+            was_asked,
+        )
+
+    def _memory(self, mail: Mail, known: dict[int, list[bytes]]) -> Memory:
+        message_id = mail.first_header(b"message-id")
+        mailboxes: list[str] = []
+        addressed: frozenset[str] = frozenset()
+        is_submitter = False
+        own = self._token(submitter_of(mail))
+        for value in known.get(self._number(b"m", message_id), ()) if message_id else ():
+            _, _, _, _, submitter, _, _, names, tokens = orjson.loads(value)
+            mailboxes += names
+            if submitter:
+                addressed |= self._addressed(mail, tokens)
+                is_submitter = is_submitter or submitter == own
+        return Memory(tuple(dict.fromkeys(mailboxes)), is_submitter, addressed)
+
+    def _addressed(self, mail: Mail, tokens: str) -> frozenset[str]:
+        return frozenset(recipient for recipient in mail.envelope.recipients if self._token(recipient) in tokens)
+
+    # -- hashes -------------------------------------------------------------------------------
+
+    def _queue_key(self, host: str, queue_id: str) -> int:
+        return self._number(b"q", f"{host}\0{queue_id}".encode())
+
+    def _number(self, kind: bytes, octets: bytes) -> int:
+        digest = hashlib.blake2b(octets, key=self._key, person=kind, digest_size=8).digest()
+        return int.from_bytes(digest, "big", signed=True)
+
+    def _token(self, text: str) -> str:
+        """Return 12 characters for a text, a comma behind them, so that one is found among many at its start."""
+        octets = text.encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(octets, key=self._key, person=b"t", digest_size=6).hexdigest() + ","
+
+
+def submitter_of(mail: Mail) -> str:
+    """Return who of ours hands this mail over: the login, or, of a client without one, client and sender; else ""."""
+    if mail.envelope.login:
+        return mail.organization.account(mail.envelope.login)
+    if not mail.is_ours:
+        return ""
+    return f"{mail.session.client_ip or 'local'} {mail.envelope.sender}"
+
+
+def is_clean(passage: Passage, leaving: Iterable[str]) -> bool:
+    """Tell whether this same mail was addressed to these recipients when it was taken in, and judged then."""
+    return passage.is_same and passage.was_asked and all(recipient in passage.addressed for recipient in leaving)
+
+
+def _keep(file: Path, key: bytes) -> None:
+    """Write the site's key for a start without the store, where it is not written yet."""
+    with contextlib.suppress(OSError):  # the next start asks the store
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.write(descriptor, key)
+        os.close(descriptor)
+
+
+def _hosts(mail: Mail) -> Iterable[str]:
+    """Return the names under which the MTA may write this mail's Received line."""
+    return [mail.session.mta.lower()] if mail.session.mta else sorted(mail.organization.hostnames)
+
+
+def _text(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _as_text(octets: bytes) -> str:
+    return octets.decode("utf-8", "surrogateescape")
