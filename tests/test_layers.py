@@ -85,6 +85,7 @@ MAY_IMPORT = {
     "mailgate.cli": "",
     "mailgate.cli.check": "config doors logs scratch",
     "mailgate.cli.common": "config ledger model tables",
+    "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
@@ -101,7 +102,7 @@ ONLY_IN = {
     "pyclamd": {"mailgate.doctor"},
     "redis": {"mailgate.ledger.redis"},
     "sqlite3": {"mailgate.ledger.sqlite"},
-    "typer": {f"mailgate.cli.{name}" for name in ("check", "common", "incidents", "mailboxes", "main")},
+    "typer": {f"mailgate.cli.{name}" for name in ("check", "common", "exemptions", "incidents", "mailboxes", "main")},
     "uvloop": {"mailgate.worker"},
 }
 

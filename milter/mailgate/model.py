@@ -390,10 +390,12 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered of a Message-ID: the official mailboxes that such a mail was delivered to, whether who hands
-    it over now is who of ours submitted it before, and which of the present recipients it was addressed to then."""
+    """What is remembered of a Message-ID: the official mailboxes that such a mail was delivered to, whether one of
+    ours submitted it before, whether who hands it over now did, and which of the present recipients it was then
+    addressed to."""
 
     mailboxes: tuple[str, ...] = ()
+    was_submitted: bool = False
     is_submitter: bool = False
     addressed: frozenset[str] = frozenset()
 

@@ -22,7 +22,7 @@ from .model import (
     domain_of,
 )
 from .rule import STAGES, Hit, RuleStanza, defines
-from .text.addresses import mailboxes_in
+from .text.addresses import mailboxes_in, spoken_of
 
 _DEFAULT_REPLY = {
     Action.REJECT: "550 5.7.1 Refused by mail policy / Bi tu choi theo quy che thu dien tu cong vu",
@@ -43,6 +43,7 @@ def covers(exemption: Exemption, finding: Finding, mail: Mail, now: float) -> bo
         return _names(exemption.mailbox, finding.mailboxes) and _names(exemption.counterpart, recipients)
     ends = [envelope.sender, envelope.login, *recipients, *(piece.value for piece in finding.evidence)]
     if finding.direction == "in":
+        ends.append(spoken_of(envelope.sender).forwarder)
         ends += [mailbox for piece in finding.evidence for mailbox in mailboxes_in(piece.value.encode())]
         if exemption.counterpart and not mail.proofs.get(domain_of(exemption.counterpart) or exemption.counterpart):
             return False

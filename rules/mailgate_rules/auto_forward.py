@@ -267,7 +267,7 @@ def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
         return REPORT
     if seen.is_reply:
         return AUTO_REPLY
-    if seen.is_list:
+    if seen.is_list or spoken_of(mail.envelope.sender).scheme == "verp":
         return LIST
     if seen.is_persons_resend or _FORWARDED_BY_HAND.match(seen.first(b"subject")[:40].decode("utf-8", "replace")):
         return HUMAN
@@ -477,6 +477,10 @@ def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None
         sources = [box for box in sources if box == login]
     if sources:
         add(Evidence("memory", "Message-ID", f"was delivered to {_shown(sources)}"), *sources)
+    elif memory.was_submitted and not memory.mailboxes and not mail.passages and mail.session.hook == "egress":
+        # All that leaves was taken in for somebody: a blind copy was not, and has no Received line of ours to say so.
+        sender = _plain_sender(mail.envelope.sender)
+        add(Evidence("memory", "Message-ID", "was submitted for others"), sender)
 
 
 def _shown(mailboxes: list[str]) -> str:
@@ -489,7 +493,8 @@ def _relayed(mail: Mail, recipient: str, add: Callable[..., None]) -> None:
     sender = mail.envelope.sender
     if mail.session.hook != "egress" or not sender or mail.organization.is_official(_plain_sender(sender)):
         return
-    if not is_bounce_home(recipient) and not any(recipient in passage.addressed for passage in mail.passages):
+    known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])
+    if not is_bounce_home(recipient) and not any(recipient in addressed for addressed in known):
         add(Evidence("envelope", "MAIL FROM", sender))
 
 

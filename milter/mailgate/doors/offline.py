@@ -78,7 +78,6 @@ class Answer:
                 for file in self.attachments
             ],
             "attachment_bytes": self.attachment_bytes,
-            "classes": {_clean(recipient): kind for recipient, kind in self.classes.items()},
             "elapsed_ms": round(self.elapsed_ms, 3),
         }
 

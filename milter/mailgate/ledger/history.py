@@ -196,15 +196,16 @@ class History:
         message_id = mail.first_header(b"message-id")
         mailboxes: list[str] = []
         addressed: frozenset[str] = frozenset()
-        is_submitter = False
+        was_submitted = is_submitter = False
         own = self._token(submitter_of(mail))
         for value in known.get(self._number(b"m", message_id), ()) if message_id else ():
             _, _, _, _, submitter, _, _, names, tokens = orjson.loads(value)
             mailboxes += names
             if submitter:
                 addressed |= self._addressed(mail, tokens)
+                was_submitted = True
                 is_submitter = is_submitter or submitter == own
-        return Memory(tuple(dict.fromkeys(mailboxes)), is_submitter, addressed)
+        return Memory(tuple(dict.fromkeys(mailboxes)), was_submitted, is_submitter, addressed)
 
     def _addressed(self, mail: Mail, tokens: str) -> frozenset[str]:
         return frozenset(recipient for recipient in mail.envelope.recipients if self._token(recipient) in tokens)

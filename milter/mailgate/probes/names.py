@@ -8,6 +8,7 @@ from typing import Any
 import dns.asyncresolver
 import dns.exception
 import dns.name
+import dns.nameserver
 import dns.resolver
 
 _CACHED = 10_000  # answers, each as long as its own TTL
@@ -57,12 +58,8 @@ class Resolver:
             self._resolver = dns.asyncresolver.Resolver(configure=not self._servers)
             self._resolver.cache = dns.resolver.LRUCache(_CACHED)
             if self._servers:
-                self._resolver.nameservers = self._servers
-                ports = {}
-                for number, server in enumerate(self._servers):
-                    host, _, port = server.rpartition(":")
-                    if host.count(":") == 0 and port.isdigit() and host:
-                        self._resolver.nameservers[number] = host
-                        ports[host] = int(port)
-                self._resolver.nameserver_ports = ports
+                places = [server.partition(":") for server in self._servers]
+                self._resolver.nameservers = [
+                    dns.nameserver.Do53Nameserver(host, int(port or 53)) for host, _, port in places
+                ]
         return self._resolver
