@@ -70,6 +70,7 @@ MAY_IMPORT = {
     "mailgate.config": "model rule policy mime probes mailgate_rules",
     "mailgate.gate": "model policy mime config incidents ledger logs metrics probes spool",
     "mailgate.notices": "model config",
+    "mailgate.quarantine": "model incidents",
     "mailgate.doors": "",
     "mailgate.doors.transaction": "model mime gate spool",
     "mailgate.doors.milter": "model policy wire gate",
@@ -88,6 +89,7 @@ MAY_IMPORT = {
     "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
+    "mailgate.cli.quarantine": "config incidents quarantine tables",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
@@ -102,7 +104,10 @@ ONLY_IN = {
     "pyclamd": {"mailgate.doctor"},
     "redis": {"mailgate.ledger.redis"},
     "sqlite3": {"mailgate.ledger.sqlite"},
-    "typer": {f"mailgate.cli.{name}" for name in ("check", "common", "exemptions", "incidents", "mailboxes", "main")},
+    "typer": {
+        f"mailgate.cli.{name}"
+        for name in ("check", "common", "exemptions", "incidents", "mailboxes", "main", "quarantine")
+    },
     "uvloop": {"mailgate.worker"},
 }
 

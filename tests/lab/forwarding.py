@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from tests.lab.dns import NameServer
 from tests.lab.dovecot import PASSWORD, Dovecot
-from tests.lab.mailgate import Mailgate
+from tests.lab.mailgate import Config, Mailgate
 from tests.lab.ports import free_port
 from tests.lab.postfix import Postfix, shipped_settings
 from tests.lab.sink import Sink
@@ -34,12 +34,18 @@ BYPASS = "lan@vong.example"  # a domain that transport_maps sends past egress
 EXEMPT_CLIENT = "203.0.113.50"
 PROVIDER, STATE_CLIENT = "203.0.113.9", "198.51.100.9"
 LIST = f"thongbao@{DOMAIN}"
+OFFICER = f"an-toan@{DOMAIN}"
 
 MARKERS = (
     "Delivered-To|X-Original-To|Envelope-To|X-Sieve|X-Sieve-Redirected-From|Auto-Submitted|Resent-[A-Za-z-]+|"
     "X-Loop|X-Forwarded-[A-Za-z]+|Return-Path"
 )
 SETTLE_S = 20.0
+TABLES = {
+    "": "As it is",
+    "markers": "Every marker header stripped, ORCPT forged",
+    "received": "Our Received lines stripped too: the memory of deliveries alone",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +319,8 @@ class ForwardingSystem:
 
 
 @contextmanager
-def forwarding_system(strips: str = "", **rule: Any) -> Iterator[ForwardingSystem]:
-    """Run the system; `rule` are keys of [rules.auto-forward].
+def forwarding_system(strips: str = "", config: Config | None = None, **rule: Any) -> Iterator[ForwardingSystem]:
+    """Run the system; `rule` are keys of [rules.auto-forward], `config` further sections.
 
     strips: "" for nothing, "markers" takes every marker header away before egress sees the copy and forges ORCPT,
     "received" takes our Received lines too, so that only the memory is left.
@@ -354,12 +360,12 @@ def forwarding_system(strips: str = "", **rule: Any) -> Iterator[ForwardingSyste
                 ],
                 "dns": {"servers": [names_server.address]},
                 "rules": {"auto-forward": rule},
+                **(config or {}),
             }
         )
         paper = ("--until", "2099-12-31", "--document", "15/QD-STTTT", "--reason", "thu", "--approver", "Giam doc")
         done = mailgate.run("exemptions", "add", DOMAIN, EXEMPT, *paper)
         assert done.returncode == 0, done.stderr
-        running.enter_context(mailgate)
         settings = shipped_settings()
         milters = settings["smtpd_milters"].replace("unix:/run/mailgate/milter.sock", milter)
         bcc_ports = {kind: free_port() for kind in TARGETS}
@@ -376,9 +382,10 @@ def forwarding_system(strips: str = "", **rule: Any) -> Iterator[ForwardingSyste
         )
         postfix.build_aliases(folder / "aliases")
         by_program.as_etc_postfix = postfix.config
-        running.enter_context(by_smtp)
-        running.enter_context(by_program)
-        running.enter_context(postfix)
+        notice = {"notice": {"relay": f"inet:127.0.0.1:{postfix.smtp_port}", "officer": OFFICER}}
+        mailgate.configure({**mailgate.config, **notice})
+        for server in (mailgate, by_smtp, by_program, postfix):
+            running.enter_context(server)
         relay.to_port = postfix.smtp_port
         yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, strips)
 
@@ -470,7 +477,7 @@ def print_table(title: str, table: Sequence[Row]) -> None:
 def main() -> int:
     """Print the table three times: as it is, with every marker stripped, and with our Received lines stripped too."""
     fits = True
-    for strips, title in (("", "As it is"), ("markers", "Every marker header stripped, ORCPT forged")):
+    for strips, title in TABLES.items():
         with forwarding_system(strips) as system:
             table = rows()
             system.judge(table)

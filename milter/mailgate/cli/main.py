@@ -18,7 +18,7 @@ from .. import __version__, logs
 from ..config import ConfigError
 from ..ledger.store import StoreError
 from ..tables import Format, render
-from . import check, exemptions, incidents, mailboxes
+from . import check, exemptions, incidents, mailboxes, quarantine
 from .common import ConfigOption, FormatOption, Misused, Refused, config_path, read_settings, say
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ config_app = typer.Typer(help="Validate or print the configuration.", no_args_is
 app.command()(check.check)
 app.add_typer(config_app, name="config")
 app.add_typer(mailboxes.app, name="mailboxes")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(exemptions.app, name="exemptions")
 app.add_typer(incidents.app, name="incidents")
 
