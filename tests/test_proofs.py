@@ -95,7 +95,10 @@ async def test_spf(server: NameServer, domain: str, client: str, passes: bool) -
     assert await spf.passes(resolver, client, domain, f"lan@{domain}", "helo.example") is passes
 
 
-LETTER = b"From: Lan <lan@example.com>\r\nTo: x@y.example\r\nSubject: Bao cao\r\nMessage-ID: <1@example.com>\r\n\r\nKinh gui.\r\n"
+LETTER = (
+    b"From: Lan <lan@example.com>\r\nTo: x@y.example\r\nSubject: Bao cao\r\n"
+    b"Message-ID: <1@example.com>\r\n\r\nKinh gui.\r\n"
+)
 
 
 class _Results:
