@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from mailgate_rules import STANZAS
 
 from .mime.walker import WalkLimits
-from .model import Action, Exemption, Organization, canonical_domain, mailbox_of
+from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
 from .policy import Policy
 from .probes.clamd import Address
 from .rule import RuleStanza
@@ -197,7 +197,7 @@ class StoreSection(_Section):
 class ForwardingSection(_Section):
     """[forwarding]: what is remembered of mails, so that copies of them are known."""
 
-    keep_days: int = Field(14, ge=1, le=400)
+    keep_days: int = Field(14, ge=0, le=400)
 
 
 class DnsSection(_Section):
@@ -323,8 +323,9 @@ class Settings(_Section):
         return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
 
     def keep_s(self) -> float:
-        """Return for how long traces of mails are kept, in seconds."""
-        return self.forwarding.keep_days * 86_400.0
+        """Return for how long traces of mails are kept, in seconds; 0: none are, and nothing is asked for."""
+        rule = self.rules.get("auto-forward")
+        return 0.0 if rule is None or rule.mode is Mode.OFF else self.forwarding.keep_days * 86_400.0
 
     def spool_folder(self) -> Path | None:
         """Return the folder of temporary files, None for the system's own."""

@@ -90,7 +90,7 @@ class Past(Protocol):
     def ask(self, mail: Mail, now: float) -> Awaitable[None]:
         """Fill in a mail's passages and memory; raises OSError or the store's error where it cannot."""
 
-    def trace(self, mail: Mail, verdict: Verdict, now: float) -> Trace | None:
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
         """Return what is to be remembered of a mail that goes on."""
 
 
@@ -362,9 +362,7 @@ class Gate:
             noted += self._events(mail, verdict)
             self.services.metrics.add("events", len(noted))
         if verdict.action in (Action.ACCEPT, Action.QUARANTINE):
-            trace = self.services.past.trace(mail, verdict, self.services.seconds())
-            if trace is not None:
-                noted.append(trace)
+            noted += self.services.past.traces(mail, verdict, self.services.seconds())
         return noted
 
     def _events(self, mail: Mail, verdict: Verdict) -> Sequence[ActivityEvent]:

@@ -584,9 +584,10 @@ class ActivityEvent(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What is remembered of a mail that was taken in, under each of these keys; `value` is JSON (ledger.history)."""
+    """What is remembered of a mail that was taken in, by two keys, 0 for none; `value` is JSON of ledger.history."""
 
-    keys: tuple[int, ...]
+    queue_key: int
+    message_key: int
     value: bytes
     at: float
 

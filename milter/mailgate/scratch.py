@@ -46,7 +46,7 @@ class Scratch:
             if isinstance(item, ActivityEvent):
                 self.events.setdefault(item.key, item)
             else:
-                for key in item.keys:
+                for key in filter(None, (item.queue_key, item.message_key)):
                     self.traces.setdefault(key, []).append(item.value)
         return True
 

@@ -21,6 +21,7 @@ from mailgate.model import (
     Passage,
     Scan,
     SpamReport,
+    Trace,
     Verdict,
 )
 from mailgate.rule import RuleStanza
@@ -87,8 +88,8 @@ class _Past:
             raise OSError(self._memory)
         mail.passages, mail.memory = self._passages, self._memory
 
-    def trace(self, mail: Mail, verdict: Verdict, now: float) -> None:
-        return None
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
+        return []
 
 
 class _Prover:

@@ -6,7 +6,8 @@ are keyed hashes, as are the recipients: who holds the store learns from it neit
 a mail went, but for the official mailboxes, whose activity the store has anyway.
 
 A trace is written as the activity events are: into the journal before the mail is answered, into the store with
-the next group. Workers of one machine see each other's at once (ledger.fresh). Traces go after `keep_s`.
+the next group. Workers of one machine see each other's at once (ledger.fresh). Traces go after `keep_s`; where
+that is 0, nothing is remembered.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ within commits.GROUP_S."""
 HISTORY_KEY_FILE = "history.key"  # beside the journals
 MOST_NAMES = 50
 """Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
+_TOKENS_KEPT = 16_384
 _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
 
 
@@ -55,6 +57,8 @@ class History:
         self._keep_s = keep_s
         self._key_file = key_file
         self._key = b""
+        self._hasher = hashlib.blake2b(digest_size=16)
+        self._tokens: dict[str, str] = {}
 
     @property
     def known(self) -> bool:
@@ -66,32 +70,40 @@ class History:
         if self._key:
             return
         try:
-            self._key = await self._store.secret()
+            key = await self._store.secret()
         except StoreError:
             if self._key_file is None or not self._key_file.exists():
                 raise
-            self._key = self._key_file.read_bytes()
-            return
-        if self._key_file is not None:
-            _keep(self._key_file, self._key)
+            key = self._key_file.read_bytes()
+        else:
+            if self._key_file is not None:
+                _keep(self._key_file, key)
+        self._hasher = hashlib.blake2b(key=key, digest_size=16)
+        self._key = key
 
     # -- what is remembered -------------------------------------------------------------------
 
-    def trace(self, mail: Mail, verdict: Verdict, now: float) -> Trace | None:
-        """Return what is to be remembered of a mail that goes on, None for nothing; other workers know it at once.
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
+        """Return what is to be remembered of a mail that goes on; other workers of this machine know it at once.
 
         Nothing at egress, where mail leaves: but for it, a copy would prove itself.
         """
         envelope, session = mail.envelope, mail.session
-        if session.hook == "egress" or not self._key:
-            return None
+        if session.hook == "egress" or not self._key or not self._keep_s:
+            return []
         organization = mail.organization
-        message_id = mail.first_header(b"message-id")
-        kept = [recipient for recipient in envelope.recipients if recipient not in verdict.recipient_replies]
-        names = [recipient for recipient in kept if organization.is_official(recipient)]
+        refused = verdict.recipient_replies
+        names: list[str] = []
+        tokens = ""
+        for recipient in envelope.recipients:
+            if recipient not in refused:
+                tokens += self._token(recipient)
+                if organization.is_official(recipient) and len(names) < MOST_NAMES:
+                    names.append(_text(organization.account(recipient)))
         submitter = submitter_of(mail)
         if not names and not submitter:
-            return None
+            return []
+        message_key, message_token = self._message(mail.first_header(b"message-id"))
         value = orjson.dumps(
             (
                 int(now),
@@ -99,18 +111,23 @@ class History:
                 _text(envelope.login),
                 _text(envelope.sender) if submitter else "",
                 self._token(submitter) if submitter else "",
-                self._token(_as_text(message_id)) if message_id else "",
+                message_token,
                 mail.memory is not None,
-                [_text(organization.account(name)) for name in names[:MOST_NAMES]],
-                "".join(map(self._token, kept)),
+                names,
+                tokens,
             )
         )
-        keys = [self._queue_key(host, mail.queue_id) for host in _hosts(mail)] if mail.queue_id else []
-        if message_id:
-            keys.append(self._number(b"m", message_id))
-        for key in keys:
-            self._fresh.put(key, value)
-        return Trace(tuple(keys), value, now) if keys else None
+        if message_key:
+            self._fresh.put(message_key, value)
+        if not mail.queue_id:
+            return [Trace(0, message_key, value, now)] if message_key else []
+        found = []
+        for host in _hosts(mail):
+            queue_key = self._queue_key(host, mail.queue_id)
+            self._fresh.put(queue_key, value)
+            found.append(Trace(queue_key, message_key, value, now))
+            message_key = 0  # once is enough
+        return found
 
     # -- what is asked ------------------------------------------------------------------------
 
@@ -120,7 +137,7 @@ class History:
         So it is with mail that does not leave, and at egress with what an ingress of ours has judged a moment ago
         for the very same recipients.
         """
-        leaving = mail.leaving()
+        leaving = mail.leaving() if self._keep_s else ()
         if not leaving:
             return True
         if mail.session.hook != "egress" or not self._key:
@@ -154,22 +171,20 @@ class History:
 
     async def _recall(self, mail: Mail, passages: Sequence[tuple[str, str]], now: float) -> dict[int, list[bytes]]:
         keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
-        if message_id := mail.first_header(b"message-id"):
-            keys.append(self._number(b"m", message_id))
+        message_key, _ = self._message(mail.first_header(b"message-id"))
+        if message_key:
+            keys.append(message_key)
         known: dict[int, list[bytes]] = {}
         if not keys:
             return known
-        oldest = now - self._keep_s
-        for key, value in await self._store.recall(keys):
-            if int(value[1 : value.index(b",")]) >= oldest:
-                known.setdefault(key, []).append(value)
-        for key in keys:
-            fresh = self._fresh.get(key)
-            if fresh is not None and fresh not in known.get(key, ()):
-                known.setdefault(key, []).append(fresh)
+        fresh = [(key, value) for key in keys if (value := self._fresh.get(key)) is not None]
+        for key, value in [*await self._store.recall(keys), *fresh]:
+            values = known.setdefault(key, [])
+            if _time_of(value) >= now - self._keep_s and value not in values:
+                values.append(value)
         for values in known.values():
-            values.sort(key=lambda value: int(value[1 : value.index(b",")]))
-        return known
+            values.sort(key=_time_of)
+        return {key: values for key, values in known.items() if values}
 
     def _passages(self, mail: Mail) -> list[tuple[str, str]]:
         hosts = mail.organization.hostnames
@@ -179,8 +194,7 @@ class History:
 
     def _passage(self, mail: Mail, queue_id: str, value: bytes) -> Passage:
         _, hook, login, sender, _, message, was_asked, names, tokens = orjson.loads(value)
-        message_id = mail.first_header(b"message-id")
-        is_same = bool(message_id) and message == self._token(_as_text(message_id))
+        _, token = self._message(mail.first_header(b"message-id"))
         return Passage(
             queue_id,
             hook,
@@ -188,17 +202,17 @@ class History:
             sender,
             tuple(names),
             self._addressed(mail, tokens),
-            is_same or not message,
+            message in (token, ""),
             was_asked,
         )
 
     def _memory(self, mail: Mail, known: dict[int, list[bytes]]) -> Memory:
-        message_id = mail.first_header(b"message-id")
+        message_key, _ = self._message(mail.first_header(b"message-id"))
         mailboxes: list[str] = []
         addressed: frozenset[str] = frozenset()
         was_submitted = is_submitter = False
         own = self._token(submitter_of(mail))
-        for value in known.get(self._number(b"m", message_id), ()) if message_id else ():
+        for value in known.get(message_key, ()):
             _, _, _, _, submitter, _, _, names, tokens = orjson.loads(value)
             mailboxes += names
             if submitter:
@@ -213,16 +227,37 @@ class History:
     # -- hashes -------------------------------------------------------------------------------
 
     def _queue_key(self, host: str, queue_id: str) -> int:
-        return self._number(b"q", f"{host}\0{queue_id}".encode())
+        return _number(self._digest(f"q{host}\0{queue_id}".encode()))
 
-    def _number(self, kind: bytes, octets: bytes) -> int:
-        digest = hashlib.blake2b(octets, key=self._key, person=kind, digest_size=8).digest()
-        return int.from_bytes(digest, "big", signed=True)
+    def _message(self, message_id: bytes) -> tuple[int, str]:
+        """Return the key of a Message-ID and its token, 0 and "" for none."""
+        if not message_id:
+            return 0, ""
+        digest = self._digest(b"m" + message_id)
+        return _number(digest), digest[8:14].hex() + ","
 
     def _token(self, text: str) -> str:
-        """Return 12 characters for a text, a comma behind them, so that one is found among many at its start."""
-        octets = text.encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(octets, key=self._key, person=b"t", digest_size=6).hexdigest() + ","
+        """Return 12 digits for an address, a comma behind them, so that one is found among many."""
+        token = self._tokens.get(text)
+        if token is None:
+            token = self._digest(b"t" + text.encode("utf-8", "surrogateescape"))[:6].hex() + ","
+            if len(self._tokens) >= _TOKENS_KEPT:
+                self._tokens.clear()
+            self._tokens[text] = token
+        return token
+
+    def _digest(self, octets: bytes) -> bytes:
+        hasher = self._hasher.copy()
+        hasher.update(octets)
+        return hasher.digest()
+
+
+def _time_of(value: bytes) -> int:
+    return int(value[1 : value.index(b",")])
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def submitter_of(mail: Mail) -> str:
@@ -254,7 +289,3 @@ def _hosts(mail: Mail) -> Iterable[str]:
 
 def _text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-def _as_text(octets: bytes) -> str:
-    return octets.decode("utf-8", "surrogateescape")

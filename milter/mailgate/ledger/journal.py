@@ -71,9 +71,9 @@ def read(path: Path) -> list[Noted]:
         for line in file:
             with contextlib.suppress(ValueError):  # a line that a crash cut: its mail was never answered
                 fields = orjson.loads(line)
-                if len(fields) == 3:
-                    keys, at, value = fields
-                    noted.append(Trace(tuple(keys), orjson.dumps(value), at))
+                if len(fields) == 4:
+                    queue_key, message_key, at, value = fields
+                    noted.append(Trace(queue_key, message_key, orjson.dumps(value), at))
                 else:
                     key, kind, mailbox, at, octets = fields
                     noted.append(ActivityEvent(bytes.fromhex(key), ActivityKind(kind), mailbox, at, octets))
@@ -106,7 +106,7 @@ def counted(folder: Path, wait_s: float) -> bool:
 
 def _line(event: Noted) -> bytes:
     if isinstance(event, Trace):
-        return b"[%b,%b,%b]\n" % (orjson.dumps(event.keys), orjson.dumps(event.at), event.value)
+        return b"[%d,%d,%.3f,%b]\n" % (event.queue_key, event.message_key, event.at, event.value)
     return orjson.dumps((event.key.hex(), event.kind.value, event.mailbox, event.at, event.octets)) + b"\n"
 
 

@@ -73,7 +73,7 @@ class RedisStore:
         traces = self._client.pipeline(transaction=False)
         for item in noted:
             if isinstance(item, Trace):
-                for key in item.keys:
+                for key in filter(None, (item.queue_key, item.message_key)):
                     traces.sadd(_trace(key), item.value)
                     traces.expire(_trace(key), self._keep_s)
             else:

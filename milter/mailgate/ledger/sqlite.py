@@ -34,9 +34,11 @@ CREATE TABLE IF NOT EXISTS state (
 );
 CREATE INDEX IF NOT EXISTS state_address ON state (address, number);
 CREATE TABLE IF NOT EXISTS trace (
-    number INTEGER PRIMARY KEY, key INTEGER NOT NULL, at INTEGER NOT NULL, value BLOB NOT NULL
+    number INTEGER PRIMARY KEY, queue_key INTEGER NOT NULL, message_key INTEGER NOT NULL, at INTEGER NOT NULL,
+    value BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS trace_key ON trace (key);
+CREATE INDEX IF NOT EXISTS trace_queue ON trace (queue_key);
+CREATE INDEX IF NOT EXISTS trace_message ON trace (message_key);
 CREATE TABLE IF NOT EXISTS secret (number INTEGER PRIMARY KEY CHECK (number = 1), value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS claim (name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exemption (
@@ -47,14 +49,14 @@ CREATE TABLE IF NOT EXISTS exemption (
 """
 _ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
 _PRUNED_AT_ONCE = 10_000
-_REMEMBER = "INSERT INTO trace (key, at, value) VALUES"
+_REMEMBER = "INSERT INTO trace (queue_key, message_key, at, value) VALUES"
 _ADD = "INSERT INTO activity VALUES"
 _TO_TOTALS = """ON CONFLICT (mailbox, kind) DO UPDATE SET
     count = count + excluded.count, octets = octets + excluded.octets,
     first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
 """
-MOST_TRACES = 4_000_000
-"""Traces that are kept at the most, about 150 octets each, two a mail: then the oldest go before their time."""
+MOST_TRACES = 2_000_000
+"""Traces that are kept at the most, one a mail, about 200 octets: then the oldest go before their time."""
 _EXEMPTION_FIELDS = "rule, mailbox, counterpart, until, document, reason, approver"
 _STATE_FIELDS = "address, status, clause, reason, document, at"
 
@@ -110,10 +112,11 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._count(connection, events)
-                rows = [(key, int(trace.at), trace.value) for trace in traces for key in trace.keys]
-                for chunk in _chunks(rows):
-                    values = [value for row in chunk for value in row]
-                    connection.execute(f"{_REMEMBER} {_places(len(chunk), '(?, ?, ?)')}", values)
+                for chunk in _chunks(traces):
+                    values: list[int | bytes] = []
+                    for queue_key, message_key, value, at in chunk:
+                        values += (queue_key, message_key, int(at), value)
+                    connection.execute(f"{_REMEMBER} {_places(len(chunk), '(?, ?, ?, ?)')}", values)
                 self._commits += 1
                 if noted and self._commits % 256 == 1:
                     self._prune(connection, max(item.at for item in noted))
@@ -153,9 +156,9 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
             found: list[tuple[int, bytes]] = []
-            for chunk in _chunks(keys):
-                query = f"SELECT key, value FROM trace WHERE key IN ({_places(len(chunk))}) ORDER BY number"
-                found += connection.execute(query, chunk).fetchall()
+            for column in ("queue_key", "message_key"):
+                query = f"SELECT {column}, value FROM trace WHERE {column} IN ({_places(len(keys))}) ORDER BY number"
+                found += connection.execute(query, keys).fetchall()
             return found
 
         return await self._run(work)
