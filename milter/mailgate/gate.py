@@ -95,7 +95,7 @@ class Past(Protocol):
 
 
 class Notices(Protocol):
-    """Who tells a mailbox's owner and the security officer of a copy that was kept back (notices)."""
+    """Who tells a mailbox's owner and the security officer of a copy that did not leave (notices)."""
 
     def tell(self, mail: Mail, verdict: Verdict) -> None:
         """Take a verdict; what is to be said of it is said later."""
@@ -220,7 +220,7 @@ class Gate:
             if not self._note(mail, verdict):
                 async with asyncio.timeout(self._commit_wait_s):
                     await self.services.ledger.commit(self._noted(mail, verdict))
-            if self.services.notices is not None and verdict.action in (Action.QUARANTINE, Action.DISCARD):
+            if self.services.notices is not None and verdict.findings:
                 self.services.notices.tell(mail, verdict)
         except Exception as error:
             verdict = await self.own_error(mail, error)

@@ -1,6 +1,7 @@
-"""Notices: who owns a mailbox that forwards, and the security officer, are told once a day that a copy was kept back.
+"""Notices: who owns a mailbox that forwards, and the security officer, are told once a day that a copy did not leave.
 
-At the hooks where a copy is kept back nobody else would tell them, and a bounce would go to the outside author.
+Nobody else would tell them: a copy is held in silence, a bounce goes to the outside author, and a mail store that is
+refused a redirect keeps the mail and says nothing.
 One notice a day a mailbox, whatever the number of mails and nodes: the store knows which was sent.
 """
 
@@ -24,19 +25,20 @@ _PATIENCE_S = 30.0
 _MOST_WAITING = 1_000  # notices on their way: beyond that the relay is away, and the incident log has it all
 
 _WHAT = {
-    Action.QUARANTINE: ("was held", "da bi giu lai"),
-    Action.DISCARD: ("was discarded", "da bi huy"),
+    Action.QUARANTINE: ("was held", "đã bị giữ lại"),
+    Action.DISCARD: ("was discarded", "đã bị hủy"),
+    Action.REJECT: ("was refused", "đã bị từ chối"),
 }
 _TEXT = """\
-A copy of a mail that the mailbox {mailbox} had received {what}, since it was forwarded automatically
-to a mailbox that no state body issued. The mail itself was delivered. Automatic forwarding between official
-mailboxes and others is forbidden (clause 4.5). Please switch the forward off, in the mailbox's settings or with
-your mail administrators. This is said once a day, however many mails there are.
+A copy of a mail to the mailbox {mailbox} {what}, since it was sent on automatically to a mailbox
+that no state body issued. Automatic forwarding between official mailboxes and others is forbidden (clause 4.5).
+Please switch the forward off, in the mailbox's settings or with your mail administrators, who can release what is
+held. This is said once a day, however many mails there are.
 
-Bản sao của thư gửi tới hộp thư {mailbox} đã được tự động chuyển tiếp tới hộp thư không do cơ quan nhà nước cấp,
-và {what_vi}. Thư gốc vẫn được gửi tới hộp thư. Việc tự động chuyển tiếp giữa hộp thư công vụ và hộp thư khác bị cấm
-(khoản 5 Điều 4 Quy chế). Đề nghị tắt chức năng chuyển tiếp, hoặc liên hệ quản trị hệ thống. Thông báo này chỉ gửi
-một lần trong ngày.
+Bản sao của thư gửi tới hộp thư {mailbox} {what_vi}, vì đã được tự động chuyển tiếp tới hộp thư không do
+cơ quan nhà nước cấp. Việc tự động chuyển tiếp giữa hộp thư công vụ và hộp thư khác bị cấm (khoản 5 Điều 4 Quy chế).
+Đề nghị tắt chức năng chuyển tiếp, hoặc liên hệ quản trị hệ thống để được hướng dẫn và nhận lại thư đã bị giữ. Thông
+báo này chỉ gửi một lần trong ngày.
 
 Time / Thời gian: {time}
 Queue id: {queue_id}
