@@ -27,6 +27,8 @@ MODULES = (
     "milter/mailgate/doors/milter.py",
     "milter/mailgate/doors/transaction.py",
     "milter/mailgate/gate.py",
+    "milter/mailgate/ledger/fresh.py",
+    "milter/mailgate/ledger/history.py",
     "milter/mailgate/logs.py",
     "milter/mailgate/metrics.py",
     "milter/mailgate/mime/fields.py",
@@ -37,6 +39,7 @@ MODULES = (
     "milter/mailgate/model.py",
     "milter/mailgate/policy.py",
     "milter/mailgate/text/addresses.py",
+    "milter/mailgate/text/received.py",
     "milter/mailgate/wire/milter.py",
 )
 

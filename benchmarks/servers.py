@@ -61,6 +61,10 @@ def _mailgate(folder: Path, address: str) -> list[str]:
     return _mailgate_with(folder, address, "")
 
 
+def _mailgate_that_forgets(folder: Path, address: str) -> list[str]:
+    return _mailgate_with(folder, address, "[forwarding]\nkeep_days = 0\n")
+
+
 def _mailgate_without_rules(folder: Path, address: str) -> list[str]:
     rules = (module.name.replace("_", "-") for module in pkgutil.iter_modules(mailgate_rules.__path__))
     return _mailgate_with(folder, address, "".join(f'[rules.{rule}]\nmode = "off"\n' for rule in rules))
@@ -91,6 +95,7 @@ def _libmilter_arguments(address: str) -> list[str]:
 
 PEERS = (
     Peer("mailgate-full", _mailgate),
+    Peer("mailgate-forgetful", _mailgate_that_forgets),
     Peer("mailgate-bare", _mailgate_without_rules),
     Peer("pymilter", _pymilter),
     Peer("libmilter-c", _libmilter),

@@ -179,22 +179,29 @@ def test_tempfail_and_an_error_of_our_own() -> None:
         assert not system.sink.mails()
 
 
-def test_a_copy_that_an_alias_forwards_is_refused_at_egress() -> None:
-    """No milter of an smtpd sees what an alias makes of a recipient; its author is told, and no loop begins."""
+@pytest.mark.parametrize("copy_action", ["quarantine", "discard", "reject"])
+def test_a_copy_that_an_alias_makes_is_seen_at_egress(copy_action: str) -> None:
+    """No milter of an smtpd sees what an alias makes of a recipient; a refusal there is a bounce to the author."""
     milter = f"inet:127.0.0.1:{free_port()}"
     names = ("mx", "submission", "egress")
     config = {
         "listen": {"milter": [milter]},
         "hook": [{"name": name, "listener": milter, "daemon_name": name.upper()} for name in names],
+        "rules": {"auto-forward": {"copy_action": copy_action}},
     }
     alias = {"virtual_alias_maps": f"inline:{{ {{ {OFFICER} = lan@gmail.com }} }}"}
     with mail_system(config, egress=True, main_cf=alias) as system:
         assert system.submit(OFFICE, ["lan@gmail.com"], letter()).status == "250 2.0.0"
         assert system.sink.wait(1)[0].recipients == ("lan@gmail.com",)
         queued = queue_id(system.receive(OUTSIDER, [OFFICER], letter()))
-        wait_log(system, f"{queued}: to=<lan@gmail.com>, orig_to=<{OFFICER}>.* dsn=5.7.1, status=bounced")
-        report = system.sink.wait(2)[1]
-        assert (report.sender, report.recipients) == ("", (OUTSIDER,))
+        dsn, status = ("5.7.1", "bounced") if copy_action == "reject" else ("2.0.0", "sent")
+        wait_log(system, f"{queued}: to=<lan@gmail.com>, orig_to=<{OFFICER}>.* dsn={dsn}, status={status}")
         (incident,) = system.mailgate.incidents()
         (finding,) = incident["findings"]
-        assert (incident["hook"], finding["rule"], finding["direction"]) == ("egress", "auto-forward", "out")
+        assert (incident["hook"], incident["action"]) == ("egress", copy_action)
+        assert (finding["rule"], finding["direction"]) == ("auto-forward", "out")
+        if copy_action == "reject":
+            report = system.sink.wait(2)[1]
+            assert (report.sender, report.recipients) == ("", (OUTSIDER,))
+        held = [mail["queue_id"] for mail in system.postfix.queue() if mail["queue_name"] == "hold"]
+        assert held == ([incident["queue_id"]] if copy_action == "quarantine" else [])

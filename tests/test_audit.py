@@ -28,8 +28,7 @@ from mailgate.audit.report import Audit, audit, exempting_document
 from mailgate.audit.sieve import Script, harvest_script
 from mailgate.audit.sieve_files import harvest_dovecot, harvest_folders
 from mailgate.audit.zimbra import harvest_zimbra
-from mailgate.model import Organization
-from mailgate.policy import Exemption
+from mailgate.model import Exemption, Organization
 from mailgate.postfix.instance import read_instance
 
 MAILGATE = Path(sys.executable).with_name("mailgate")
@@ -880,6 +879,18 @@ def test_the_command_lists_forwards_and_what_allows_them(tmp_path: Path) -> None
     assert (allowed.returncode, allowed.stderr) == (0, "")
     (forward,) = json.loads(allowed.stdout)
     assert forward["exempt"] == "12/QĐ"
+
+
+def test_an_exemption_of_the_store_allows_a_forward(tmp_path: Path) -> None:
+    write_postfix(tmp_path, {"virtual_alias_maps": "texthash:{dir}/v"})
+    write(tmp_path, {"v": "a@hanam.gov.vn lan@gmail.com\n"})
+    assert run_audit(tmp_path).returncode == 1
+    order = ("a@hanam.gov.vn", "lan@gmail.com", "--until", "2099-12-31", "--document", "12", "--approver", "An")
+    arguments = [str(MAILGATE), "exemptions", "add", *order, "--reason", "x", "--config", "mailgate.toml"]
+    subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True)
+    allowed = run_audit(tmp_path, "--format", "json")
+    assert allowed.returncode == 0
+    assert [forward["exempt"] for forward in json.loads(allowed.stdout)] == ["12"]
 
 
 def test_the_table_ends_with_what_was_not_audited_and_what_helps(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mailgate.config import ConfigError, Settings, load, parse_endpoint, parse_host_port
 from mailgate.model import Action, Finding, Mail, Mode, Session
+from mailgate.policy import covers
 from mailgate.probes.clamd import Address
 
 SHIPPED = Path(__file__).parents[1] / "config" / "mailgate.toml"
@@ -223,5 +224,5 @@ def test_an_exemption_holds_to_the_end_of_its_day_in_vietnam(tmp_path: Path) -> 
     finding = Finding("virus", "4.2", Mode.ENFORCE, Action.REJECT)
     mail = Mail(settings.resolved_organization(), Session())
     midnight = datetime.fromisoformat("2027-02-01T00:00:00+07:00")
-    assert exemption.covers(finding, mail, (midnight - timedelta(seconds=1)).timestamp())
-    assert not exemption.covers(finding, mail, midnight.timestamp())
+    assert covers(exemption, finding, mail, (midnight - timedelta(seconds=1)).timestamp())
+    assert not covers(exemption, finding, mail, midnight.timestamp())

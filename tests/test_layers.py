@@ -18,7 +18,7 @@ MAY_IMPORT = {
     # the core: no IO
     "mailgate.model": "",
     "mailgate.rule": "model",
-    "mailgate.policy": "model rule",
+    "mailgate.policy": "model rule text",
     "mailgate.wire": "",
     "mailgate.wire.clamd": "model",
     "mailgate.wire.milter": "model",
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "mailgate.mime.walker": "model",
     "mailgate.text": "",
     "mailgate.text.addresses": "model",
+    "mailgate.text.received": "model",
     "mailgate_rules": "rule",
     "mailgate_rules.attachment_size": _RULE,
     "mailgate_rules.auto_forward": _RULE,
@@ -58,16 +59,21 @@ MAY_IMPORT = {
     "mailgate.audit.local_names": "model postfix sources",
     "mailgate.audit.postfix_maps": "model postfix",
     "mailgate.audit.recipients": "postfix sources",
-    "mailgate.audit.report": "model policy postfix sources",
+    "mailgate.audit.report": "model postfix sources",
     "mailgate.audit.sieve": "sources",
     "mailgate.audit.sieve_files": "model postfix sources",
     "mailgate.audit.zimbra": "sources",
     # services
     "mailgate.probes": "",
     "mailgate.probes.clamd": "model wire mime spool",
+    "mailgate.probes.names": "",
+    "mailgate.probes.proofs": "model spool",
     "mailgate.probes.rspamd": "model wire mime spool",
+    "mailgate.probes.spf": "",
     "mailgate.ledger": "",
     "mailgate.ledger.commits": "model wire",
+    "mailgate.ledger.fresh": "",
+    "mailgate.ledger.history": "model text",
     "mailgate.ledger.journal": "model wire",
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.sqlite": "model wire",
@@ -88,7 +94,9 @@ MAY_IMPORT = {
     "mailgate.wiring.roads": "",
     "mailgate.wiring.routes": "model postfix sources",
     "mailgate.wiring.show": "postfix",
-    "mailgate.gate": "model policy mime config incidents logs metrics probes spool",
+    "mailgate.gate": "model policy mime config incidents ledger logs metrics probes spool",
+    "mailgate.notices": "model config",
+    "mailgate.quarantine": "model incidents",
     "mailgate.doors": "",
     "mailgate.doors.transaction": "model mime gate spool",
     "mailgate.doors.milter": "model policy wire gate",
@@ -98,16 +106,18 @@ MAY_IMPORT = {
     "mailgate.health": "model config ledger wire",
     "mailgate.sockets": "config probes",
     "mailgate.scratch": "model config gate incidents ledger mailboxes metrics",
-    "mailgate.doctor": "model config health incidents postfix probes spool wiring",
-    "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics sockets",
-    "mailgate.daemon": "config doors logs metrics sockets systemd_notify worker",
+    "mailgate.doctor": "model config health incidents probes spool postfix wiring",
+    "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics notices sockets",
+    "mailgate.daemon": "config doors ledger logs metrics sockets systemd_notify worker",
     "mailgate.cli": "",
     "mailgate.cli.check": "config doors logs scratch",
     "mailgate.cli.common": "config ledger model tables",
+    "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
+    "mailgate.cli.quarantine": "config incidents quarantine tables",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
@@ -117,6 +127,7 @@ IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess",
 # Packages that one place has: elsewhere they would slow every worker's start, or break where they are missing.
 ONLY_IN = {
     "Milter": {"mailgate.doors.libmilter"},
+    "dkim": {"mailgate.probes.proofs"},
     "milter": set[str](),
     "pyclamd": {"mailgate.doctor"},
     "redis": {"mailgate.ledger.redis"},
@@ -124,7 +135,10 @@ ONLY_IN = {
     "sqlite3": {"mailgate.ledger.sqlite"},
     "typer": {
         f"mailgate.cli.{name}"
-        for name in ("check", "common", "forwards", "incidents", "mailboxes", "main", "postfix")
+        for name in (
+            *("check", "common", "exemptions", "forwards", "incidents", "mailboxes", "main"),
+            *("postfix", "quarantine"),
+        )
     },
     "uvloop": {"mailgate.worker"},
 }

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from tests.lab.gates import Notes, make_gate, settings_of
+from tests.lab.gates import NOTHING, Notes, make_gate, settings_of
 from tests.lab.mta import Letter, MemoryMta, Mta, Outcome
 
 from mailgate.doors.libmilter import Door
-from mailgate.doors.milter import Listener, MilterConnection
+from mailgate.doors.milter import Hook, Listener, MilterConnection
 from mailgate.doors.offline import Case, judge_case, split_message
 from mailgate.gate import Gate
 from mailgate.model import Action, mailbox_of
@@ -52,7 +52,7 @@ def stanza_of(module: ModuleType, example: Example) -> RuleStanza:
 
 def gate_of(module: ModuleType, example: Example, notes: Notes) -> Gate:
     """Return a gate with this rule alone, whose services say what the example says."""
-    facts = dict(example.facts)
+    facts: dict[str, Any] = dict(example.facts)
     missing: Any = facts.get("missing", {})
     return make_gate(
         settings_of(stanza_of(module, example)),
@@ -62,6 +62,9 @@ def gate_of(module: ModuleType, example: Example, notes: Notes) -> Gate:
         scans=missing.get("clamd", facts.get("scans")),
         spam=missing.get("spam", facts.get("spam")),
         has_states="mailboxes" not in missing,
+        passages=facts.get("passages", ()),
+        memory=missing.get("history", facts.get("memory", NOTHING)),
+        proofs=missing.get("dns", facts.get("proofs", {})),
     )
 
 
@@ -104,6 +107,7 @@ async def by_offline(module: ModuleType, example: Example) -> Judged:
         client_name="mail.example.com",
         helo="mail.example.com",
         auth=example.login,
+        hook=example.hook,
         mail_from=example.sender,
         mail_args=tuple(example.arguments),
         rcpts=tuple(example.recipients),
@@ -136,7 +140,8 @@ def judged(outcome: Outcome, notes: Notes) -> Judged:
 async def by_milter(module: ModuleType, example: Example, cut: int) -> Judged:
     notes = Notes()
     gate = gate_of(module, example, notes)
-    listener = Listener("memory", (), lambda: gate, is_unix=True)
+    hooks = (Hook(example.hook),) if example.hook else ()
+    listener = Listener("memory", hooks, lambda: gate, is_unix=True)
     mta = MemoryMta(MilterConnection(listener), cut)
     await mta.negotiate()
     return judged(await mta.deliver(letter_of(example)), notes)
@@ -157,6 +162,7 @@ class Libmilter:
     def judge(self, module: ModuleType, example: Example) -> Judged:
         notes = Notes()
         self.gate = gate_of(module, example, notes)
+        self.door.hook = example.hook
         with Mta(str(self.address)) as mta:
             outcome = mta.deliver(letter_of(example))
             assert mta.hang_up() == b""

@@ -22,8 +22,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from mailgate_rules import STANZAS
 
 from .mime.walker import WalkLimits
-from .model import Action, Organization, canonical_domain
-from .policy import Exemption, Policy
+from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
+from .policy import Policy
 from .probes.clamd import Address
 from .rule import RuleStanza
 
@@ -66,6 +66,13 @@ def _domain(text: str) -> str:
     return domain
 
 
+def _mailbox(text: str) -> str:
+    mailbox = mailbox_of(text.encode("utf-8", "surrogateescape"))
+    if not re.fullmatch(r"[^\s@]+@[^\s@]+", mailbox):
+        raise ValueError("write an address, such as ptp.bl@hanam.gov.vn")
+    return mailbox
+
+
 def _network(text: str) -> str:
     ipaddress.ip_network(text)
     return text
@@ -85,6 +92,10 @@ def _store_url(text: str) -> str:
 
 def _optional_endpoint(text: str) -> str:
     return _endpoint(text) if text else text
+
+
+def _optional_mailbox(text: str) -> str:
+    return _mailbox(text) if text else text
 
 
 def _optional_host_port(text: str) -> str:
@@ -119,6 +130,7 @@ def _no_smtp_door(endpoints: list[str]) -> list[str]:
 
 
 Domain = Annotated[str, AfterValidator(_domain)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Network = Annotated[str, AfterValidator(_network)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 OnError = Annotated[Action, AfterValidator(_service_action)]
@@ -134,6 +146,8 @@ class OrganizationSection(_Section):
     state_domains: list[Domain] = ["gov.vn", "chinhphu.vn", "quochoi.vn", "dcs.vn", "dangcongsan.vn"]
     internal_networks: list[Network] = ["127.0.0.0/8", "::1/128"]
     subaddress_separators: str = "+"
+    lists: list[Mailbox] = []
+    state_networks: list[Network] = []
 
 
 class ListenSection(_Section):
@@ -178,6 +192,27 @@ class StoreSection(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = "sqlite:mailgate.db"
     journal_path: str = ""
     commit_wait_ms: int = Field(500, ge=0, le=60_000)
+
+
+class ForwardingSection(_Section):
+    """[forwarding]: what is remembered of mails, so that copies of them are known."""
+
+    keep_days: int = Field(14, ge=0, le=400)
+
+
+class DnsSection(_Section):
+    """[dns]: who is asked for SPF, DKIM and ARC."""
+
+    servers: list[str] = []
+    deadline_s: Seconds = 5
+
+
+class NoticeSection(_Section):
+    """[notice]: who is told of copies that were kept back."""
+
+    relay: Annotated[str, AfterValidator(_optional_endpoint)] = ""
+    officer: Annotated[str, AfterValidator(_optional_mailbox)] = ""
+    sender: Annotated[str, AfterValidator(_optional_mailbox)] = ""
 
 
 class ClamavSection(_Section):
@@ -240,6 +275,9 @@ class Settings(_Section):
     workers: WorkersSection = WorkersSection()
     limits: LimitsSection = LimitsSection()
     store: StoreSection = StoreSection()
+    forwarding: ForwardingSection = ForwardingSection()
+    dns: DnsSection = DnsSection()
+    notice: NoticeSection = NoticeSection()
     clamav: ClamavSection = ClamavSection()
     spam: SpamSection = SpamSection()
     incidents: IncidentsSection = IncidentsSection()
@@ -258,12 +296,19 @@ class Settings(_Section):
             frozenset(section.state_domains),
             tuple(ipaddress.ip_network(network) for network in section.internal_networks),
             section.subaddress_separators,
+            frozenset(section.lists),
+            tuple(ipaddress.ip_network(network) for network in section.state_networks),
         )
 
     def policy(self) -> Policy:
         """Return the policy that these settings make."""
         stanzas: list[RuleStanza] = list(self.rules.values())
-        on_error = {"clamd": self.clamav.on_error, "spam": self.spam.on_error, "mailboxes": Action.TEMPFAIL}
+        on_error = {
+            "clamd": self.clamav.on_error,
+            "spam": self.spam.on_error,
+            "mailboxes": Action.TEMPFAIL,
+            "history": Action.QUARANTINE,
+        }
         return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)
 
     def incidents_folder(self) -> Path:
@@ -276,6 +321,11 @@ class Settings(_Section):
             return self.folder / self.store.journal_path
         scheme, _, path = self.store.url.partition(":")
         return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
+
+    def keep_s(self) -> float:
+        """Return for how long traces of mails are kept, in seconds; 0: none are, and nothing is asked for."""
+        rule = self.rules.get("auto-forward")
+        return 0.0 if rule is None or rule.mode is Mode.OFF else self.forwarding.keep_days * 86_400.0
 
     def spool_folder(self) -> Path | None:
         """Return the folder of temporary files, None for the system's own."""

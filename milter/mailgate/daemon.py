@@ -20,6 +20,7 @@ import structlog
 
 from . import __version__, logs, systemd_notify, worker
 from .config import ConfigError, Settings, load, parse_host_port
+from .ledger.fresh import Fresh
 from .metrics import Metrics
 from .sockets import open_listeners
 
@@ -64,6 +65,7 @@ class Supervisor:
         self._listeners = open_listeners(settings.listen, systemd_notify.inherited_sockets())
         self._http = self._open_http() if settings.listen.http else None
         self._metrics = Metrics(self._count + 2, list(settings.rules))
+        self._fresh = Fresh()
         self._children = [_Child(row, f"worker {row}", worker.run) for row in range(self._count)]
         if self._http is not None:
             self._children.append(_Child(self._count, "http", self._run_http))
@@ -125,7 +127,9 @@ class Supervisor:
         child.pid, child.line, child.ready, child.started = pid, ours, False, time.monotonic()
 
     def _orders(self, child: _Child, line: socket.socket) -> worker.Orders:
-        return worker.Orders(child.row, self._config, self._settings, self._listeners, self._metrics, line)
+        return worker.Orders(
+            child.row, self._config, self._settings, self._listeners, self._metrics, line, self._fresh
+        )
 
     def _run_http(self, orders: worker.Orders) -> int:
         from .doors import http
@@ -199,7 +203,7 @@ class Supervisor:
         except ConfigError as error:
             log.error("reload refused: the old configuration stays", problems=error.problems)
         else:
-            for key in ("listen", "hook", "store", "incidents", "limits"):
+            for key in ("listen", "hook", "store", "incidents", "limits", "forwarding", "notice"):
                 if getattr(settings, key) != getattr(self._settings, key):
                     log.warning(f"[{key}] changes only with a restart", section=key)
             self._settings = settings

@@ -19,22 +19,29 @@ import structlog
 from . import logs
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
+from .ledger.history import LATE_S
+from .ledger.store import StoreError
 from .metrics import Metrics
 from .mime.transfer import decoder_for
 from .mime.walker import Leaf
 from .model import (
+    AFTER_EXPANSION,
     Action,
     ActivityEvent,
     ActivityKind,
     Attachment,
+    Exemption,
     Finding,
     Mail,
     Mode,
+    Noted,
+    Trace,
     Verdict,
     domain_of,
 )
 from .policy import Policy
 from .probes.clamd import Scanner
+from .probes.proofs import Prover
 from .probes.rspamd import SpamEngine
 from .spool import Spool
 
@@ -53,21 +60,45 @@ class Notebook(Protocol):
 
 
 class Ledger(Protocol):
-    """Where activity events go (ledger.commits)."""
+    """Where activity events and traces go (ledger.commits)."""
 
-    def note(self, events: Sequence[ActivityEvent]) -> bool:
-        """Take events and tell whether they are durable; what is not was not taken."""
+    def note(self, noted: Sequence[Noted]) -> bool:
+        """Take them and tell whether they are durable; what is not was not taken."""
 
-    def commit(self, events: Sequence[ActivityEvent]) -> Awaitable[None]:
-        """Take events that `note` did not; done once they are durable."""
+    def commit(self, noted: Sequence[Noted]) -> Awaitable[None]:
+        """Take what `note` did not; done once it is durable."""
 
 
 class States(Protocol):
-    """Who knows the mailboxes that are not active (mailboxes.states)."""
+    """Who knows the mailboxes that are not active, and the exemptions (mailboxes.states)."""
 
     @property
     def states(self) -> Any:
         """Return the states by address, None when they were never loaded."""
+
+    @property
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """Return the exemptions of the store."""
+
+
+class Past(Protocol):
+    """What is remembered of earlier mails (ledger.history)."""
+
+    def settles(self, mail: Mail) -> bool:
+        """Tell whether nothing need be asked for of this mail's past."""
+
+    def ask(self, mail: Mail, now: float) -> Awaitable[None]:
+        """Fill in a mail's passages and memory; raises OSError or the store's error where it cannot."""
+
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
+        """Return what is to be remembered of a mail that goes on."""
+
+
+class Notices(Protocol):
+    """Who tells a mailbox's owner and the security officer of a copy that did not leave (notices)."""
+
+    def tell(self, mail: Mail, verdict: Verdict) -> None:
+        """Take a verdict; what is to be said of it is said later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +110,8 @@ class Services:
     states: States
     metrics: Metrics
     node: str
+    past: Past
+    notices: Notices | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -96,6 +129,7 @@ class Gate:
         active = {rule.NAME for rule in self.policy.rules}
         self.scanner: Scanner | None = None
         self.engine: SpamEngine | None = None
+        self.prover: Prover = twin.prover if twin else Prover(settings.dns.deadline_s, settings.dns.servers)
         if twin:
             self.scanner, self.engine = twin.scanner, twin.engine
         else:
@@ -105,6 +139,7 @@ class Gate:
                 self.engine = self._engine()
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
+        self._recall_s = self._commit_wait_s + LATE_S
 
     def _scanner(self) -> Scanner:
         from .config import parse_endpoint
@@ -134,6 +169,11 @@ class Gate:
         """Return the mailboxes that are not active, None when that is not known."""
         return self.services.states.states
 
+    def exemptions(self) -> tuple[Exemption, ...]:
+        """Return all exemptions, the configuration's and the store's."""
+        stored = self.services.states.exemptions
+        return (*self.policy.exemptions, *stored) if stored else self.policy.exemptions
+
     async def early(self, mail: Mail, verdict: Verdict) -> Verdict:
         """Record a verdict that ends a mail, or refuses a recipient, before its end."""
         try:
@@ -147,7 +187,7 @@ class Gate:
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
         waited for: then `judge` gives the verdict.
         """
-        if self.keeps_content or mail.mailboxes is None:
+        if self.keeps_content or mail.mailboxes is None or not self.services.past.settles(mail):
             return None
         started = time.perf_counter()
         verdict = self.policy.decide(mail, self.services.seconds())
@@ -171,18 +211,17 @@ class Gate:
         started = time.perf_counter()
         timings: dict[str, float] = {}
         try:
-            if raw is not None and self.keeps_content:
-                await self._ask(mail, raw, leaves, timings)
+            await self._ask(mail, raw, leaves, timings)
             if mail.mailboxes is None:
                 mail.missing["mailboxes"] = "mailbox states were never loaded from the store"
             verdict = self.policy.decide(mail, self.services.seconds(), earlier)
             if verdict.findings:
                 verdict = await self._record(mail, verdict, timings, raw)
-            if verdict.action is Action.ACCEPT and not self._note(mail, verdict):
-                events = self._events(mail, verdict)
+            if not self._note(mail, verdict):
                 async with asyncio.timeout(self._commit_wait_s):
-                    await self.services.ledger.commit(events)
-                metrics.add("events", len(events))
+                    await self.services.ledger.commit(self._noted(mail, verdict))
+            if self.services.notices is not None and verdict.findings:
+                self.services.notices.tell(mail, verdict)
         except Exception as error:
             verdict = await self.own_error(mail, error)
         finally:
@@ -192,18 +231,49 @@ class Gate:
 
     # -- facts --------------------------------------------------------------------------------
 
-    async def _ask(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]) -> None:
-        """Ask every service at once; what cannot be had goes to mail.missing."""
+    async def _ask(self, mail: Mail, raw: Spool | None, leaves: Sequence[Leaf], timings: dict[str, float]) -> None:
+        """Ask every service that this mail needs at once; what cannot be had goes to mail.missing."""
+        scanner, engine = (self.scanner, self.engine) if raw is not None else (None, None)
+        claims = self.policy.claims(mail) if raw is not None else frozenset[str]()
+        settled = self.services.past.settles(mail)
+        if scanner is None and engine is None and not claims:
+            if not settled:
+                await self._recall(mail, timings)
+            return
         try:
             async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
-                if self.scanner is not None:
-                    group.create_task(self._scan(self.scanner, mail, raw, leaves, timings))
-                if self.engine is not None:
-                    group.create_task(self._check(self.engine, mail, raw, timings))
+                if not settled:
+                    group.create_task(self._recall(mail, timings))
+                if claims:
+                    group.create_task(self._prove(mail, claims, raw, timings))
+                if scanner is not None and raw is not None:
+                    group.create_task(self._scan(scanner, mail, raw, leaves, timings))
+                if engine is not None and raw is not None:
+                    group.create_task(self._check(engine, mail, raw, timings))
         except TimeoutError:
-            for name, fact, asked in (("clamd", mail.scans, self.scanner), ("spam", mail.spam, self.engine)):
+            for name, fact, asked in (("clamd", mail.scans, scanner), ("spam", mail.spam, engine)):
                 if asked is not None and fact is None:
                     mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")
+
+    async def _recall(self, mail: Mail, timings: dict[str, float]) -> None:
+        """Ask for the mail's past. Where it cannot be had, egress keeps the mail back: it sees every copy.
+
+        Mail that is only taken in goes on to egress, where it is asked for again, since nothing was remembered then.
+        """
+
+        async def ask() -> None:
+            async with asyncio.timeout(self._recall_s):
+                await self.services.past.ask(mail, self.services.seconds())
+
+        await self._timed("history", ask, mail, timings)
+        if mail.session.hook not in AFTER_EXPANSION:
+            mail.missing.pop("history", None)
+
+    async def _prove(self, mail: Mail, claims: frozenset[str], raw: Spool | None, timings: dict[str, float]) -> None:
+        async def ask() -> None:
+            mail.proofs = await self.prover.prove(mail, claims, raw)
+
+        await self._timed("dns", ask, mail, timings)
 
     async def _scan(
         self, scanner: Scanner, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
@@ -228,8 +298,8 @@ class Gate:
         started = time.perf_counter()
         try:
             await ask()
-        except (OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
+        except (OSError, TimeoutError, StoreError) as error:
+            reason = str(error) or f"no answer within {self._deadline_s:g} s"
             mail.missing[name] = reason
             self.services.metrics.add(f"probe_errors {name}")
             log.warning("probe failed", probe=name, reason=reason, queue_id=mail.queue_id)
@@ -281,13 +351,18 @@ class Gate:
     # -- activity -----------------------------------------------------------------------------
 
     def _note(self, mail: Mail, verdict: Verdict) -> bool:
-        """Hand the mail's events to the ledger, and tell whether it has them."""
-        events = self._events(mail, verdict)
-        if not events:
-            return True
-        noted = self.services.ledger.note(events)
-        if noted:
-            self.services.metrics.add("events", len(events))
+        """Hand what is to be counted and remembered to the ledger, and tell whether it has it."""
+        noted = self._noted(mail, verdict)
+        return not noted or self.services.ledger.note(noted)
+
+    def _noted(self, mail: Mail, verdict: Verdict) -> list[Noted]:
+        """Return what a mail counts, and its trace: an accepted mail's both, of one that is held the trace alone."""
+        noted: list[Noted] = []
+        if verdict.action is Action.ACCEPT:
+            noted += self._events(mail, verdict)
+            self.services.metrics.add("events", len(noted))
+        if verdict.action in (Action.ACCEPT, Action.QUARANTINE):
+            noted += self.services.past.traces(mail, verdict, self.services.seconds())
         return noted
 
     def _events(self, mail: Mail, verdict: Verdict) -> Sequence[ActivityEvent]:

@@ -113,6 +113,8 @@ class Organization:
 
     All domains are canonical (`canonical_domain`). A name in a set stands for itself and for all
     below it, compared label by label: `gov.vn` covers `hanam.gov.vn`, not `hanam-gov.vn`.
+    lists: addresses of mailing lists that this system hosts. state_networks: clients that are state
+    bodies' mail servers.
     """
 
     domains: frozenset[str]
@@ -120,6 +122,8 @@ class Organization:
     state_domains: frozenset[str] = frozenset()
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     subaddress_separators: str = "+"
+    lists: frozenset[str] = frozenset()
+    state_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     _internal: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def is_official_domain(self, domain: str) -> bool:
@@ -144,6 +148,10 @@ class Organization:
                 self._internal.clear()
             self._internal[address] = known
         return known
+
+    def is_state_client(self, address: str) -> bool:
+        """Tell whether a client's IP address is of a state body's mail servers."""
+        return bool(self.state_networks) and _in_networks(address, self.state_networks)
 
     def account(self, mailbox: str) -> str:
         """Return the mailbox that a sub-address of ours speaks of: a.b+tag@ours is a.b@ours."""
@@ -191,7 +199,10 @@ def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress
 
 @dataclass(slots=True, init=False)
 class Session:
-    """The SMTP client as the door knows it. `client_ip` is "" for a Unix socket or non-SMTP mail."""
+    """The SMTP client as the door knows it. `client_ip` is "" for a Unix socket or non-SMTP mail.
+
+    mta: the name of the MTA that asks, as it writes it into Received ({j}); "" where it did not say.
+    """
 
     hook: str
     client_ip: str
@@ -199,6 +210,7 @@ class Session:
     helo: str
     daemon_name: str
     node: str
+    mta: str
 
     def __init__(
         self,
@@ -208,6 +220,7 @@ class Session:
         helo: str = "",
         daemon_name: str = "",
         node: str = "",
+        mta: str = "",
     ) -> None:
         self.hook = hook
         self.client_ip = client_ip
@@ -215,6 +228,11 @@ class Session:
         self.helo = helo
         self.daemon_name = daemon_name
         self.node = node
+        self.mta = mta
+
+
+AFTER_EXPANSION = frozenset({"egress", "non-smtp"})
+"""Hooks that see the copies which aliases, .forward files and pipes make."""
 
 
 @dataclass(slots=True, init=False)
@@ -222,7 +240,8 @@ class Envelope:
     """RFC 5321's envelope: paths as octets, mailboxes as text that compares.
 
     arguments: the ESMTP parameters of MAIL, as sent. recipients: mailbox → the path as the MTA gave it
-    (which a deletion must repeat to the letter).
+    (which a deletion must repeat to the letter). originals: mailbox → the one that ORCPT= (RFC 3461) names,
+    where it names another.
     """
 
     sender_path: bytes
@@ -230,6 +249,7 @@ class Envelope:
     arguments: tuple[bytes, ...]
     recipients: dict[str, bytes]
     login: str
+    originals: dict[str, str]
 
     def __init__(
         self,
@@ -244,6 +264,7 @@ class Envelope:
         self.arguments = arguments
         self.recipients = {} if recipients is None else recipients
         self.login = login
+        self.originals = {}
 
     def declared_bytes(self) -> int | None:
         """Return SIZE= (RFC 1870) in octets, None when absent or not a number."""
@@ -348,13 +369,46 @@ class SpamReport:
     symbols: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """An earlier passage of a mail through one of our MTAs, known by the queue id in its Received line.
+
+    mailboxes: the official mailboxes that it was addressed to then. addressed: which of the mail's present
+    recipients it was addressed to. is_same: the Message-ID was the same. was_asked: what is remembered of
+    the Message-ID was asked for then, so that the passage as a whole was judged.
+    """
+
+    queue_id: str
+    hook: str
+    login: str
+    sender: str
+    mailboxes: tuple[str, ...]
+    addressed: frozenset[str]
+    is_same: bool
+    was_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a Message-ID: the official mailboxes that such a mail was delivered to, whether one of
+    ours submitted it before, whether who hands it over now did, and which of the present recipients it was then
+    addressed to."""
+
+    mailboxes: tuple[str, ...] = ()
+    was_submitted: bool = False
+    is_submitter: bool = False
+    addressed: frozenset[str] = frozenset()
+
+
 class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
     headers: the top-level header fields, octets as sent; names: theirs in lower case, in the same order.
     scans and spam: what the probes said, None when they were not asked. missing: each fact that was asked for
     and could not be had, with the reason. mailboxes: the state of each mailbox that is not active, None when
-    it was never loaded.
+    it was never loaded. passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None
+    where it was not asked for. proofs: of each domain that a state body or an exempt counterpart claims to have sent
+    from, what proves it (network, spf, dkim, arc), "" for nothing. exemptions: those of the store.
     """
 
     def __init__(
@@ -368,6 +422,10 @@ class Mail:
         scans: Sequence[Scan] | None = None,
         spam: SpamReport | None = None,
         missing: dict[str, str] | None = None,
+        passages: Sequence[Passage] = (),
+        memory: Memory | None = None,
+        proofs: Mapping[str, str] | None = None,
+        exemptions: "Sequence[Exemption]" = (),
     ) -> None:
         self.organization = organization
         self.session = session
@@ -380,6 +438,10 @@ class Mail:
         self.scans = scans
         self.spam = spam
         self.missing = missing or {}
+        self.passages = passages
+        self.memory = memory
+        self.proofs = proofs or {}
+        self.exemptions = exemptions
         if headers:
             self.take_headers(headers)
 
@@ -400,6 +462,23 @@ class Mail:
             if lower.startswith(b"content-"):
                 content.append((lower, value))
         return content
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether our own system hands this mail over: a login, a local program, a client of our networks."""
+        session = self.session
+        return (
+            bool(self.envelope.login)
+            or session.hook in AFTER_EXPANSION
+            or self.organization.is_internal(session.client_ip)
+        )
+
+    def leaving(self) -> list[str]:
+        """Return the recipients that a mail of ours would leave the state's mailboxes for (4.5)."""
+        if not self.is_ours:
+            return []
+        is_state = self.organization.is_state
+        return [recipient for recipient in self.envelope.recipients if not is_state(recipient)]
 
     def first_header(self, name: bytes) -> bytes:
         """Return the first field of this (lower-case) name, stripped, b"" when there is none."""
@@ -426,8 +505,8 @@ class Evidence:
 class Finding:
     """A rule's hit with what its stanza makes of it.
 
-    recipient: the mailbox at fault, "" when the mail as a whole is. exemption: the document that lets
-    it through, "" when none does. reply: what the peer would be told.
+    recipient: the mailbox at fault, "" when the mail as a whole is. mailboxes: the official ones that it may speak
+    of. exemption: the document that lets it through, "" when none does. reply: what the peer would be told.
     """
 
     rule: str
@@ -440,6 +519,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     headers: tuple[Header, ...] = ()
     exemption: str = ""
+    mailboxes: tuple[str, ...] = ()
 
     @property
     def decides(self) -> bool:
@@ -463,6 +543,26 @@ class Verdict:
     headers: tuple[Header, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """What lets a finding through: its rule, the official mailbox and the counterpart, until when.
+
+    mailbox and counterpart are a mailbox or a domain, "" is any. until: Unix seconds. document: the
+    number of the paper that allows it. number: in the store, 0 for one of the configuration. added: when, Unix
+    seconds.
+    """
+
+    rule: str
+    mailbox: str
+    counterpart: str
+    until: float
+    document: str
+    reason: str = ""
+    approver: str = ""
+    number: int = 0
+    added: float = 0.0
+
+
 # -- what is counted -----------------------------------------------------------------------------
 
 
@@ -481,3 +581,15 @@ class ActivityEvent(NamedTuple):
     mailbox: str
     at: float
     octets: int
+
+
+class Trace(NamedTuple):
+    """What is remembered of a mail that was taken in, by two keys, 0 for none; `value` is JSON of ledger.history."""
+
+    queue_key: int
+    message_key: int
+    value: bytes
+    at: float
+
+
+Noted = ActivityEvent | Trace

@@ -6,10 +6,23 @@ reply is given.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from .model import STRENGTH, Action, Evidence, Finding, Header, Mail, MailboxState, Mode, Verdict
+from .model import (
+    STRENGTH,
+    Action,
+    Evidence,
+    Exemption,
+    Finding,
+    Header,
+    Mail,
+    MailboxState,
+    Mode,
+    Verdict,
+    domain_of,
+)
 from .rule import STAGES, Hit, RuleStanza, defines
+from .text.addresses import mailboxes_in, spoken_of
 
 _DEFAULT_REPLY = {
     Action.REJECT: "550 5.7.1 Refused by mail policy / Bi tu choi theo quy che thu dien tu cong vu",
@@ -17,29 +30,24 @@ _DEFAULT_REPLY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Exemption:
-    """What lets a finding through: its rule, the official mailbox and the counterpart, until when.
+def covers(exemption: Exemption, finding: Finding, mail: Mail, now: float) -> bool:
+    """Tell whether an exemption speaks of this finding at this time.
 
-    mailbox and counterpart are a mailbox or a domain, "" is any. until: Unix seconds. document: the
-    number of the paper that allows it.
+    A counterpart that mail comes from must be proven: anybody can write his name (4.5; mail.proofs).
     """
-
-    rule: str
-    mailbox: str
-    counterpart: str
-    until: float
-    document: str
-    reason: str = ""
-    approver: str = ""
-
-    def covers(self, finding: Finding, mail: Mail, now: float) -> bool:
-        """Tell whether this exemption speaks of this finding at this time."""
-        if finding.rule != self.rule or now >= self.until:
+    if finding.rule != exemption.rule or now >= exemption.until:
+        return False
+    envelope = mail.envelope
+    recipients = [finding.recipient] if finding.recipient else list(envelope.recipients)
+    if finding.direction == "out":
+        return _names(exemption.mailbox, finding.mailboxes) and _names(exemption.counterpart, recipients)
+    ends = [envelope.sender, envelope.login, *recipients, *(piece.value for piece in finding.evidence)]
+    if finding.direction == "in":
+        ends.append(spoken_of(envelope.sender).forwarder)
+        ends += [mailbox for piece in finding.evidence for mailbox in mailboxes_in(piece.value.encode())]
+        if exemption.counterpart and not mail.proofs.get(domain_of(exemption.counterpart) or exemption.counterpart):
             return False
-        recipients = [finding.recipient] if finding.recipient else list(mail.envelope.recipients)
-        ends = [mail.envelope.sender, mail.envelope.login, *(e.value for e in finding.evidence)]
-        return _names(self.mailbox, [*ends, *recipients]) and _names(self.counterpart, [*ends, *recipients])
+    return _names(exemption.mailbox, [*finding.mailboxes, *ends]) and _names(exemption.counterpart, ends)
 
 
 def _names(wanted: str, mailboxes: Iterable[str]) -> bool:
@@ -69,6 +77,7 @@ class Policy:
             stage: tuple((rule, getattr(rule, stage)) for rule in self.rules if defines(rule, stage))
             for stage in STAGES
         }
+        self._claims = tuple(rule.claims for rule in self.rules if defines(rule, "claims"))
 
     def speaks_at(self, stage: str) -> bool:
         """Tell whether any rule can answer at a stage; the milter door negotiates the others away."""
@@ -77,6 +86,17 @@ class Policy:
     def speaks_at_rcpt(self, mailboxes: Mapping[str, MailboxState]) -> bool:
         """Tell whether any rule can answer at RCPT while these mailboxes are not active."""
         return any(rule.speaks_at_rcpt(mailboxes) for rule, _ in self._stages["at_rcpt"])
+
+    def claims(self, mail: Mail) -> frozenset[str]:
+        """Return the domains whose claim to have sent this mail would, proven, change its verdict."""
+        found: frozenset[str] = frozenset()
+        for look in self._claims:
+            found |= look(mail)
+        return found
+
+    def classes(self, mail: Mail) -> Mapping[str, str]:
+        """Return what each recipient's copy is, in the terms of the rules that have any."""
+        return {recipient: kind for rule in self.rules for recipient, kind in rule.classes(mail).items()}
 
     def at_mail(self, mail: Mail, now: float) -> Verdict | None:
         """Judge the sender; None when nothing was found."""
@@ -132,6 +152,7 @@ class Policy:
             direction=hit.direction,
             evidence=hit.evidence,
             headers=hit.headers,
+            mailboxes=hit.mailboxes,
         )
 
     def _missing(self, mail: Mail) -> Iterable[Finding]:
@@ -143,7 +164,7 @@ class Policy:
     def _verdict(self, mail: Mail, now: float, stage: str, findings: Sequence[Finding]) -> Verdict | None:
         if not findings:
             return None
-        if self.exemptions:
+        if self.exemptions or mail.exemptions:
             findings = [self._exempt(finding, mail, now) for finding in findings]
         headers: tuple[Header, ...] = tuple(h for f in findings if f.mode is Mode.ENFORCE for h in f.headers)
         whole = _strongest([f for f in findings if f.decides and not f.recipient])
@@ -182,8 +203,8 @@ class Policy:
         return Verdict(held.action if held else Action.ACCEPT, "", stage, tuple(findings), refused, headers)
 
     def _exempt(self, finding: Finding, mail: Mail, now: float) -> Finding:
-        for exemption in self.exemptions:
-            if exemption.covers(finding, mail, now):
+        for exemption in (*self.exemptions, *mail.exemptions):
+            if covers(exemption, finding, mail, now):
                 return replace(finding, exemption=exemption.document)
         return finding
 

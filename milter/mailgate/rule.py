@@ -19,7 +19,10 @@ from .model import Action, Evidence, Header, Mail, MailboxState, Mode
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One thing a rule found. recipient "" means the mail as a whole; soft evidence only records."""
+    """One thing a rule found. recipient "" means the mail as a whole; soft evidence only records.
+
+    mailboxes: the official mailboxes it may speak of, whose owners are told, and which an exemption names.
+    """
 
     evidence: tuple[Evidence, ...] = ()
     recipient: str = ""
@@ -27,6 +30,7 @@ class Hit:
     action: Action | None = None
     reply: str = ""
     headers: tuple[Header, ...] = ()
+    mailboxes: tuple[str, ...] = ()
 
     @property
     def is_soft(self) -> bool:
@@ -79,6 +83,17 @@ class RuleStanza:
         """Judge the whole mail, with all its facts."""
         return ()
 
+    def claims(self, mail: Mail) -> frozenset[str]:
+        """Return the domains that this mail claims to come from, where the proof of it would change the verdict.
+
+        Asked once the header fields are known; what was proven is in mail.proofs at the end.
+        """
+        return frozenset()
+
+    def classes(self, mail: Mail) -> Mapping[str, str]:
+        """Return what each recipient's copy is in this rule's terms, for who wants it explained."""
+        return {}
+
 
 STAGES = ("at_mail", "at_rcpt", "at_body", "at_end")
 
@@ -94,12 +109,13 @@ class Example:
 
     message: octets with CRLF; a short one is written out, a large one built by an expression. wants: the
     action of the verdict. keys: the stanza's keys that differ from their defaults. facts: what a probe
-    would have said, as keyword arguments of Mail. locked, revoked: mailboxes in that state.
+    would have said, and what is remembered, as keyword arguments of Mail. locked, revoked: mailboxes in that state.
     """
 
     title: str
     wants: Action
     message: bytes = b"Subject: x\r\n\r\nx\r\n"
+    hook: str = ""  # "": submission for a login, else mx
     sender: str = "a@example.com"
     recipients: Sequence[str] = ("ptp.bl@hanam.gov.vn",)
     client_ip: str = "203.0.113.7"

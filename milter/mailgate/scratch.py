@@ -4,6 +4,7 @@ With `record`, history and incidents go to the configured store and log, as the 
 """
 
 import asyncio
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +18,13 @@ from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
 from .ledger.commits import Commits
+from .ledger.fresh import Fresh
+from .ledger.history import History
 from .ledger.journal import Journal
-from .ledger.store import StoreError, open_store
+from .ledger.store import Store, StoreError, open_store
 from .mailboxes.states import StateFollower
 from .metrics import Metrics
-from .model import ActivityEvent
+from .model import ActivityEvent, Noted
 
 
 class Scratch:
@@ -30,21 +33,43 @@ class Scratch:
     def __init__(self) -> None:
         self.records: list[Mapping[str, Any]] = []
         self.events: dict[bytes, ActivityEvent] = {}
+        self.traces: dict[int, list[bytes]] = {}
 
     def note_record(self, record: Mapping[str, Any]) -> asyncio.Future[None]:
         """Keep an incident."""
         self.records.append(record)
         return _done()
 
-    def note(self, events: Sequence[ActivityEvent]) -> bool:
-        """Keep events, each key once."""
-        for event in events:
-            self.events.setdefault(event.key, event)
+    def note(self, noted: Sequence[Noted]) -> bool:
+        """Keep events, each key once, and traces."""
+        for item in noted:
+            if isinstance(item, ActivityEvent):
+                self.events.setdefault(item.key, item)
+            else:
+                for key in filter(None, (item.queue_key, item.message_key)):
+                    self.traces.setdefault(key, []).append(item.value)
         return True
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+    async def commit(self, noted: Sequence[Noted]) -> None:
         """Do the same; never called, since `note` takes all."""
-        self.note(events)
+        self.note(noted)
+
+
+class ScratchTraces:
+    """The traces of earlier cases, before those of the configured store, where there is one."""
+
+    def __init__(self, scratch: Scratch, store: Store | None) -> None:
+        self._scratch = scratch
+        self._store = store
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values of traces by their keys."""
+        stored = await self._store.recall(keys) if self._store is not None else []
+        return [*stored, *((key, value) for key in keys for value in self._scratch.traces.get(key, ()))]
+
+    async def secret(self) -> bytes:
+        """Return the store's key, or one for this command alone."""
+        return await self._store.secret() if self._store is not None else secrets.token_bytes(32)
 
 
 class _Notes:
@@ -78,16 +103,25 @@ class Bench:
             ledger = self._commits = Commits(self._store, journal, lambda failing, reason: None)
             notebook = self._recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         follower = StateFollower(self._store, lambda error: None)
-        if self._record or _exists(settings):
+        exists = self._record or _exists(settings)
+        past = History(
+            self._store if self._record else ScratchTraces(self.scratch, self._store if exists else None),
+            Fresh(),
+            settings.keep_s(),
+            late_s=0,  # one case after the other: nothing is on its way
+        )
+        if exists:
             try:
                 await follower.load()
+                await past.load()
             except StoreError:
                 if self._record:
                     raise
         else:
             follower.states = {}  # a store that was never made holds no states
+            await past.load()
         metrics = Metrics(1, list(settings.rules))
-        self._services = Services(notebook, ledger, follower, metrics, socket.gethostname(), _now)
+        self._services = Services(notebook, ledger, follower, metrics, socket.gethostname(), past, now=_now)
         self._gate = Gate(settings, self._services)
         return self
 

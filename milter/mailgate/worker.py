@@ -21,10 +21,13 @@ from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
 from .ledger.commits import Commits
+from .ledger.fresh import Fresh
+from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
 from .ledger.store import open_store
 from .mailboxes.states import StateFollower
 from .metrics import Metrics
+from .notices import Mailer
 from .sockets import Listening
 
 log = structlog.get_logger()
@@ -35,7 +38,7 @@ QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for w
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the supervisor gives a worker: number from 0, sockets, shared counters, the line back to it."""
+    """What the supervisor gives a worker: number from 0, sockets, shared counters and traces, the line back to it."""
 
     number: int
     config: Path | None
@@ -43,6 +46,7 @@ class Orders:
     listeners: Sequence[Listening]
     metrics: Metrics
     line: socket.socket
+    fresh: Fresh
 
 
 def run(orders: Orders) -> int:
@@ -87,14 +91,17 @@ class Worker:
         """Start, announce, wait for the end, stop."""
         loop = asyncio.get_running_loop()
         settings = self._settings
-        store = open_store(settings.store.url, settings.folder)
+        store = open_store(settings.store.url, settings.folder, settings.keep_s())
         journal = Journal(settings.journal_folder(), journal_of(self._orders.number))
         commits = Commits(store, journal, self._ledger_state)
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         follower = StateFollower(store, self._states_failed)
-        services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), _now)
+        history = History(store, self._orders.fresh, settings.keep_s(), settings.journal_folder() / HISTORY_KEY_FILE)
+        notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
+        services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), history, notices, _now)
         self._gate = Gate(settings, services)
-        self._failed_before = False
+        with contextlib.suppress(Exception):
+            await history.load()
         with contextlib.suppress(Exception):
             await follower.load()
         follower.start()
@@ -120,6 +127,8 @@ class Worker:
         await self._finish_begun()
         watch.cancel()
         await follower.stop()
+        if notices is not None:
+            await notices.flush()
         await commits.flush()
         await recorder.flush()
         await self._gate.close()

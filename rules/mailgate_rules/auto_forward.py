@@ -5,36 +5,40 @@ reverse. Judged for each recipient. Evidence is what the mechanisms of forwardin
 evidence names this recipient or the forwarding mailbox and fits the direction, and decides; soft
 evidence alone is recorded. Two different soft marks that only forwarding leaves make each other hard.
 
+What a mail's author cannot forge stands above what its headers say (ledger.history): a queue id of ours in its
+Received lines joins it with what it was when we took it in, and its Message-ID with the mailboxes that such a
+mail was delivered to. A recipient to whom it was not addressed then gets a copy that something of ours made.
+
 Not counted: a person's forward (a new message; `Fwd:` and an attached message say nothing), mailing
 lists unless the evidence names this very recipient, automatic replies and reports, Resent-* with a
 Resent-Message-ID from an authenticated owner, an X-Forwarded-For that holds IP addresses, and
-everything between mailboxes of state bodies. A mark can be forged, so none ever exempts.
+everything between mailboxes of state bodies. A mark can be forged, so none ever exempts: that a state body
+forwards must be proven by its network, SPF, DKIM or ARC (mail.proofs).
 
 The egress hop shows what no other sees (a copy made by aliases or .forward): there and on non-SMTP
 mail, a mail that is neither from nor to one of our mailboxes is a relayed copy.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from mailgate.model import Action, Evidence, Mail, Organization, mailbox_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Organization, Passage, domain_of, mailbox_of
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
-
-_AFTER_EXPANSION = ("egress", "non-smtp")  # hooks that see copies made by aliases, .forward and pipes
-
-_LONGEST_TRACE = 4_096  # octets of a Received line that are read
-_BY = re.compile(rb"(?:^|\s)by\s+([^\s;]+)", re.IGNORECASE)
-_FOR = re.compile(rb"\sfor\s+<?([^\s<>;@]+@[^\s<>;]+)", re.IGNORECASE)
+from mailgate.text.received import received_for
 
 LONGEST_VALUE = 200  # of a header, in evidence: an address and little more
+_MOST_SHOWN = 3  # official mailboxes that one piece of evidence names
 
 # Headers that name the mailbox whose owner forwards, and are left by nothing else.
 _NAMES_FORWARDER = (b"x-sieve-redirected-from", b"x-zimbra-forwarded")
 
 # Headers that name who forwards, then to whom.
 _PAIRS = (b"x-forwarded-for", b"x-yahoo-forwarded")
+_PAIRS_SET = frozenset(_PAIRS)
+_NO_CLAIM: frozenset[str] = frozenset()
 
 # Marks that say "forwarded" without saying to whom or whence: Microsoft's may change and are never enough
 # alone; Resent-From is also a person's redirect.
@@ -64,10 +68,31 @@ _EVIDENCE = frozenset(
     )
 )  # with the sender and the first Received line, all that an outside client's mail can show
 
+# How mail programs begin the subject of what a person forwards.
+_FORWARDED_BY_HAND = re.compile(r"\s*(?:\[fwd:|fwd?:|fw:|chuyển tiếp:|chuyen tiep:)", re.IGNORECASE)
+
+OUT, IN, WITHIN_STATE, HUMAN, LIST, AUTO_REPLY, REPORT, NONE = CLASSES = (
+    "out",
+    "in",
+    "within-state",
+    "human",
+    "list",
+    "auto-reply",
+    "report",
+    "none",
+)
+"""What a recipient's copy of a mail is: an automatic forward out of or into the official mailboxes, one between state
+bodies, what a person forwards or redirects, a mailing list's, an automatic reply, a report on delivery or reading."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stanza(RuleStanza):
-    """Keys of [rules.auto-forward]; it has none beside the common ones."""
+    """Keys of [rules.auto-forward].
+
+    copy_action: what an enforced finding does at the hooks egress and non-smtp, where a refusal is a bounce: to the
+    outside author, with the forward's target in it, or to a mailbox whose forward begins anew, for ever. `reject`
+    there holds what must not be bounced: the null sender's mail and copies that are automatic themselves.
+    """
 
     NAME = "auto-forward"
     CLAUSE = "QD27/2023 4.5"
@@ -76,24 +101,44 @@ class Stanza(RuleStanza):
         "is forbidden\nKhong duoc tu dong chuyen tiep giua hop thu cong vu va hop thu khong do co quan nha "
         "nuoc cap (khoan 5 Dieu 4 QD 27/2023)"
     )
+    NEEDS = "history"
+
+    copy_action: Literal[Action.QUARANTINE, Action.DISCARD, Action.REJECT] = Action.QUARANTINE
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
-        """Judge each recipient by envelope and headers."""
+        """Judge each recipient by what was remembered, by envelope and headers."""
         return () if _says_nothing(mail) else self._look(mail)
+
+    def claims(self, mail: Mail) -> frozenset[str]:
+        """Return the domains of state bodies that claim to forward to us, and of exempt counterparts."""
+        if mail.is_ours or (
+            "=" not in mail.envelope.sender and not mail.exemptions and _PAIRS_SET.isdisjoint(mail.names)
+        ):
+            return _NO_CLAIM
+        return _NO_CLAIM if _says_nothing(mail) else frozenset(_claims(mail))
+
+    def classes(self, mail: Mail) -> Mapping[str, str]:
+        """Return each recipient's class, one of CLASSES."""
+        seen = _Seen(mail)
+        return {recipient: _judge(mail, seen, recipient).kind for recipient in mail.envelope.recipients}
 
     def _look(self, mail: Mail) -> Iterator[Hit]:
         seen = _Seen(mail)
-        if seen.is_answer:
-            return
-        organization = mail.organization
         for recipient in mail.envelope.recipients:
-            if is_bounce_home(recipient) and not mail.envelope.sender:
-                continue
-            if organization.is_official(recipient):
-                if not mail.envelope.login:
-                    yield from _hit(seen, recipient, "in", _find_in(mail, seen, recipient))
-            elif not organization.is_state(recipient) and seen.is_ours:
-                yield from _hit(seen, recipient, "out", _find_out(mail, seen, recipient))
+            judged = _judge(mail, seen, recipient)
+            if judged.pieces:
+                action = self._action(mail, seen, judged)
+                yield Hit(judged.pieces, recipient, judged.direction, action, mailboxes=judged.mailboxes)
+
+    def _action(self, mail: Mail, seen: "_Seen", judged: "_Judged") -> Action | None:
+        """Return what follows where it is not the stanza's own action."""
+        if judged.direction == IN and seen.waits_for_proof(judged):
+            return Action.TEMPFAIL
+        if mail.session.hook not in AFTER_EXPANSION:
+            return None
+        if self.copy_action is Action.REJECT and seen.must_not_bounce:
+            return Action.QUARANTINE
+        return self.copy_action
 
 
 def _says_nothing(mail: Mail) -> bool:
@@ -101,7 +146,7 @@ def _says_nothing(mail: Mail) -> bool:
     envelope, session = mail.envelope, mail.session
     if "=" in envelope.sender or not _EVIDENCE.isdisjoint(mail.names):
         return False
-    if envelope.login or session.hook in _AFTER_EXPANSION:
+    if envelope.login or session.hook in AFTER_EXPANSION:
         return False
     if mail.organization.is_internal(session.client_ip):
         return False
@@ -111,29 +156,41 @@ def _says_nothing(mail: Mail) -> bool:
     return not any(b"for " in value and _is_foreign_trace(mail.organization, value) for value in received)
 
 
+@dataclass(slots=True)
+class _Judged:
+    """What one recipient's copy is, by what evidence, and the official mailboxes it speaks of."""
+
+    kind: str
+    direction: str = ""
+    pieces: tuple[Evidence, ...] = ()
+    mailboxes: tuple[str, ...] = ()
+
+
 class _Seen:
     """What holds for all recipients of one mail: its headers by name, and what kind of mail it is."""
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, believes: bool = False) -> None:
+        self.mail = mail
+        self.believes = believes  # what state bodies are said to have forwarded, without proof
         self.headers: dict[bytes, list[bytes]] = {}
         for name, (_, value) in zip(mail.names, mail.headers, strict=True):
             self.headers.setdefault(name, []).append(value)
         envelope = mail.envelope
-        self.is_ours = (
-            bool(envelope.login)
-            or mail.session.hook in _AFTER_EXPANSION
-            or mail.organization.is_internal(mail.session.client_ip)
-        )
+        self.is_ours = mail.is_ours
         self.is_list = b"list-id" in self.headers or b"list-post" in self.headers
         submitted = self.first(b"auto-submitted").lower()
         kind = self.first(b"content-type").lower()
         self.says_forwarded = submitted.startswith(b"auto-forwarded")
         is_report = kind.startswith((b"multipart/report", b"message/delivery-status"))
-        self.is_answer = submitted.startswith((b"auto-replied", b"auto-notified")) or (
-            is_report and not envelope.sender
+        self.is_report = is_report and (not envelope.sender or bool(envelope.login))
+        self.is_reply = submitted.startswith((b"auto-replied", b"auto-notified"))
+        login = _login_mailbox(mail)
+        # A person's redirect: RFC 5322 section 3.6.6 gives it an identity of its own, and names who did it.
+        self.is_persons_resend = (
+            bool(login)
+            and b"resent-message-id" in self.headers
+            and login in map(mail.organization.account, mailboxes_in(self.first(b"resent-from")))
         )
-        # A person's redirect: RFC 5322 section 3.6.6 gives it an identity of its own.
-        self.is_persons_resend = bool(envelope.login) and b"resent-message-id" in self.headers
 
     def first(self, name: bytes) -> bytes:
         """Return the first field of this name, stripped, b"" when there is none."""
@@ -148,17 +205,83 @@ class _Seen:
         authors = mailboxes_in(self.first(b"from"))
         return b"in-reply-to" in self.headers and account in authors
 
+    @property
+    def must_not_bounce(self) -> bool:
+        """Tell whether a bounce would go to nobody, or to a mailbox of ours whose forward makes the next copy."""
+        mail = self.mail
+        sender = _plain_sender(mail.envelope.sender)
+        if (
+            not sender
+            or mail.organization.is_official(sender)
+            or self.first(b"auto-submitted").lower() not in (b"", b"no")
+        ):
+            return True
+        own = mail.organization.is_official
+        return any(own(box) for value in self.headers.get(b"delivered-to", ()) for box in mailboxes_in(value))
 
-def _hit(seen: _Seen, recipient: str, direction: str, pieces: list[Evidence]) -> Iterator[Hit]:
-    if not pieces:
-        return
+    def is_proven(self, mailbox: str) -> bool:
+        """Tell whether a mailbox is a state body's, and this mail came from there."""
+        if not self.mail.organization.is_state(mailbox):
+            return False
+        return self.believes or self.is_ours or bool(self.mail.proofs.get(domain_of(mailbox)))
+
+    def waits_for_proof(self, judged: _Judged) -> bool:
+        """Tell whether nothing but a proof that DNS trouble kept away would let this mail through."""
+        mail = self.mail
+        if "dns" not in mail.missing or not any(piece.hard for piece in judged.pieces):
+            return False
+        believing = _Seen(mail, believes=True)
+        return all(_judge(mail, believing, recipient).kind != IN for recipient in mail.envelope.recipients)
+
+
+def _judge(mail: Mail, seen: _Seen, recipient: str) -> _Judged:
+    organization = mail.organization
+    if organization.is_official(recipient):
+        if not mail.envelope.login and not seen.is_reply and not seen.is_report:
+            return _weighed(mail, seen, recipient, IN, _find_in(mail, seen, recipient), ())
+    elif not organization.is_state(recipient) and seen.is_ours:
+        pieces, mailboxes = _find_out(mail, seen, recipient)
+        return _weighed(mail, seen, recipient, OUT, pieces, mailboxes)
+    return _Judged(_plain_class(mail, seen, recipient))
+
+
+def _weighed(
+    mail: Mail, seen: _Seen, recipient: str, direction: str, pieces: list[Evidence], mailboxes: Iterable[str]
+) -> _Judged:
+    """Let two soft marks make each other hard, and a mailing list's own marks count for nothing."""
     marks = {piece.name for piece in pieces if not piece.hard and piece.kind == "mark"}
     if len(marks) > 1:
         pieces = [replace(piece, hard=True) if piece.kind == "mark" else piece for piece in pieces]
-    if seen.is_list and not any(piece.hard and recipient in piece.value.lower() for piece in pieces):
-        return
+    remembered = any(piece.kind in ("passage", "memory") for piece in pieces)
+    if seen.is_list and not remembered and not any(p.hard and recipient in p.value.lower() for p in pieces):
+        pieces = []
     shown = tuple(_named_kind(piece) if piece.kind == "mark" else piece for piece in pieces)
-    yield Hit(shown, recipient, direction)
+    kind = direction if any(piece.hard for piece in shown) else _plain_class(mail, seen, recipient)
+    named = mailboxes if direction == OUT else (mail.organization.account(recipient),)
+    return _Judged(kind, direction if shown else "", shown, tuple(dict.fromkeys(named)) if shown else ())
+
+
+def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
+    """Say what a copy is that is no forbidden forward."""
+    if seen.is_report:
+        return REPORT
+    if seen.is_reply:
+        return AUTO_REPLY
+    if seen.is_list or spoken_of(mail.envelope.sender).scheme == "verp":
+        return LIST
+    if seen.is_persons_resend or _FORWARDED_BY_HAND.match(seen.first(b"subject")[:40].decode("utf-8", "replace")):
+        return HUMAN
+    is_state = mail.organization.is_state
+    if is_state(recipient):
+        named = [
+            box for name in _NAMES_FORWARDER for value in seen.headers.get(name, ()) for box in mailboxes_in(value)
+        ]
+        spoken = spoken_of(mail.envelope.sender)
+        if any(map(is_state, named)) or (spoken.scheme in ("srs", "caf") and is_state(f"x@{spoken.by}")):
+            return WITHIN_STATE
+        if mail.passages and recipient not in mail.passages[0].addressed:
+            return WITHIN_STATE
+    return NONE
 
 
 def _is_foreign_trace(organization: Organization, value: bytes) -> bool:
@@ -167,7 +290,7 @@ def _is_foreign_trace(organization: Organization, value: bytes) -> bool:
     if start >= 0 and value.count(b"for ") == 1:  # as nearly always: no need to look where it stands
         mailbox = mailbox_of(value[start + 5 : value.find(b">", start)])
     else:
-        mailbox = _received_for(value)
+        mailbox = received_for(value)
     return bool(mailbox) and not organization.is_state(mailbox)
 
 
@@ -178,18 +301,32 @@ def _named_kind(piece: Evidence) -> Evidence:
 # -- in: from a mailbox that no state body issued -------------------------------------------------
 
 
-def _envelope_in(mail: Mail, recipient: str) -> Iterator[Evidence]:
+def _claims(mail: Mail) -> Iterator[str]:
+    """Return who claims to forward: the domain that rewrote the sender, and the forwarder of a pair of headers."""
+    organization = mail.organization
+    spoken = spoken_of(mail.envelope.sender)
+    if spoken.scheme in ("caf", "srs") and organization.is_state(f"x@{spoken.by}"):
+        yield spoken.by
+    for name in _PAIRS:
+        for value in mail.header_values(name):
+            for forwarder in mailboxes_in(value)[:1]:
+                if organization.is_state(forwarder):
+                    yield domain_of(forwarder)
+    for exemption in mail.exemptions:
+        if exemption.rule == Stanza.NAME and exemption.counterpart:
+            yield domain_of(exemption.counterpart) or exemption.counterpart
+
+
+def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> Iterator[Evidence]:
     """Read a sender that was rewritten on the way: Gmail's target, SRS' author."""
     organization, envelope = mail.organization, mail.envelope
-    if envelope.login or not organization.is_official(recipient):
-        return
     spoken = spoken_of(envelope.sender)
-    if organization.is_state(f"x@{spoken.by}"):
+    if seen.is_proven(f"x@{spoken.by}"):
         return
     path = envelope.sender
     if spoken.scheme == "caf":
         yield Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, spoken.named, recipient))
-    elif spoken.scheme == "srs":
+    elif spoken.scheme == "srs" and not organization.is_state(f"x@{spoken.by}"):
         # Our own author's mail comes back from a forwarder outside: that names an official mailbox.
         hard = bool(spoken.named) and organization.is_official(spoken.named)
         yield Evidence("envelope" if hard else "mark", "MAIL FROM", path, hard=hard)
@@ -197,20 +334,21 @@ def _envelope_in(mail: Mail, recipient: str) -> Iterator[Evidence]:
 
 def _find_in(mail: Mail, seen: _Seen, recipient: str) -> list[Evidence]:
     organization = mail.organization
-    pieces = list(_envelope_in(mail, recipient))
-    pieces += _forwarded_pair(mail, seen, recipient, _is_foreign(organization))
+    is_foreign = _is_foreign(organization)
+    pieces = list(_envelope_in(mail, seen, recipient))
+    pieces += _forwarded_pair(mail, seen, recipient, is_foreign)
     for name in _NAMES_FORWARDER:
         for value in seen.headers.get(name, ()):
             for account in mailboxes_in(value):
-                if _is_foreign(organization)(account) and not seen.is_reply_of(account):
+                if is_foreign(account) and not seen.is_reply_of(account):
                     pieces.append(_header(name, value))
     pieces += _marks(mail, seen)
     for name in _LOOPS_OF_TRACE:
         for value in seen.headers.get(name, ()):
-            if any(_is_foreign(organization)(mailbox) for mailbox in mailboxes_in(value)):
+            if any(is_foreign(mailbox) for mailbox in mailboxes_in(value)):
                 pieces.append(_header(name, value, hard=False))
     for value in seen.headers.get(b"received", ()):
-        mailbox = _received_for(value)
+        mailbox = received_for(value)
         if mailbox and not organization.is_state(mailbox):
             pieces.append(Evidence("header", "Received", f"for <{mailbox}>", hard=False))
     return pieces
@@ -244,15 +382,17 @@ def _forwarded_pair(
     for name in _PAIRS:
         for value in seen.headers.get(name, ()):
             forwarder, *targets = mailboxes_in(value) or [""]
-            named_forwarders.append(forwarder)
+            if forwarder:
+                named_forwarders.append(forwarder)
             if (
                 forwarder
                 and forwarder_is(forwarder)
                 and any(_is_target(mail, target, recipient) for target in targets)
             ):
                 yield _header(name, value)
-    # Who forwards stands in the other header; where that names only state bodies, this is theirs.
-    fits = not named_forwarders or any(map(forwarder_is, named_forwarders))
+    # Who forwards stands in the other header; where that names only state bodies that this came from, it is theirs.
+    others = [forwarder for forwarder in named_forwarders if forwarder_is(forwarder) or not seen.is_proven(forwarder)]
+    fits = not named_forwarders or bool(others)
     for value in seen.headers.get(b"x-forwarded-to", ()):
         if fits and any(_is_target(mail, target, recipient) for target in mailboxes_in(value)):
             yield _header(b"x-forwarded-to", value)
@@ -261,29 +401,101 @@ def _forwarded_pair(
 # -- out: from an official mailbox -----------------------------------------------------------------
 
 
-def _find_out(mail: Mail, seen: _Seen, recipient: str) -> list[Evidence]:
+def _find_out(mail: Mail, seen: _Seen, recipient: str) -> tuple[list[Evidence], list[str]]:
+    """Return the evidence that a copy leaves by itself, and the official mailboxes that it may come from."""
     organization, envelope = mail.organization, mail.envelope
     is_official = organization.is_official
-    login = _login_mailbox(mail)
+    passages = mail.passages
+    if mail.session.hook == "egress" and passages and _was_judged(passages[0], recipient):
+        return [], []
     pieces: list[Evidence] = []
-    for name in _NAMES_FORWARDER:
-        for value in seen.headers.get(name, ()):
-            for account in mailboxes_in(value):
-                if is_official(account) and not seen.is_reply_of(account):
-                    pieces.append(_header(name, value))
-    pieces += _forwarded_pair(mail, seen, recipient, is_official)
-    pieces += _marks(mail, seen)
-    spoken = spoken_of(envelope.sender)
-    if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
-        pieces.append(Evidence("envelope", "MAIL FROM", envelope.sender))
+    mailboxes: list[str] = []
+
+    def add(piece: Evidence, *named: str) -> None:
+        pieces.append(piece)
+        mailboxes.extend(organization.account(box) for box in named if is_official(box))
+
     if not seen.is_persons_resend:
-        pieces += _trace_of_ours(mail, seen, recipient)
-    is_after_expansion = mail.session.hook in _AFTER_EXPANSION and not envelope.login
-    if is_after_expansion and envelope.sender and not organization.is_state(_plain_sender(envelope.sender)):
-        pieces.append(Evidence("envelope", "MAIL FROM", envelope.sender))
-    if pieces and login and not any(piece.kind == "login" for piece in pieces):
-        pieces.append(Evidence("login", "auth_authen", login, hard=False))
-    return pieces if any(piece.kind != "login" for piece in pieces) else []
+        _remembered(mail, seen, recipient, add)
+    if not seen.is_reply and not seen.is_report:
+        for name in _NAMES_FORWARDER:
+            for value in seen.headers.get(name, ()):
+                for account in mailboxes_in(value):
+                    if is_official(account) and not seen.is_reply_of(account):
+                        add(_header(name, value), account)
+        for piece in _forwarded_pair(mail, seen, recipient, is_official):
+            add(piece, *mailboxes_in(piece.value.encode())[:1])
+        for piece in _marks(mail, seen):
+            add(piece, envelope.login)
+        spoken = spoken_of(envelope.sender)
+        if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
+            add(Evidence("envelope", "MAIL FROM", envelope.sender))
+        if not seen.is_persons_resend:
+            _trace_of_ours(mail, seen, recipient, add)
+        original = envelope.originals.get(recipient, "")
+        if seen.mail.session.hook in AFTER_EXPANSION and is_official(original) and original not in organization.lists:
+            add(Evidence("envelope", "ORCPT", original), original)
+        _relayed(mail, recipient, add)
+    login = _login_mailbox(mail)
+    if pieces and login:
+        if not any(piece.kind == "login" for piece in pieces):
+            add(Evidence("login", "auth_authen", login, hard=False))
+        mailboxes.insert(0, login)
+    return pieces, mailboxes
+
+
+def _was_judged(passage: Passage, recipient: str) -> bool:
+    """Tell whether this mail was addressed to this recipient when it was taken in, and judged then.
+
+    Whatever its headers say was there to be seen at that hook, and who had logged in, which egress is not told.
+    """
+    return passage.is_same and passage.was_asked and recipient in passage.addressed
+
+
+def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:
+    """Look at what was remembered of this mail: no header of it can change that.
+
+    A passage of a mailing list of ours says nothing of its members. The newest passage that did not address this
+    recipient shows the mailboxes that the copy comes from.
+    """
+    lists = mail.organization.lists
+    for passage in mail.passages:
+        if recipient in passage.addressed:
+            continue
+        if passage.mailboxes and lists.issuperset(passage.mailboxes):
+            return
+        sources = [box for box in passage.mailboxes if box not in lists] or [passage.login or passage.sender]
+        add(Evidence("passage", "Received", f"id {passage.queue_id}, for {_shown(sources)}"), *sources)
+        break
+    memory = mail.memory
+    if memory is None or memory.is_submitter or recipient in memory.addressed:
+        return
+    if seen.is_list and not lists.isdisjoint(memory.mailboxes):
+        return
+    sources = [box for box in memory.mailboxes if box not in lists]
+    if login := _login_mailbox(mail):
+        sources = [box for box in sources if box == login]
+    if sources:
+        add(Evidence("memory", "Message-ID", f"was delivered to {_shown(sources)}"), *sources)
+    elif memory.was_submitted and not memory.mailboxes and not mail.passages and mail.session.hook == "egress":
+        # All that leaves was taken in for somebody: a blind copy was not, and has no Received line of ours to say so.
+        sender = _plain_sender(mail.envelope.sender)
+        add(Evidence("memory", "Message-ID", "was submitted for others"), sender)
+
+
+def _shown(mailboxes: list[str]) -> str:
+    more = f" and {len(mailboxes) - _MOST_SHOWN} more" if len(mailboxes) > _MOST_SHOWN else ""
+    return ", ".join(mailboxes[:_MOST_SHOWN]) + more
+
+
+def _relayed(mail: Mail, recipient: str, add: Callable[..., None]) -> None:
+    """Find a mail that is neither from nor to one of our mailboxes, and that no ingress of ours took in for him."""
+    sender = mail.envelope.sender
+    if mail.session.hook != "egress" or not sender or mail.organization.is_official(_plain_sender(sender)):
+        return
+    known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])
+    if not is_bounce_home(recipient) and not any(recipient in addressed for addressed in known):
+        add(Evidence("envelope", "MAIL FROM", sender))
 
 
 def _plain_sender(sender: str) -> str:
@@ -294,36 +506,21 @@ def _plain_sender(sender: str) -> str:
 def _login_mailbox(mail: Mail) -> str:
     """Return the official mailbox of the login, "" when it has none."""
     login = mail.envelope.login
-    return login if mail.organization.is_official(login) else ""
+    return mail.organization.account(login) if login and mail.organization.is_official(login) else ""
 
 
-def _trace_of_ours(mail: Mail, seen: _Seen, recipient: str) -> Iterator[Evidence]:
+def _trace_of_ours(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:
     """Find traces that this mail was delivered to an official mailbox before it left for outside."""
     organization = mail.organization
     for name in _LOOPS_OF_TRACE:
         for value in seen.headers.get(name, ()):
             for mailbox in mailboxes_in(value):
-                if organization.is_official(mailbox) and mailbox != recipient:
-                    yield _header(name, value, hard=not mail.envelope.login)
+                if organization.is_official(mailbox) and mailbox not in organization.lists:
+                    add(_header(name, value, hard=not mail.envelope.login), mailbox)
     for value in seen.headers.get(b"received", ()):
-        mailbox = _received_for(value, organization.hostnames)
-        if mailbox and organization.is_official(mailbox) and mailbox != recipient:
-            yield Evidence("header", "Received", f"for <{mailbox}>", hard=True)
-
-
-def _received_for(value: bytes, hostnames: frozenset[str] | None = None) -> str:
-    """Return the mailbox after `for` in a Received line, "" when it names none.
-
-    hostnames: only what these hosts wrote (`by`) is believed; None believes all.
-    """
-    text = value[:_LONGEST_TRACE]
-    by = _BY.search(text)
-    if by is None:
-        return ""
-    if hostnames is not None and by[1].decode("latin-1").lower().rstrip(".") not in hostnames:
-        return ""
-    named = _FOR.search(text, by.end())
-    return mailbox_of(named[1]) if named else ""
+        mailbox = received_for(value, organization.hostnames)
+        if mailbox and organization.is_official(mailbox) and mailbox not in organization.lists:
+            add(Evidence("header", "Received", f"for <{mailbox}>", hard=True), mailbox)
 
 
 # -- marks -----------------------------------------------------------------------------------------

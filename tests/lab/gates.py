@@ -1,7 +1,7 @@
 """Gates for tests: real policy, real steps, and services that say what the test wants."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,11 +9,28 @@ from mailgate.config import ClamavSection, OrganizationSection, Settings, SpamSe
 from mailgate.gate import Gate, Services
 from mailgate.metrics import Metrics
 from mailgate.mime.walker import Leaf
-from mailgate.model import ActivityEvent, Content, Mail, MailboxState, MailboxStatus, Scan, SpamReport
+from mailgate.model import (
+    ActivityEvent,
+    Content,
+    Exemption,
+    Mail,
+    MailboxState,
+    MailboxStatus,
+    Memory,
+    Noted,
+    Passage,
+    Scan,
+    SpamReport,
+    Trace,
+    Verdict,
+)
 from mailgate.rule import RuleStanza
 from mailgate.spool import Spool
 
 ORGANIZATION = OrganizationSection(internal_networks=["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
+
+
+NOTHING = Memory()
 
 
 class Notes:
@@ -41,17 +58,51 @@ class _Ledger:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
 
-    def note(self, events: Sequence[ActivityEvent]) -> bool:
-        self._notes.events += events
+    def note(self, noted: Sequence[Noted]) -> bool:
+        self._notes.events += (item for item in noted if isinstance(item, ActivityEvent))
         return True
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
-        self.note(events)
+    async def commit(self, noted: Sequence[Noted]) -> None:
+        self.note(noted)
 
 
 class _States:
-    def __init__(self, states: Mapping[str, MailboxState] | None) -> None:
+    def __init__(self, states: Mapping[str, MailboxState] | None, exemptions: Sequence[Exemption]) -> None:
         self.states = states
+        self.exemptions = tuple(exemptions)
+
+
+class _Past:
+    """Says what the test says of a mail's past; a text is why it could not be asked."""
+
+    def __init__(self, passages: Sequence[Passage], memory: Memory | str) -> None:
+        self._passages = passages
+        self._memory = memory
+
+    def settles(self, mail: Mail) -> bool:
+        return not mail.leaving()
+
+    async def ask(self, mail: Mail, now: float) -> None:
+        await asyncio.sleep(0)
+        if isinstance(self._memory, str):
+            raise OSError(self._memory)
+        mail.passages, mail.memory = self._passages, self._memory
+
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
+        return []
+
+
+class _Prover:
+    """Says what the test says of every claim, as probes.proofs.Prover would; a text is why DNS could not be asked."""
+
+    def __init__(self, proofs: Mapping[str, str] | str) -> None:
+        self._proofs = proofs
+
+    async def prove(self, mail: Mail, claims: Collection[str], raw: object) -> dict[str, str]:
+        await asyncio.sleep(0)
+        if isinstance(self._proofs, str):
+            raise OSError(self._proofs)
+        return {claim: self._proofs.get(claim, "") for claim in claims}
 
 
 class _Scanner:
@@ -106,6 +157,10 @@ def make_gate(
     scans: Sequence[Scan] | str | None = None,
     spam: SpamReport | str | None = None,
     has_states: bool = True,
+    passages: Sequence[Passage] = (),
+    memory: Memory | str = NOTHING,
+    proofs: Mapping[str, str] | str = "",
+    exemptions: Sequence[Exemption] = (),
 ) -> Gate:
     """Return a gate: what the services know, scans and spam say what the probes answer or why they do not."""
     states = {address: MailboxState(address, MailboxStatus.LOCKED, "7.1") for address in locked}
@@ -114,11 +169,13 @@ def make_gate(
     services = Services(
         _Notebook(notes),
         _Ledger(notes),
-        _States(states if has_states else None),
+        _States(states if has_states else None, exemptions),
         Metrics(1, list(settings.rules)),
         "node",
+        _Past(passages, memory),
     )
     gate = Gate(settings, services)
+    gate.prover = cast(Any, _Prover(proofs))
     if scans is not None:
         gate.scanner = cast(Any, _Scanner(scans, notes))
     if spam is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.daemon import Daemon, ServerError, find_program
+from tests.lab.dovecot import in_namespace
 from tests.lab.ports import free_port
 from tests.lab.waiting import wait_until
 
@@ -37,7 +38,7 @@ MASTER_CF = """\
   -o {{ smtpd_milters = {submission_milters} }}
   -o smtpd_sasl_auth_enable=yes
   -o smtpd_sasl_type=dovecot
-  -o smtpd_sasl_path=private/auth
+  -o smtpd_sasl_path={sasl_path}
   -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
   -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject
 pickup unix n - n 60 1 pickup
@@ -57,6 +58,7 @@ error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
 local unix - n n - - local
+lmtp unix - - n - - lmtp
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 auth unix - n n - - spawn user=nobody argv=/bin/sh -c {{ cat {config}/auth-greeting; exec cat >/dev/null }}
@@ -86,7 +88,8 @@ class Postfix(Daemon):
     and LOGIN, which is {auth_authen}.  Each `*_milters` is a value of smtpd_milters.  Accepted mail goes by
     SMTP to `deliver_to`, a loopback port, or, without one, nowhere (discard).  With `egress_milters`, or "",
     mail that leaves for other domains passes once more through an smtpd, whose name is EGRESS.  `main_cf`
-    adds or replaces main.cf settings; `master_cf` appends services.  `parent` may name a folder on a tmpfs,
+    adds or replaces main.cf settings; `master_cf` appends services.  `is_system` makes it the Postfix of the
+    programs that it starts: sendmail works for users who are not root.  `parent` may name a folder on a tmpfs,
     for benchmarks.
     """
 
@@ -101,6 +104,7 @@ class Postfix(Daemon):
         domains: Sequence[str] = ("hanam.gov.vn",),
         main_cf: Mapping[str, str] | None = None,
         master_cf: Sequence[str] = (),
+        is_system: bool = False,
         parent: Path = Path("/tmp"),
     ) -> None:
         self.smtp_port = free_port()
@@ -110,6 +114,7 @@ class Postfix(Daemon):
             raise ServerError("a private Postfix needs root")
         super().__init__("postfix", parent)
         self.config = self.folder / "etc"
+        self._is_system = is_system
         self.maillog = self.folder / "mail.log"
         next_hop = "discard:" if deliver_to is None else f"smtp:[127.0.0.1]:{deliver_to}"
         egress_port = free_port()
@@ -154,6 +159,7 @@ class Postfix(Daemon):
             smtp_port=self.smtp_port,
             submission_port=self.submission_port,
             submission_milters=submission_milters,
+            sasl_path=settings.get("smtpd_sasl_path", "private/auth"),
             config=self.config,
         )
         if egress_milters is not None:
@@ -163,7 +169,8 @@ class Postfix(Daemon):
         self._create_queue()
 
     def command(self) -> list[str]:
-        return [self._master, "-s", "-c", str(self.config)]
+        command = [self._master, "-s", "-c", str(self.config)]
+        return in_namespace(command, self.config if self._is_system else None)
 
     def ready(self) -> bool:
         # Said after the listening sockets are bound, and once more by each later start.
@@ -190,6 +197,16 @@ class Postfix(Daemon):
             timeout_s=5,
             what="Postfix to reload",
         )
+
+    def hold_next(self, holds: bool = True) -> None:
+        """Put all mail that comes from now on on hold, or no more, as an administrator does; Postfix reloads."""
+        self._run("postconf", "-e", f"smtpd_data_restrictions={'check_client_access static:HOLD' if holds else ''}")
+        os.utime(self.config / "main.cf", (0, 0))
+        self.reload()
+
+    def build_aliases(self, file: Path) -> None:
+        """Compile a file of aliases."""
+        self._run("postalias", f"hash:{file}")
 
     def postconf(self, name: str) -> str:
         """Return the value of a main.cf parameter, as Postfix reads it."""

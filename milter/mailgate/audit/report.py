@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..model import Organization, domain_of
-from ..policy import Exemption
+from ..model import Exemption, Organization, domain_of
 from ..postfix.next_hops import is_outside_host
 from ..sources import Unread
 from .edges import Edge, Harvest

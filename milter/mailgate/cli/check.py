@@ -117,6 +117,8 @@ def _explain(settings: Settings, answer: Any) -> None:
         print(f"recipient {recipient}: {reply.splitlines()[0]}")
     for name, value in answer.verdict.headers:
         print(f"header added: {name.decode()}: {value.decode('ascii', 'replace')}")
+    for recipient, kind in answer.classes.items():
+        print(f"to {recipient}: {kind}")
     print("rules:")
     for name, stanza in settings.rules.items():
         findings = [finding for finding in answer.findings if finding.rule == name]

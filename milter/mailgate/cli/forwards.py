@@ -17,7 +17,7 @@ from ..audit.sieve_files import dovecot_settings, harvest_dovecot, harvest_folde
 from ..audit.zimbra import harvest_zimbra
 from ..config import Settings
 from ..ledger.store import Store, StoreError
-from ..model import Organization
+from ..model import Exemption
 from ..postfix.instance import Instance, PostfixError, has_postfix, read_instance
 from ..sources import TABLE_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
 from ..tables import Format, render
@@ -74,9 +74,12 @@ def forwards_audit(
     if instance is None:
         harvest.notes.append("there is no Postfix on this machine: its tables are not audited")
     local = local_names(instance, organization) if instance else LocalNames()
+    known, stored = _stored(settings, harvest)
+    if mailboxes is not None:
+        known |= _listed(mailboxes)
     if instance:
-        known = _known(settings, organization, mailboxes, harvest)
-        harvest.add(harvest_postfix(instance, organization, local, known))
+        ours = sorted(filter(organization.is_official, known))
+        harvest.add(harvest_postfix(instance, organization, local, ours))
     homes = homes_of(home) if home else passwd_homes()
     harvest.add(harvest_homes(homes, instance))
     if sieve:
@@ -87,32 +90,37 @@ def forwards_audit(
         harvest.add(harvest_zimbra(path))
     for path in ldif or ():
         harvest.add(harvest_ldif(path, organization))
-    result = audit(harvest, organization, local, settings.policy().exemptions, now())
+    result = audit(harvest, organization, local, [*settings.policy().exemptions, *stored], now())
     _print(result, style, instance)
     raise typer.Exit(result.status)
 
 
-def _known(settings: Settings, organization: Organization, file: Path | None, harvest: Harvest) -> list[str]:
-    """Return the mailboxes that are known: from a file, and from what traffic and orders left in the store."""
-    found = set()
-    if file is not None:
-        try:
-            lines = text_of(read_source(file, TABLE_LIMIT_BYTES)).split("\n")
-        except UnreadError as error:
-            raise Misused(f"--mailboxes {error}") from error
-        found = {canonical(line) for line in lines if line.strip() and not line.lstrip().startswith("#")}
-
-    async def work(store: Store) -> set[str]:
-        return {activity.mailbox for activity in await store.totals()} | set(await store.states())
-
+def _listed(file: Path) -> set[str]:
+    """Return the mailboxes of a file, one a line."""
     try:
-        # A store that is not there yet would be made by being opened.
-        scheme, _, path = settings.store.url.partition(":")
-        if scheme != "sqlite" or (settings.folder / path.removeprefix("//")).exists():
-            found |= with_store(settings, work)
+        lines = text_of(read_source(file, TABLE_LIMIT_BYTES)).split("\n")
+    except UnreadError as error:
+        raise Misused(f"--mailboxes {error}") from error
+    return {canonical(line) for line in lines if line.strip() and not line.lstrip().startswith("#")}
+
+
+def _stored(settings: Settings, harvest: Harvest) -> tuple[set[str], list[Exemption]]:
+    """Return what the store knows: the mailboxes of traffic and orders, and exemptions."""
+
+    async def work(store: Store) -> tuple[set[str], list[Exemption]]:
+        known = {activity.mailbox for activity in await store.totals()} | set(await store.states())
+        return known, await store.exemptions()
+
+    # A store that is not there yet would be made by being opened.
+    scheme, _, path = settings.store.url.partition(":")
+    if scheme == "sqlite" and not (settings.folder / path.removeprefix("//")).exists():
+        return set(), []
+    try:
+        known, exemptions = with_store(settings, work)
     except StoreError as error:
         harvest.unread.append(Unread("[store] url", 0, str(error)))
-    return sorted(mailbox for mailbox in found if organization.is_official(mailbox))
+        return set(), []
+    return known, exemptions
 
 
 def _print(result: Audit, style: Format, instance: Instance | None) -> None:

@@ -18,7 +18,7 @@ from .. import __version__, logs
 from ..config import ConfigError
 from ..ledger.store import StoreError
 from ..tables import Format, render
-from . import check, forwards, incidents, mailboxes, postfix
+from . import check, exemptions, forwards, incidents, mailboxes, postfix, quarantine
 from .common import ConfigOption, FormatOption, Misused, Refused, config_path, read_settings, say
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ app.command()(check.check)
 app.add_typer(config_app, name="config")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(forwards.app, name="forwards")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(exemptions.app, name="exemptions")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(postfix.app, name="postfix")
 

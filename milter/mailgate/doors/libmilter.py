@@ -131,7 +131,7 @@ class _Session:
     def connect(self, name: str, family: int, address: Any) -> int:
         is_ip = family in (socket.AF_INET, socket.AF_INET6)
         daemon_name = self._macro("{daemon_name}")
-        self._session = Session("", address[0] if is_ip else "", name, "", daemon_name, self._macro("j"))
+        self._session = Session("", address[0] if is_ip else "", name, "", daemon_name, mta=self._macro("j"))
         return self._continue(wire.CONNECT)
 
     def hello(self, name: str) -> int:
@@ -150,7 +150,8 @@ class _Session:
             known.client_name,
             known.helo,
             known.daemon_name,
-            gate.services.node or known.node,
+            gate.services.node or known.mta,
+            known.mta,
         )
         self._transaction = transaction = Transaction(gate, session)
         return self._early(wire.MAIL, self._door.run(transaction.mail, path, arguments, login, time.time()))
@@ -160,9 +161,9 @@ class _Session:
         if transaction is None:
             return self._continue(wire.RECIPIENT)
         if not self._agreement.owes_reply(wire.RECIPIENT):
-            self._door.run(transaction.add_recipient, path)
+            self._door.run(transaction.add_recipient, path, arguments)
             return self._continue(wire.RECIPIENT)
-        return self._early(wire.RECIPIENT, self._door.run(transaction.recipient, path, time.time()))
+        return self._early(wire.RECIPIENT, self._door.run(transaction.recipient, path, time.time(), arguments))
 
     def data(self) -> int:
         return self._continue(wire.DATA)

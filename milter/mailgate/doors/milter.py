@@ -154,7 +154,7 @@ class MilterConnection:
         self._client = wire.Client("", b"U", 0, "")
         self._helo = ""
         self._daemon_name = ""
-        self._node = ""
+        self._mta = ""
         self._transaction: Transaction | None = None
         self._fields: list[Header] = []
         self._in_content = False
@@ -257,7 +257,7 @@ class MilterConnection:
         macros = wire.parse_macros(self._conversation.macros.get(wire.CONNECT, b""))
         # Taken here: at end of message Postfix' cleanup fills in another {daemon_name}.
         self._daemon_name = macros.get("daemon_name", "")
-        self._node = macros.get("j", "")
+        self._mta = macros.get("j", "")
         self._continue(wire.CONNECT)
 
     def _hello(self, payload: bytes) -> None:
@@ -278,7 +278,8 @@ class MilterConnection:
             client.name,
             self._helo,
             self._daemon_name,
-            gate.services.node or self._node,
+            gate.services.node or self._mta,
+            self._mta,
         )
         self._transaction = Transaction(gate, session)
         verdict = self._transaction.mail(path, arguments, login, time.time())
@@ -288,15 +289,15 @@ class MilterConnection:
             self._say_early(self._transaction, verdict, ends_mail=True)
 
     def _recipient(self, payload: bytes) -> None:
-        path, *_ = wire.parse_arguments(payload)
+        path, *arguments = wire.parse_arguments(payload)
         transaction = self._transaction
         if transaction is None or self._answered:
             self._continue(wire.RECIPIENT)
             return
         if wire.RECIPIENT in self._no_reply:
-            transaction.add_recipient(path)
+            transaction.add_recipient(path, arguments)
             return
-        verdict = transaction.recipient(path, time.time())
+        verdict = transaction.recipient(path, time.time(), arguments)
         if verdict is None:
             self._write(wire.CONTINUE)
         else:

@@ -58,6 +58,7 @@ class Answer:
     attachments: Sequence[Attachment] = ()
     attachment_bytes: int = 0
     defects: Sequence[str] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
     elapsed_ms: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -104,6 +105,7 @@ async def judge_case(gate: Gate, case: Case) -> Answer:
     answer.attachments = content.attachments
     answer.attachment_bytes = content.attachment_bytes
     answer.defects = sorted(content.defects)
+    answer.classes = gate.policy.classes(transaction.mail_data)
     answer.elapsed_ms = (time.perf_counter() - started) * 1_000
     return answer
 

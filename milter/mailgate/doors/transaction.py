@@ -5,6 +5,7 @@ of the first four returns a Verdict only when something must be said at once; it
 recorded with `record` before it is said.
 """
 
+import re
 from collections.abc import Sequence
 
 from ..gate import Gate
@@ -18,7 +19,7 @@ class Transaction:
 
     def __init__(self, gate: Gate, session: Session) -> None:
         self.gate = gate
-        self.mail_data = Mail(gate.organization, session, mailboxes=gate.states())
+        self.mail_data = Mail(gate.organization, session, mailboxes=gate.states(), exemptions=gate.exemptions())
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None
         self._raw: Spool | None = None
@@ -33,16 +34,22 @@ class Transaction:
         self.mail_data.envelope = Envelope(path, sender, tuple(arguments), {}, self._login_mailbox(login))
         return self._now_or_later(gate.policy.at_mail(self.mail_data, now))
 
-    def recipient(self, path: bytes, now: float) -> Verdict | None:
-        """Add a recipient, unless he is refused."""
+    def recipient(self, path: bytes, now: float, arguments: Sequence[bytes] = ()) -> Verdict | None:
+        """Add a recipient, unless he is refused. arguments: the ESMTP parameters of RCPT."""
         verdict = self._now_or_later(self.gate.policy.at_rcpt(self.mail_data, mailbox_of(path), now))
         if verdict is None:
-            self.add_recipient(path)
+            self.add_recipient(path, arguments)
         return verdict
 
-    def add_recipient(self, path: bytes) -> None:
+    def add_recipient(self, path: bytes, arguments: Sequence[bytes] = ()) -> None:
         """Add a recipient where the MTA waits for no answer: whether he is refused is seen at the end."""
-        self.mail_data.envelope.recipients[mailbox_of(path)] = path
+        envelope, mailbox = self.mail_data.envelope, mailbox_of(path)
+        envelope.recipients[mailbox] = path
+        for argument in arguments:
+            if argument[:6].upper() == b"ORCPT=":
+                original = original_recipient(argument[6:])
+                if original != mailbox:
+                    envelope.originals[mailbox] = original
 
     def headers(self, fields: list[Header], now: float) -> None:
         """Take the message's header fields, all of them, as they stand."""
@@ -51,7 +58,7 @@ class Transaction:
         self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
         mail.content = self._walker.content
         offset = 0
-        if gate.keeps_content or self._earlier:
+        if gate.keeps_content or self._earlier or gate.policy.claims(mail):
             self._raw = Spool(gate.spool_folder)
             self._raw.write(header_octets(fields))
             offset = self._raw.size
@@ -124,6 +131,17 @@ class Transaction:
             return verdict
         self._earlier.extend(verdict.findings)
         return None
+
+
+_XTEXT = re.compile(rb"\+([0-9A-F]{2})")
+
+
+def original_recipient(value: bytes) -> str:
+    """Return the mailbox of an ORCPT parameter (RFC 3461 section 4.2: `rfc822;` and xtext), "" for another type."""
+    kind, _, text = value.partition(b";")
+    if kind.lower() not in (b"rfc822", b"utf-8"):
+        return ""
+    return mailbox_of(_XTEXT.sub(lambda match: bytes([int(match[1], 16)]), text))
 
 
 def header_octets(fields: Sequence[Header]) -> bytes:

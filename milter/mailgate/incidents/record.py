@@ -40,6 +40,7 @@ def mail_record(
         "reply": verdict.reply,
         "recipient_replies": dict(verdict.recipient_replies),
         "findings": [finding_record(finding) for finding in verdict.findings],
+        "mailboxes": list(dict.fromkeys(_text(box) for finding in verdict.findings for box in finding.mailboxes)),
         "attachments": [
             {"name": file.name, "type": file.type, "bytes": file.size, "sha256": file.sha256}
             for file in mail.content.attachments[:MOST_ATTACHMENTS]

@@ -32,6 +32,7 @@ class Query:
             record.get("login"),
             *record.get("rcpts", ()),
             *record.get("recipient_replies", ()),
+            *record.get("mailboxes", ()),
             *(finding.get("recipient") for finding in record.get("findings", ())),
         ):
             return False

@@ -1,4 +1,4 @@
-"""The way of activity events into the store: at once into the journal, in groups into the store.
+"""The way of activity events and traces into the store: at once into the journal, in groups into the store.
 
 What is in the journal is durable, so no answer to the MTA waits for the store; while the store is away
 events only gather there. Their keys make counting them twice harmless.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..model import ActivityEvent
+from ..model import Noted
 from .journal import Journal, read
 from .store import Store, StoreError
 
@@ -29,13 +29,13 @@ class Commits:
         self._store = store
         self._journal = journal
         self._report = report
-        self._waiting: list[ActivityEvent] = []  # what of the journal's current file is to be committed
+        self._waiting: list[Noted] = []  # what of the journal's current file is to be committed
         self._timer: asyncio.TimerHandle | None = None  # the next commit, or the next try
         self._task: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "journal")
         self.failing = False
 
-    def note(self, events: Sequence[ActivityEvent]) -> bool:
+    def note(self, events: Sequence[Noted]) -> bool:
         """Take events, and tell whether they are durable; False where the journal cannot be written."""
         try:
             self._journal.append(events)
@@ -47,7 +47,7 @@ class Commits:
                 self._start_in(GROUP_S, self._commit)
         return True
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
+    async def commit(self, events: Sequence[Noted]) -> None:
         """Commit events to the store itself; raises StoreError."""
         await self._store.commit(events)
 
@@ -105,7 +105,7 @@ class Commits:
         finally:
             self._go_on()
 
-    async def _save(self, events: Sequence[ActivityEvent]) -> None:
+    async def _save(self, events: Sequence[Noted]) -> None:
         for start in range(0, len(events), LARGEST_BATCH):
             await self._store.commit(events[start : start + LARGEST_BATCH])
 

@@ -1,4 +1,4 @@
-"""Events on local disk until the store has counted them: one line an event, in files that are numbered in order.
+"""Events and traces on local disk until the store has them: one line each, in files that are numbered in order.
 
 An event is written here before its mail is answered, so that no answer waits for the store, and a process
 that dies takes none with it. A file goes when all its events are counted.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from ..model import ActivityEvent, ActivityKind
+from ..model import ActivityEvent, ActivityKind, Noted, Trace
 
 
 class Journal:
@@ -25,14 +25,14 @@ class Journal:
         self._file: int | None = None
         self._octets = 0
 
-    def append(self, events: Sequence[ActivityEvent]) -> None:
-        """Write events behind the others; raises OSError, and then has taken none of them."""
+    def append(self, noted: Sequence[Noted]) -> None:
+        """Write them behind the others; raises OSError, and then has taken none of them."""
         if self._file is None:
             self.last_number += 1
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._file = os.open(self._path(), flags, 0o640)
             self._octets = 0
-        lines = b"".join(map(_line, events))
+        lines = b"".join(map(_line, noted))
         written = os.write(self._file, lines)
         if written < len(lines):  # a full disk takes a part
             os.ftruncate(self._file, self._octets)
@@ -64,15 +64,20 @@ class Journal:
         return self._folder.glob(f"{self._name}-*.journal")
 
 
-def read(path: Path) -> list[ActivityEvent]:
-    """Return a file's events; none of one that is gone."""
-    events = []
+def read(path: Path) -> list[Noted]:
+    """Return what a file holds; nothing of one that is gone."""
+    noted: list[Noted] = []
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
         for line in file:
             with contextlib.suppress(ValueError):  # a line that a crash cut: its mail was never answered
-                key, kind, mailbox, at, octets = orjson.loads(line)
-                events.append(ActivityEvent(bytes.fromhex(key), ActivityKind(kind), mailbox, at, octets))
-    return events
+                fields = orjson.loads(line)
+                if len(fields) == 4:
+                    queue_key, message_key, at, value = fields
+                    noted.append(Trace(queue_key, message_key, orjson.dumps(value), at))
+                else:
+                    key, kind, mailbox, at, octets = fields
+                    noted.append(ActivityEvent(bytes.fromhex(key), ActivityKind(kind), mailbox, at, octets))
+    return noted
 
 
 def adopt(folder: Path, left: str, heir: str) -> None:
@@ -99,7 +104,9 @@ def counted(folder: Path, wait_s: float) -> bool:
     return True
 
 
-def _line(event: ActivityEvent) -> bytes:
+def _line(event: Noted) -> bytes:
+    if isinstance(event, Trace):
+        return b"[%d,%d,%.3f,%b]\n" % (event.queue_key, event.message_key, event.at, event.value)
     return orjson.dumps((event.key.hex(), event.kind.value, event.mailbox, event.at, event.octets)) + b"\n"
 
 

@@ -8,20 +8,26 @@ Keys, all under one prefix:
     mailgate:states               hash: address → its state as JSON
     mailgate:states:version       counter
     mailgate:history:{<address>}  list of states as JSON, oldest first
+    mailgate:trace:<key>          set of the traces under a key (ledger.history), expires
+    mailgate:secret               the site's key of keyed hashes
+    mailgate:claim:<name>         "1", expires: said or done once
+    mailgate:exemptions           hash: number → an exemption as JSON
+    mailgate:exemptions:last      the last number that was given
 
 A batch is one call of a script, which counts each event once, so that a batch whose acknowledgement
 was lost can be sent again.
 """
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
 import redis.asyncio
 from redis.exceptions import RedisError
 
-from ..model import ActivityEvent, MailboxState, MailboxStatus
+from ..model import Exemption, MailboxState, MailboxStatus, Noted, Trace
 from .store import REMEMBERED_S, Activity, StoreError
 
 _COUNT = """
@@ -44,7 +50,8 @@ TIMEOUT_S = 2.0
 class RedisStore:
     """A store on one Redis server; the URL may carry user, password and database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keep_s: float = REMEMBERED_S) -> None:
+        self._keep_s = int(keep_s)
         try:
             self._client: Any = redis.asyncio.from_url(
                 url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry_on_timeout=False
@@ -60,12 +67,43 @@ class RedisStore:
             text = str(error) or type(error).__name__
             raise StoreError(f"[store] url: Redis: {text}: start it, or change the URL") from error
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
-        """Count a batch in one call."""
+    async def commit(self, noted: Sequence[Noted]) -> None:
+        """Keep a batch: its events in one call, its traces in one pipeline."""
         arguments: list[str | bytes | float] = [REMEMBERED_S]
-        for event in events:
-            arguments += [event.key.hex(), event.kind.value, event.mailbox, event.at, event.octets]
-        await self._ask(self._count(args=arguments))
+        traces = self._client.pipeline(transaction=False)
+        for item in noted:
+            if isinstance(item, Trace):
+                for key in filter(None, (item.queue_key, item.message_key)):
+                    traces.sadd(_trace(key), item.value)
+                    traces.expire(_trace(key), self._keep_s)
+            else:
+                arguments += [item.key.hex(), item.kind.value, item.mailbox, item.at, item.octets]
+        if len(traces):
+            await self._ask(traces.execute())
+        if len(arguments) > 1:
+            await self._ask(self._count(args=arguments))
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values of traces by their keys."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.smembers(_trace(key))
+        answers = await self._ask(pipeline.execute())
+        return [(key, value) for key, values in zip(keys, answers, strict=True) for value in values]
+
+    async def secret(self) -> bytes:
+        """Return the site's key; what two nodes made at once is one."""
+        await self._ask(self._client.set("mailgate:secret", secrets.token_bytes(32), nx=True))
+        value: bytes = await self._ask(self._client.get("mailgate:secret"))
+        return value
+
+    async def once(self, name: str, seconds: float, now: float) -> bool:
+        """Claim a name for some time; the server's clock counts."""
+        return bool(await self._ask(self._client.set(f"mailgate:claim:{name}", "1", nx=True, ex=int(seconds))))
+
+    async def unclaim(self, name: str) -> None:
+        """Give a claim back."""
+        await self._ask(self._client.delete(f"mailgate:claim:{name}"))
 
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals."""
@@ -110,9 +148,34 @@ class RedisStore:
         values = await self._ask(self._client.lrange(f"mailgate:history:{{{mailbox}}}", 0, -1))
         return [_state(value) for value in values]
 
+    async def exemptions(self) -> list[Exemption]:
+        """Return the exemptions that were not removed."""
+        values = await self._ask(self._client.hvals("mailgate:exemptions"))
+        return sorted((Exemption(**orjson.loads(value)) for value in values), key=lambda exemption: exemption.number)
+
+    async def add_exemption(self, exemption: Exemption) -> Exemption:
+        """Keep an exemption under the next number, and raise the version."""
+        exemption = replace(exemption, number=int(await self._ask(self._client.incr("mailgate:exemptions:last"))))
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hset("mailgate:exemptions", str(exemption.number), orjson.dumps(asdict(exemption)))
+        pipeline.incr("mailgate:states:version")
+        await self._ask(pipeline.execute())
+        return exemption
+
+    async def remove_exemption(self, number: int) -> bool:
+        """Remove an exemption, and raise the version."""
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hdel("mailgate:exemptions", str(number))
+        pipeline.incr("mailgate:states:version")
+        return bool((await self._ask(pipeline.execute()))[0])
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _trace(key: int) -> str:
+    return f"mailgate:trace:{key:x}"
 
 
 def _state(value: bytes) -> MailboxState:

@@ -8,13 +8,15 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus
+from ..model import ActivityEvent, ActivityKind, Exemption, MailboxState, MailboxStatus, Noted, Trace
 from .store import REMEMBERED_S, Activity, StoreError
 
 _T = TypeVar("_T")
@@ -31,21 +33,40 @@ CREATE TABLE IF NOT EXISTS state (
     reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS state_address ON state (address, number);
+CREATE TABLE IF NOT EXISTS trace (
+    number INTEGER PRIMARY KEY, queue_key INTEGER NOT NULL, message_key INTEGER NOT NULL, at INTEGER NOT NULL,
+    value BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS trace_queue ON trace (queue_key);
+CREATE INDEX IF NOT EXISTS trace_message ON trace (message_key);
+CREATE TABLE IF NOT EXISTS secret (number INTEGER PRIMARY KEY CHECK (number = 1), value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS claim (name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exemption (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, mailbox TEXT NOT NULL, counterpart TEXT NOT NULL,
+    until REAL NOT NULL, document TEXT NOT NULL, reason TEXT NOT NULL, approver TEXT NOT NULL, added REAL NOT NULL,
+    removed INTEGER NOT NULL DEFAULT 0
+);
 """
 _ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
+_PRUNED_AT_ONCE = 10_000
+_REMEMBER = "INSERT INTO trace (queue_key, message_key, at, value) VALUES"
 _ADD = "INSERT INTO activity VALUES"
 _TO_TOTALS = """ON CONFLICT (mailbox, kind) DO UPDATE SET
     count = count + excluded.count, octets = octets + excluded.octets,
     first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
 """
+MOST_TRACES = 2_000_000
+"""Traces that are kept at the most, one a mail, about 200 octets: then the oldest go before their time."""
+_EXEMPTION_FIELDS = "rule, mailbox, counterpart, until, document, reason, approver"
 _STATE_FIELDS = "address, status, clause, reason, document, at"
 
 
 class SqliteStore:
     """A store in one file; the file and its folder are made when missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keep_s: float = REMEMBERED_S) -> None:
         self.path = path
+        self._keep_s = keep_s
         self._thread = ThreadPoolExecutor(1, "store")
         self._connection: sqlite3.Connection | None = None
         self._commits = 0
@@ -82,34 +103,91 @@ class SqliteStore:
             connection.execute("COMMIT")
         return connection
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
-        """Count a batch in one transaction."""
-        distinct = {event.key: event for event in events}
+    async def commit(self, noted: Sequence[Noted]) -> None:
+        """Keep a batch in one transaction."""
+        events = {event.key: event for event in noted if isinstance(event, ActivityEvent)}
+        traces = [trace for trace in noted if isinstance(trace, Trace)]
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                new = distinct.copy()
-                for keys in _chunks(list(distinct)):
-                    known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
-                    for (key,) in known.fetchall():
-                        del new[key]
-                for chunk in _chunks(list(new.values())):
-                    rows = [value for event in chunk for value in (event.key, int(event.at))]
-                    connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
-                for totals in _chunks(_totals_of(new.values())):
-                    values = [value for total in totals for value in total]
-                    connection.execute(f"{_ADD} {_places(len(totals), '(?, ?, ?, ?, ?, ?)')} {_TO_TOTALS}", values)
+                self._count(connection, events)
+                for chunk in _chunks(traces):
+                    values: list[int | bytes] = []
+                    for queue_key, message_key, value, at in chunk:
+                        values += (queue_key, message_key, int(at), value)
+                    connection.execute(f"{_REMEMBER} {_places(len(chunk), '(?, ?, ?, ?)')}", values)
                 self._commits += 1
-                if events and self._commits % 256 == 1:
-                    oldest = max(event.at for event in events) - REMEMBERED_S
-                    connection.execute("DELETE FROM event WHERE at < ?", (oldest,))
+                if noted and self._commits % 256 == 1:
+                    self._prune(connection, max(item.at for item in noted))
                 connection.execute("COMMIT")
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
 
         await self._run(work)
+
+    def _count(self, connection: sqlite3.Connection, distinct: dict[bytes, ActivityEvent]) -> None:
+        new = distinct.copy()
+        for keys in _chunks(list(distinct)):
+            known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
+            for (key,) in known.fetchall():
+                del new[key]
+        for chunk in _chunks(list(new.values())):
+            rows = [value for event in chunk for value in (event.key, int(event.at))]
+            connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
+        for totals in _chunks(_totals_of(new.values())):
+            values = [value for total in totals for value in total]
+            connection.execute(f"{_ADD} {_places(len(totals), '(?, ?, ?, ?, ?, ?)')} {_TO_TOTALS}", values)
+
+    def _prune(self, connection: sqlite3.Connection, now: float) -> None:
+        """Take away what is older than is remembered; traces stand in the order of their arrival."""
+        connection.execute("DELETE FROM event WHERE at < ?", (now - REMEMBERED_S,))
+        connection.execute("DELETE FROM claim WHERE until < ?", (now,))
+        newest = connection.execute("SELECT coalesce(max(number), 0) FROM trace").fetchone()[0]
+        connection.execute("DELETE FROM trace WHERE number <= ?", (newest - MOST_TRACES,))
+        old = "SELECT number, at FROM trace ORDER BY number LIMIT ?"
+        ended = [number for number, at in connection.execute(old, (_PRUNED_AT_ONCE,)) if at < now - self._keep_s]
+        if ended:
+            connection.execute("DELETE FROM trace WHERE number <= ? AND at < ?", (ended[-1], now - self._keep_s))
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values of traces by their keys."""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+            found: list[tuple[int, bytes]] = []
+            for column in ("queue_key", "message_key"):
+                query = f"SELECT {column}, value FROM trace WHERE {column} IN ({_places(len(keys))}) ORDER BY number"
+                found += connection.execute(query, keys).fetchall()
+            return found
+
+        return await self._run(work)
+
+    async def secret(self) -> bytes:
+        """Return the site's key; what two processes made at once is one."""
+
+        def work(connection: sqlite3.Connection) -> bytes:
+            query = "SELECT value FROM secret"
+            row = connection.execute(query).fetchone()
+            if row is None:
+                connection.execute("INSERT OR IGNORE INTO secret VALUES (1, ?)", (secrets.token_bytes(32),))
+                row = connection.execute(query).fetchone()
+            return bytes(row[0])
+
+        return await self._run(work)
+
+    async def once(self, name: str, seconds: float, now: float) -> bool:
+        """Claim a name for some time."""
+        statement = (
+            "INSERT INTO claim VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE until <= ?"
+        )
+        return await self._run(
+            lambda connection: connection.execute(statement, (name, now + seconds, now)).rowcount == 1
+        )
+
+    async def unclaim(self, name: str) -> None:
+        """Give a claim back."""
+        await self._run(lambda connection: connection.execute("DELETE FROM claim WHERE name = ?", (name,)))
 
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals."""
@@ -133,7 +211,10 @@ class SqliteStore:
 
     async def states_version(self) -> int:
         """Return the number of the latest change."""
-        query = "SELECT coalesce(max(number), 0) FROM state"
+        query = (
+            "SELECT (SELECT coalesce(max(number), 0) FROM state)"
+            " + (SELECT coalesce(max(number), 0) + coalesce(sum(removed), 0) FROM exemption)"
+        )
         return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
 
     async def states(self) -> dict[str, MailboxState]:
@@ -156,6 +237,24 @@ class SqliteStore:
         query = f"SELECT {_STATE_FIELDS} FROM state WHERE address = ? ORDER BY number"
         rows = await self._run(lambda connection: connection.execute(query, (mailbox,)).fetchall())
         return [_state(row) for row in rows]
+
+    async def exemptions(self) -> list[Exemption]:
+        """Return the exemptions that were not removed."""
+        query = f"SELECT {_EXEMPTION_FIELDS}, number, added FROM exemption WHERE NOT removed ORDER BY number"
+        rows = await self._run(lambda connection: connection.execute(query).fetchall())
+        return [Exemption(*row) for row in rows]
+
+    async def add_exemption(self, exemption: Exemption) -> Exemption:
+        """Append an exemption."""
+        statement = f"INSERT INTO exemption ({_EXEMPTION_FIELDS}, added) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        values = (*astuple(exemption)[:7], exemption.added)
+        number = await self._run(lambda connection: connection.execute(statement, values).lastrowid)
+        return replace(exemption, number=number or 0)
+
+    async def remove_exemption(self, number: int) -> bool:
+        """Mark an exemption as removed."""
+        statement = "UPDATE exemption SET removed = 1 WHERE number = ? AND NOT removed"
+        return await self._run(lambda connection: connection.execute(statement, (number,)).rowcount == 1)
 
     async def close(self) -> None:
         """Close the file."""

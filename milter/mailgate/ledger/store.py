@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..model import ActivityEvent, MailboxState
+from ..model import Exemption, MailboxState, Noted
 
 REMEMBERED_S = 14 * 86_400
 """How long an event's key is remembered. Postfix gives up a mail after 5 days (maximal_queue_lifetime) and
@@ -35,10 +35,22 @@ class Activity:
 
 
 class Store(Protocol):
-    """Activity events and mailbox states of one site."""
+    """Activity events, traces of mails, mailbox states and exemptions of one site."""
 
-    async def commit(self, events: Sequence[ActivityEvent]) -> None:
-        """Count a batch durably; an event whose key was counted before changes nothing."""
+    async def commit(self, noted: Sequence[Noted]) -> None:
+        """Keep a batch durably; an event whose key was counted before changes nothing, nor does a known trace."""
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values of all traces under these keys, each with its key."""
+
+    async def secret(self) -> bytes:
+        """Return the site's key of keyed hashes, 32 octets; the first call makes it."""
+
+    async def once(self, name: str, seconds: float, now: float) -> bool:
+        """Tell whether this name was not claimed within so many seconds before, and claim it."""
+
+    async def unclaim(self, name: str) -> None:
+        """Give a claim back."""
 
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals, zeros for one that was never seen."""
@@ -47,7 +59,7 @@ class Store(Protocol):
         """Return the totals of every mailbox that was ever counted, by address."""
 
     async def states_version(self) -> int:
-        """Return a number that changes whenever any state changes."""
+        """Return a number that changes whenever any state or exemption changes."""
 
     async def states(self) -> dict[str, MailboxState]:
         """Return the state of every mailbox that has one, active ones again included."""
@@ -58,12 +70,21 @@ class Store(Protocol):
     async def history(self, mailbox: str) -> list[MailboxState]:
         """Return every state that a mailbox was given, oldest first."""
 
+    async def exemptions(self) -> list[Exemption]:
+        """Return every exemption that was not removed, oldest first, expired ones included."""
+
+    async def add_exemption(self, exemption: Exemption) -> Exemption:
+        """Keep an exemption, and return it with the number it was given."""
+
+    async def remove_exemption(self, number: int) -> bool:
+        """Remove an exemption; tell whether it was there."""
+
     async def close(self) -> None:
         """Give connections and files back."""
 
 
-def open_store(url: str, folder: Path) -> Store:
-    """Open the store that a URL names; a relative SQLite path is relative to `folder`.
+def open_store(url: str, folder: Path, keep_s: float = REMEMBERED_S) -> Store:
+    """Open the store that a URL names; a relative SQLite path is relative to `folder`. Traces go after keep_s.
 
     Raises ValueError for a scheme that no store has.
     """
@@ -71,9 +92,9 @@ def open_store(url: str, folder: Path) -> Store:
     if scheme == "sqlite":
         from .sqlite import SqliteStore
 
-        return SqliteStore(folder / rest.removeprefix("//"))
+        return SqliteStore(folder / rest.removeprefix("//"), keep_s)
     if scheme in ("redis", "rediss", "unix"):
         from .redis import RedisStore
 
-        return RedisStore(url)
+        return RedisStore(url, keep_s)
     raise ValueError(f"no store has the scheme {scheme!r}: use sqlite:PATH, redis://, rediss:// or unix://")

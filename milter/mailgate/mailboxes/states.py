@@ -1,4 +1,4 @@
-"""States of mailboxes: which change is allowed, and how a running daemon follows them.
+"""States of mailboxes: which change is allowed, and how a running daemon follows them, and the exemptions with them.
 
 locked (7.1-7.3): no sending, still receiving; revoked (6.2): neither.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from ..model import MailboxState, MailboxStatus
+from ..model import Exemption, MailboxState, MailboxStatus
 
 FOLLOW_S = 1.0  # a change is seen by every node within 5 s; asking each second costs one small query
 
@@ -25,7 +25,10 @@ class StateStore(Protocol):
     """The part of a store that states need."""
 
     async def states_version(self) -> int:
-        """Return a number that changes whenever any state changes."""
+        """Return a number that changes whenever any state or exemption changes."""
+
+    async def exemptions(self) -> list[Exemption]:
+        """Return every exemption that was not removed."""
 
     async def states(self) -> dict[str, MailboxState]:
         """Return every mailbox's latest state."""
@@ -57,11 +60,13 @@ async def change(
 class StateFollower:
     """The states as this process last saw them; kept while the store is away.
 
-    `states` is None until the first load, then holds the mailboxes that are not active.
+    `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
+    whoever asks it compares its time.
     """
 
     def __init__(self, store: StateStore, failed: Callable[[Exception], None]) -> None:
         self.states: Mapping[str, MailboxState] | None = None
+        self.exemptions: tuple[Exemption, ...] = ()
         self._store = store
         self._failed = failed
         self._version: int | None = None
@@ -72,9 +77,11 @@ class StateFollower:
         version = await self._store.states_version()
         if version != self._version:
             states = await self._store.states()
+            exemptions = tuple(await self._store.exemptions())
             self.states = {
                 address: state for address, state in states.items() if state.status is not MailboxStatus.ACTIVE
             }
+            self.exemptions = exemptions
             self._version = version
 
     def start(self) -> None:

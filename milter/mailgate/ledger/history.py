@@ -1,0 +1,291 @@
+"""What is remembered of each mail that was taken in, so that a copy of it is known when it leaves (clause 4.5).
+
+Two keys lead to one trace: the queue id that our MTA gave the mail (a copy carries it in its Received lines: it
+cannot be forged), and the Message-ID (what is left where a mailbox store on another host made the copy). Both
+are keyed hashes, as are the recipients: who holds the store learns from it neither a Message-ID nor to whom
+a mail went, but for the official mailboxes, whose activity the store has anyway.
+
+A trace is written as the activity events are: into the journal before the mail is answered, into the store with
+the next group. Workers of one machine see each other's at once (ledger.fresh). Traces go after `keep_s`; where
+that is 0, nothing is remembered.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from ..model import Mail, Memory, Passage, Trace, Verdict
+from ..text.received import passages_in
+from .fresh import Fresh
+from .store import StoreError
+
+LATE_S = 0.4
+"""How long a mail that passed one of our MTAs is given when its trace is not there: another node's is in the store
+within commits.GROUP_S."""
+HISTORY_KEY_FILE = "history.key"  # beside the journals
+MOST_NAMES = 50
+"""Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
+_TOKENS_KEPT = 16_384
+_MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
+
+
+class TraceStore(Protocol):
+    """The part of a store that the history needs."""
+
+    async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Return the values that are remembered under these keys."""
+
+    async def secret(self) -> bytes:
+        """Return the site's key of hashes, made once."""
+
+
+class History:
+    """What one process knows and asks of the past; `known` once the site's key is there."""
+
+    def __init__(
+        self, store: TraceStore, fresh: Fresh, keep_s: float, key_file: Path | None = None, late_s: float = LATE_S
+    ) -> None:
+        self._late_s = late_s
+        self._store = store
+        self._fresh = fresh
+        self._keep_s = keep_s
+        self._key_file = key_file
+        self._key = b""
+        self._hasher = hashlib.blake2b(digest_size=16)
+        self._tokens: dict[str, str] = {}
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the site's key is known: nothing can be remembered without it."""
+        return bool(self._key)
+
+    async def load(self) -> None:
+        """Have the site's key: of the store, or, while that is away, as it was kept beside the journals."""
+        if self._key:
+            return
+        try:
+            key = await self._store.secret()
+        except StoreError:
+            if self._key_file is None or not self._key_file.exists():
+                raise
+            key = self._key_file.read_bytes()
+        else:
+            if self._key_file is not None:
+                _keep(self._key_file, key)
+        self._hasher = hashlib.blake2b(key=key, digest_size=16)
+        self._key = key
+
+    # -- what is remembered -------------------------------------------------------------------
+
+    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
+        """Return what is to be remembered of a mail that goes on; other workers of this machine know it at once.
+
+        Nothing at egress, where mail leaves: but for it, a copy would prove itself.
+        """
+        envelope, session = mail.envelope, mail.session
+        if session.hook == "egress" or not self._key or not self._keep_s:
+            return []
+        organization = mail.organization
+        refused = verdict.recipient_replies
+        names: list[str] = []
+        tokens = ""
+        for recipient in envelope.recipients:
+            if recipient not in refused:
+                tokens += self._token(recipient)
+                if organization.is_official(recipient) and len(names) < MOST_NAMES:
+                    names.append(_text(organization.account(recipient)))
+        submitter = submitter_of(mail)
+        if not names and not submitter:
+            return []
+        message_key, message_token = self._message(mail.first_header(b"message-id"))
+        value = orjson.dumps(
+            (
+                int(now),
+                session.hook,
+                _text(envelope.login),
+                _text(envelope.sender) if submitter else "",
+                self._token(submitter) if submitter else "",
+                message_token,
+                mail.memory is not None,
+                names,
+                tokens,
+            )
+        )
+        if message_key:
+            self._fresh.put(message_key, value)
+        if not mail.queue_id:
+            return [Trace(0, message_key, value, now)] if message_key else []
+        found = []
+        for host in _hosts(mail):
+            queue_key = self._queue_key(host, mail.queue_id)
+            self._fresh.put(queue_key, value)
+            found.append(Trace(queue_key, message_key, value, now))
+            message_key = 0  # once is enough
+        return found
+
+    # -- what is asked ------------------------------------------------------------------------
+
+    def settles(self, mail: Mail) -> bool:
+        """Tell whether nothing need be asked for of this mail's past; passages that are known at once are filled in.
+
+        So it is with mail that does not leave, and at egress with what an ingress of ours has judged a moment ago
+        for the very same recipients.
+        """
+        leaving = mail.leaving() if self._keep_s else ()
+        if not leaving:
+            return True
+        if mail.session.hook != "egress" or not self._key:
+            return False
+        recent: list[Passage] = []
+        for host, queue_id in self._passages(mail):
+            value = self._fresh.get(self._queue_key(host, queue_id))
+            if value is not None:
+                recent.append(self._passage(mail, queue_id, value))
+                break  # the newest one decides
+        mail.passages = recent
+        return bool(recent) and is_clean(recent[0], leaving)
+
+    async def ask(self, mail: Mail, now: float) -> None:
+        """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing."""
+        if not self._key:
+            await self.load()
+        mail.passages, mail.memory = (), None
+        passages = self._passages(mail)
+        known = await self._recall(mail, passages, now)
+        if passages and self._late_s and not any(self._queue_key(*passage) in known for passage in passages):
+            # On another node, perhaps, or too large for the shared page: it is in the store in a moment, if at all.
+            await asyncio.sleep(self._late_s)
+            known = await self._recall(mail, passages, now)
+        found = []
+        for host, queue_id in passages:
+            for value in known.get(self._queue_key(host, queue_id), ())[-1:]:  # an id used again: the newest
+                found.append(self._passage(mail, queue_id, value))
+        mail.passages = found
+        mail.memory = self._memory(mail, known)
+
+    async def _recall(self, mail: Mail, passages: Sequence[tuple[str, str]], now: float) -> dict[int, list[bytes]]:
+        keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
+        message_key, _ = self._message(mail.first_header(b"message-id"))
+        if message_key:
+            keys.append(message_key)
+        known: dict[int, list[bytes]] = {}
+        if not keys:
+            return known
+        fresh = [(key, value) for key in keys if (value := self._fresh.get(key)) is not None]
+        for key, value in [*await self._store.recall(keys), *fresh]:
+            values = known.setdefault(key, [])
+            if _time_of(value) >= now - self._keep_s and value not in values:
+                values.append(value)
+        for values in known.values():
+            values.sort(key=_time_of)
+        return {key: values for key, values in known.items() if values}
+
+    def _passages(self, mail: Mail) -> list[tuple[str, str]]:
+        hosts = mail.organization.hostnames
+        if mail.session.mta:
+            hosts |= {mail.session.mta.lower()}
+        return passages_in(mail.header_values(b"received"), hosts)[:_MOST_PASSAGES]
+
+    def _passage(self, mail: Mail, queue_id: str, value: bytes) -> Passage:
+        _, hook, login, sender, _, message, was_asked, names, tokens = orjson.loads(value)
+        _, token = self._message(mail.first_header(b"message-id"))
+        return Passage(
+            queue_id,
+            hook,
+            login,
+            sender,
+            tuple(names),
+            self._addressed(mail, tokens),
+            message in (token, ""),
+            was_asked,
+        )
+
+    def _memory(self, mail: Mail, known: dict[int, list[bytes]]) -> Memory:
+        message_key, _ = self._message(mail.first_header(b"message-id"))
+        mailboxes: list[str] = []
+        addressed: frozenset[str] = frozenset()
+        was_submitted = is_submitter = False
+        own = self._token(submitter_of(mail))
+        for value in known.get(message_key, ()):
+            _, _, _, _, submitter, _, _, names, tokens = orjson.loads(value)
+            mailboxes += names
+            if submitter:
+                addressed |= self._addressed(mail, tokens)
+                was_submitted = True
+                is_submitter = is_submitter or submitter == own
+        return Memory(tuple(dict.fromkeys(mailboxes)), was_submitted, is_submitter, addressed)
+
+    def _addressed(self, mail: Mail, tokens: str) -> frozenset[str]:
+        return frozenset(recipient for recipient in mail.envelope.recipients if self._token(recipient) in tokens)
+
+    # -- hashes -------------------------------------------------------------------------------
+
+    def _queue_key(self, host: str, queue_id: str) -> int:
+        return _number(self._digest(f"q{host}\0{queue_id}".encode()))
+
+    def _message(self, message_id: bytes) -> tuple[int, str]:
+        """Return the key of a Message-ID and its token, 0 and "" for none."""
+        if not message_id:
+            return 0, ""
+        digest = self._digest(b"m" + message_id)
+        return _number(digest), digest[8:14].hex() + ","
+
+    def _token(self, text: str) -> str:
+        """Return 12 digits for an address, a comma behind them, so that one is found among many."""
+        token = self._tokens.get(text)
+        if token is None:
+            token = self._digest(b"t" + text.encode("utf-8", "surrogateescape"))[:6].hex() + ","
+            if len(self._tokens) >= _TOKENS_KEPT:
+                self._tokens.clear()
+            self._tokens[text] = token
+        return token
+
+    def _digest(self, octets: bytes) -> bytes:
+        hasher = self._hasher.copy()
+        hasher.update(octets)
+        return hasher.digest()
+
+
+def _time_of(value: bytes) -> int:
+    return int(value[1 : value.index(b",")])
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def submitter_of(mail: Mail) -> str:
+    """Return who of ours hands this mail over: the login, or, of a client without one, client and sender; else ""."""
+    if mail.envelope.login:
+        return mail.organization.account(mail.envelope.login)
+    if not mail.is_ours:
+        return ""
+    return f"{mail.session.client_ip or 'local'} {mail.envelope.sender}"
+
+
+def is_clean(passage: Passage, leaving: Iterable[str]) -> bool:
+    """Tell whether this same mail was addressed to these recipients when it was taken in, and judged then."""
+    return passage.is_same and passage.was_asked and all(recipient in passage.addressed for recipient in leaving)
+
+
+def _keep(file: Path, key: bytes) -> None:
+    """Write the site's key for a start without the store, where it is not written yet."""
+    with contextlib.suppress(OSError):  # the next start asks the store
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.write(descriptor, key)
+        os.close(descriptor)
+
+
+def _hosts(mail: Mail) -> Iterable[str]:
+    """Return the names under which the MTA may write this mail's Received line."""
+    return [mail.session.mta.lower()] if mail.session.mta else sorted(mail.organization.hostnames)
+
+
+def _text(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

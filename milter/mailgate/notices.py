@@ -1,0 +1,125 @@
+"""Notices: who owns a mailbox that forwards, and the security officer, are told once a day that a copy did not leave.
+
+Nobody else would tell them: a copy is held in silence, a bounce goes to the outside author, and a mail store that is
+refused a redirect keeps the mail and says nothing.
+One notice a day a mailbox, whatever the number of mails and nodes: the store knows which was sent.
+"""
+
+import asyncio
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+import aiosmtplib
+import structlog
+
+from .config import TIME_ZONE, NoticeSection, parse_endpoint
+from .model import Action, Finding, Mail, Verdict
+
+log = structlog.get_logger()
+
+_DAY_S = 86_400.0
+_PATIENCE_S = 30.0
+_MOST_WAITING = 1_000  # notices on their way: beyond that the relay is away, and the incident log has it all
+
+_WHAT = {
+    Action.QUARANTINE: ("was held", "đã bị giữ lại"),
+    Action.DISCARD: ("was discarded", "đã bị hủy"),
+    Action.REJECT: ("was refused", "đã bị từ chối"),
+}
+_TEXT = """\
+A copy of a mail to the mailbox {mailbox} {what}, since it was sent on automatically to a mailbox
+that no state body issued. Automatic forwarding between official mailboxes and others is forbidden (clause 4.5).
+Please switch the forward off, in the mailbox's settings or with your mail administrators, who can release what is
+held. This is said once a day, however many mails there are.
+
+Bản sao của thư gửi tới hộp thư {mailbox} {what_vi}, vì đã được tự động chuyển tiếp tới hộp thư không do
+cơ quan nhà nước cấp. Việc tự động chuyển tiếp giữa hộp thư công vụ và hộp thư khác bị cấm (khoản 5 Điều 4 Quy chế).
+Đề nghị tắt chức năng chuyển tiếp, hoặc liên hệ quản trị hệ thống để được hướng dẫn và nhận lại thư đã bị giữ. Thông
+báo này chỉ gửi một lần trong ngày.
+
+Time / Thời gian: {time}
+Queue id: {queue_id}
+"""
+
+
+class Claims(Protocol):
+    """The part of a store that notices need."""
+
+    async def once(self, name: str, seconds: float, now: float) -> bool:
+        """Tell whether this name was not claimed within so many seconds before, and claim it."""
+
+    async def unclaim(self, name: str) -> None:
+        """Give a claim back."""
+
+
+class Mailer:
+    """One worker's way to tell owners and the officer; domain: our first one."""
+
+    def __init__(self, section: NoticeSection, domain: str, claims: Claims) -> None:
+        self._relay = parse_endpoint(section.relay)
+        self._officer = section.officer
+        self._sender = section.sender or f"postmaster@{domain}"
+        self._claims = claims
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def tell(self, mail: Mail, verdict: Verdict) -> None:
+        """Send what a verdict that keeps copies back is to be said of, later."""
+        for finding in verdict.findings:
+            if not finding.decides or finding.direction != "out" or not finding.mailboxes:
+                continue
+            if finding.action not in _WHAT or len(self._under_way) >= _MOST_WAITING:
+                continue
+            task = asyncio.get_running_loop().create_task(self._send(finding, mail.queue_id))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def flush(self) -> None:
+        """Wait for what is under way."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_PATIENCE_S)
+
+    async def _send(self, finding: Finding, queue_id: str) -> None:
+        now = datetime.now(ZoneInfo(TIME_ZONE))
+        # Where several mailboxes may be the one, no owner is told of another's forward; the officer finds out.
+        owners = finding.mailboxes if len(finding.mailboxes) == 1 else ()
+        claim = f"notice:{finding.mailboxes[0]}:{now:%Y-%m-%d}"
+        try:
+            if not await self._claims.once(claim, _DAY_S, now.timestamp()):
+                return
+            try:
+                for recipient in filter(None, dict.fromkeys((*owners, self._officer))):
+                    await self._post(recipient, notice(finding, self._sender, recipient, queue_id, now))
+            except BaseException:
+                await self._claims.unclaim(claim)
+                raise
+        except Exception as error:
+            log.error(
+                "notice could not be sent", mailbox=finding.mailboxes[0], error=str(error) or type(error).__name__
+            )
+
+    async def _post(self, recipient: str, message: EmailMessage) -> None:
+        place = self._relay
+        where = {"socket_path": place.path} if place.path else {"hostname": place.host, "port": place.port}
+        client = aiosmtplib.SMTP(timeout=_PATIENCE_S, start_tls=False, **where)
+        async with client:
+            await client.sendmail("", [recipient], message.as_bytes(), mail_options=["BODY=8BITMIME"])
+
+
+def notice(finding: Finding, sender: str, recipient: str, queue_id: str, now: datetime) -> EmailMessage:
+    """Return the notice of one finding; it tells nothing of the mail but when, and whose mailbox forwarded it."""
+    what, what_vi = _WHAT[finding.action]
+    message = EmailMessage()
+    message["From"] = f"Mailgate <{sender}>"
+    message["To"] = recipient
+    message["Subject"] = f"Automatic forwarding of {finding.mailboxes[0]} / Tự động chuyển tiếp thư"
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"
+    names = ", ".join(finding.mailboxes)
+    message.set_content(
+        _TEXT.format(mailbox=names, what=what, what_vi=what_vi, time=f"{now:%Y-%m-%d %H:%M:%S %z}", queue_id=queue_id)
+    )
+    return message

@@ -1,0 +1,124 @@
+"""A private Dovecot: LMTP with Sieve, whose redirects go out by SMTP or by a sendmail program, and SASL."""
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.lab.daemon import Daemon, find_program
+
+PASSWORD = "mat-khau-1"
+
+CONFIG = """\
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = /dev/stderr
+protocols = lmtp
+ssl = no
+listen = 127.0.0.1
+hostname = store.hanam.gov.vn
+recipient_delimiter = +
+mail_location = maildir:{folder}/mail/%n
+first_valid_uid = 1
+auth_mechanisms = plain
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=mail gid=mail home={folder}/home/%n allow_all_users=yes
+}}
+service lmtp {{
+  unix_listener {folder}/lmtp {{
+    mode = 0666
+  }}
+}}
+service auth {{
+  unix_listener {folder}/auth {{
+    mode = 0666
+  }}
+}}
+protocol lmtp {{
+  mail_plugins = sieve
+  postmaster_address = postmaster@hanam.gov.vn
+}}
+plugin {{
+  sieve = file:{folder}/sieve/%n.sieve
+  sieve_extensions = +editheader +enotify
+}}
+{redirects}
+"""
+
+
+class Dovecot(Daemon):
+    """Dovecot with a mailbox for every name, and a Sieve script for those in `scripts`; needs root.
+
+    Redirects and replies go to submission_port, an SMTP server on loopback, or to `sendmail`, a program. The
+    login password of every mailbox is PASSWORD. `as_etc_postfix`, set before the start, is what its programs see as
+    /etc/postfix.
+    """
+
+    def __init__(
+        self,
+        scripts: Mapping[str, str],
+        *,
+        submission_port: int = 0,
+        sendmail: Path | None = None,
+        parent: Path = Path("/tmp"),
+    ) -> None:
+        self._dovecot = find_program("dovecot", "dovecot-core")
+        super().__init__("dovecot", parent)
+        self.as_etc_postfix: Path | None = None
+        for name in ("mail", "home", "sieve"):
+            (self.folder / name).mkdir()
+            (self.folder / name).chmod(0o777)
+        redirects = (
+            f"submission_host = 127.0.0.1:{submission_port}" if submission_port else f"sendmail_path = {sendmail}"
+        )
+        self._config = self.folder / "dovecot.conf"
+        self._config.write_text(CONFIG.format(folder=self.folder, password=PASSWORD, redirects=redirects))
+        for name, script in scripts.items():
+            path = self.folder / "sieve" / f"{name}.sieve"
+            path.write_text(script)
+            subprocess.run(
+                [find_program("sievec", "dovecot-sieve"), "-c", self._config, path], check=True, capture_output=True
+            )
+
+    @property
+    def lmtp(self) -> str:
+        """Its LMTP door, as Postfix writes a transport."""
+        return f"lmtp:unix:{self.folder}/lmtp"
+
+    @property
+    def sasl_path(self) -> str:
+        """Its authentication socket, as Postfix's smtpd_sasl_path."""
+        return f"{self.folder}/auth"
+
+    def command(self) -> list[str]:
+        return in_namespace([self._dovecot, "-F", "-c", str(self._config)], self.as_etc_postfix)
+
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:
+            trial.settimeout(1)
+            trial.connect(f"{self.folder}/lmtp")
+            return trial.recv(4) == b"220 "
+        return False
+
+    def delivered(self, name: str) -> list[bytes]:
+        """Return the mails in a mailbox, oldest first."""
+        files = sorted((self.folder / "mail" / name).glob("new/*"), key=os.path.getmtime)
+        return [file.read_bytes() for file in files]
+
+
+def in_namespace(command: list[str], etc_postfix: Path | None) -> list[str]:
+    """Return the command that runs this one where /etc/postfix is another folder, for it and its children alone.
+
+    A program that is not root may use no other configuration than that of /etc/postfix (postdrop(1)).
+    """
+    if etc_postfix is None:
+        return command
+    mount = 'mount --bind "$0" /etc/postfix && exec "$@"'
+    return [find_program("unshare", "util-linux"), "--mount", "/bin/sh", "-c", mount, str(etc_postfix), *command]
