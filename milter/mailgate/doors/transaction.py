@@ -14,10 +14,14 @@ from ..spool import Spool
 
 
 class Transaction:
-    """One mail, from MAIL to its end. It keeps the gate it began with, whatever is reloaded meanwhile."""
+    """One mail, from MAIL to its end. It keeps the gate it began with, whatever is reloaded meanwhile.
 
-    def __init__(self, gate: Gate, session: Session) -> None:
+    keep: the door itself wants the message's octets at its end (`raw`), whether or not a service does.
+    """
+
+    def __init__(self, gate: Gate, session: Session, keep: bool = False) -> None:
         self.gate = gate
+        self._keep = keep
         self.mail_data = Mail(gate.organization, session, mailboxes=gate.states())
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None
@@ -44,16 +48,26 @@ class Transaction:
         """Add a recipient where the MTA waits for no answer: whether he is refused is seen at the end."""
         self.mail_data.envelope.recipients[mailbox_of(path)] = path
 
-    def headers(self, fields: list[Header], now: float) -> None:
-        """Take the message's header fields, all of them, as they stand."""
+    def withdraw(self, path: bytes) -> None:
+        """Take a recipient out again, whom the door's next hop refuses, with what was found of him alone."""
+        mailbox = mailbox_of(path)
+        self.mail_data.envelope.recipients.pop(mailbox, None)
+        self._earlier = [finding for finding in self._earlier if finding.recipient != mailbox]
+
+    def headers(self, fields: list[Header], now: float, octets: bytes | None = None) -> None:
+        """Take the message's header fields, all of them, as they stand.
+
+        octets: the header to its last octet as it came, with the blank line where it has one; None where the door
+        has the fields alone, and they are written out.
+        """
         gate, mail = self.gate, self.mail_data
         content_fields = mail.take_headers(fields)
         self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
         mail.content = self._walker.content
         offset = 0
-        if gate.keeps_content or self._earlier:
+        if self._keep or gate.keeps_content or self._earlier:
             self._raw = Spool(gate.spool_folder)
-            self._raw.write(header_octets(fields))
+            self._raw.write(header_octets(fields) if octets is None else octets)
             offset = self._raw.size
             gate.services.metrics.add("spooled_octets", offset)
         self._walker.begin(content_fields, offset)
@@ -95,6 +109,11 @@ class Transaction:
     async def record(self, verdict: Verdict) -> Verdict:
         """Record a verdict that came before the end, and return it as it is to be said."""
         return await self.gate.early(self.mail_data, verdict)
+
+    @property
+    def raw(self) -> Spool | None:
+        """The message's octets so far; None where nothing keeps them."""
+        return self._raw
 
     def close(self) -> None:
         """Give the spool's space back."""
