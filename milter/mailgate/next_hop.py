@@ -99,6 +99,8 @@ class NextHop:
                     self._in_message = True
                     code, text = await self._message(chunks)
                     self._in_message = False
+                elif code < 400:  # 2xx here would be said to the client, though nothing was sent
+                    code = 0
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._failure(error, "4.4.2") from error
         reply = self._checked(code, text)

@@ -118,14 +118,21 @@ class NextHop:
             self._mails.clear()
             self.talks = []
 
+    def hang_up(self) -> None:
+        """Close all connections, as a server that is restarted does; return once they are closed."""
+        asyncio.run_coroutine_threadsafe(self._end_talks(), self._loop).result(10)
+
+    async def _end_talks(self) -> None:
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def _serve(self) -> asyncio.Server:
         return await asyncio.start_server(self._connected, "127.0.0.1", self.port, backlog=1_024)
 
     async def _stop(self) -> None:
         self._server.close()
-        for task in list(self._running):
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._end_talks()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

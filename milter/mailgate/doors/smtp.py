@@ -105,6 +105,7 @@ class SmtpConnection(SMTP):
         self._transaction: Transaction | None = None
         self._mail_command: tuple[bytes, list[bytes]] = (b"<>", [])  # its path and its parameters
         self._accepted: dict[str, list[bytes]] = {}  # mailbox: its RCPT commands, which the next hop has taken
+        self._is_mail_refused = False
         self._lost: Reply | None = None  # what is said to the rest of a mail whose next hop went away
         self._hop: NextHop | None = None
         self._last_read = time.monotonic()
@@ -225,6 +226,7 @@ class SmtpConnection(SMTP):
         verb, argument = split_command(line)
         method = _COMMANDS.get(verb)
         if method is None:
+            self._closing = self._closing or verb in _FORBIDDEN
             return self._error(Reply(502 if verb in _NOT_DONE else 500, "5.5.2 Command not known"))
         try:
             return await method(self, argument)
@@ -283,6 +285,7 @@ class SmtpConnection(SMTP):
             raise CommandError(503, "5.5.1 Send HELO or EHLO first")
         if self._transaction is not None:
             raise CommandError(503, "5.5.1 A mail is begun already")
+        self._is_mail_refused = True  # until it is taken
         path, parameters = parse_path(argument, b"FROM")
         self._check_parameters(parameters, _MAIL_PARAMETERS)
         gate = self._listener.gate()
@@ -314,14 +317,15 @@ class SmtpConnection(SMTP):
         except NextHopError as error:
             self._next_hop_failed(error)
             reply = error.reply
-        if not reply.is_positive:
+        self._is_mail_refused = not reply.is_positive
+        if self._is_mail_refused:
             self._forget()
         return reply
 
     async def _rcpt(self, argument: bytes) -> Reply:
         transaction = self._transaction
         if transaction is None:
-            raise CommandError(503, "5.5.1 Send MAIL first")
+            return self._no_mail()
         path, parameters = parse_path(argument, b"TO")
         if path == b"<>":
             raise CommandError(501, "5.1.3 A recipient is needed")
@@ -350,20 +354,20 @@ class SmtpConnection(SMTP):
         return reply
 
     async def _data(self, argument: bytes) -> Reply:
+        if self._input:
+            # DATA ends a group of commands (RFC 2920): what came with it would be a message where DATA is taken, and
+            # commands where it is not.
+            self._closing = True
+            return Reply(503, "5.5.0 Improper use of pipelining")
         if argument:
             raise CommandError(501, "5.5.4 Syntax: DATA")
         transaction = self._transaction
         if transaction is None:
-            raise CommandError(503, "5.5.1 Send MAIL first")
+            return self._no_mail()
         if self._lost is not None and not self._accepted:
             return self._lost
         if not self._accepted:
             return Reply(554, "5.5.1 No valid recipients")
-        if self._input:
-            # DATA ends a group of commands (RFC 2920): what came with it would be taken for the message here, and for
-            # commands where DATA is refused.
-            self._closing = True
-            return Reply(503, "5.5.0 Improper use of pipelining")
         await self._say(Reply(354, "End data with <CR><LF>.<CR><LF>"))
         try:
             return await self._take_message(transaction)
@@ -380,6 +384,7 @@ class SmtpConnection(SMTP):
 
     async def _reset(self, argument: bytes) -> Reply:
         self._forget()
+        self._is_mail_refused = False
         self._xforward = {}
         return Reply(250, "2.0.0 Ok")
 
@@ -395,6 +400,11 @@ class SmtpConnection(SMTP):
     async def _quit(self, argument: bytes) -> Reply:
         self._closing = True
         return Reply(221, "2.0.0 Bye")
+
+    def _no_mail(self) -> Reply:
+        """Answer RCPT or DATA without MAIL; a client that sent them with a MAIL that was refused has not erred."""
+        reply = Reply(503, "5.5.1 Send MAIL first")
+        return reply if self._is_mail_refused else self._error(reply)
 
     def _check_parameters(self, parameters: list[bytes], known: Mapping[bytes, str]) -> None:
         for parameter in parameters:
@@ -674,3 +684,5 @@ _COMMANDS: Mapping[bytes, _Method] = {
     b"QUIT": SmtpConnection._quit,
 }
 _NOT_DONE = frozenset({b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"STARTTLS", b"AUTH", b"BDAT"})
+# What follows these is no command: a message that was not asked for, or a web browser's words.
+_FORBIDDEN = frozenset({b"BDAT", b"CONNECT", b"GET", b"POST", b"PUT"})
