@@ -69,15 +69,18 @@ def by_the_book(stage: str, talk: Talk, line: str) -> str:
 class NextHop:
     """An SMTP server on a loopback `port`, in a thread; use it in a `with` block. `script` may change at any time.
 
-    strict: only CRLF ends a line, and NULs stay, so that a message is kept octet for octet.
+    path: of a Unix socket instead. strict: only CRLF ends a line, and NULs stay: a message is kept octet for octet.
     """
 
-    def __init__(self, script: Script = by_the_book, *, strict: bool = False, offers: Sequence[str] = OFFERS) -> None:
+    def __init__(
+        self, script: Script = by_the_book, *, strict: bool = False, path: str = "", offers: Sequence[str] = OFFERS
+    ) -> None:
         self.port = free_port()
         self.script = script
         self.offers = offers
         self.talks: list[Talk] = []
         self._strict = strict
+        self._path = path
         self._mails: list[Delivered] = []
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
@@ -87,7 +90,7 @@ class NextHop:
     @property
     def address(self) -> str:
         """As mailgate.toml writes it."""
-        return f"inet:127.0.0.1:{self.port}"
+        return f"unix:{self._path}" if self._path else f"inet:127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -128,6 +131,8 @@ class NextHop:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _serve(self) -> asyncio.Server:
+        if self._path:
+            return await asyncio.start_unix_server(self._connected, self._path)
         return await asyncio.start_server(self._connected, "127.0.0.1", self.port, backlog=1_024)
 
     async def _stop(self) -> None:
