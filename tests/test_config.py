@@ -147,6 +147,8 @@ def test_an_smtp_door_needs_a_next_hop(tmp_path: Path) -> None:
     text = '[listen]\nsmtp = ["inet:127.0.0.1:10025"]\n[smtp]\nhostname = "mx.hanam.gov.vn"\n'
     (problem,) = problems(text, tmp_path)
     assert problem.startswith("mailgate.toml:3: smtp.next_hop: name where")
+    (problem,) = problems(text + 'next_hop = "inet:127.0.0.1:10025"\n', tmp_path)
+    assert problem.startswith("mailgate.toml:5: smtp.next_hop: this is an SMTP door itself")
     assert loaded(text + 'next_hop = "inet:127.0.0.1:10026"\n', tmp_path).smtp.next_hop == "inet:127.0.0.1:10026"
 
 

@@ -222,6 +222,32 @@ def test_many_mails_go_over_one_connection(system: System) -> None:
     assert len(system.hop.talks) == 1
 
 
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "END"])
+@pytest.mark.parametrize("reply", ["450 4.7.1 Later", "550 5.7.1 Never", "421 4.3.2 Stopping", DROP])
+def test_after_a_failure_the_next_mail_of_the_client_is_as_any_other(system: System, stage: str, reply: str) -> None:
+    with system.client() as client:
+        client.ehlo()
+        system.hop.script = says(stage, reply)
+        client.mail(SENDER)
+        client.rcpt(ALICE)
+        client.data(SMALL)
+        client.command("RSET")
+        system.hop.script = says("", "")
+        replies = client.mail(SENDER), client.rcpt(BOB), client.data(SMALL)
+        assert [status_of(reply) for reply in replies] == ["250 2.1.0", "250 2.1.5", "250 2.0.0"]
+    assert [mail.recipients for mail in system.hop.mails()][-1] == (BOB,)
+
+
+def test_a_next_hop_that_knows_helo_alone(system: System) -> None:
+    system.hop.script = says("EHLO", "502 5.5.2 What")
+    with system.client() as client:
+        assert offered(client.ehlo()) == ["PIPELINING", "SIZE", "XFORWARD"]
+        client.mail(SENDER, "SIZE=100")
+        client.rcpt(ALICE)
+        assert client.data(SMALL).startswith("250")
+    assert system.commands() == ["HELO mx.hanam.gov.vn", f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{ALICE}>", "DATA"]
+
+
 # -- what the verdict does -------------------------------------------------------------------------
 
 

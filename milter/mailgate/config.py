@@ -290,7 +290,7 @@ class Settings(_Section):
 
     def smtp_hostname(self) -> str:
         """Return the name by which the SMTP doors introduce themselves."""
-        return self.smtp.hostname or self.organization.hostnames[0]
+        return self.smtp.hostname or (self.organization.hostnames or self.organization.domains)[0]
 
     def incidents_folder(self) -> Path:
         """Return the folder of the incident log."""
@@ -385,9 +385,12 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
             stanzas[name] = adapter.validate_python(rules.get(name, {}))
         except ValidationError as error:
             problems += _explain(error, ("rules", name), source, text, overridden)
-    if settings and settings.listen.smtp and not settings.smtp.next_hop:
+    if settings and settings.listen.smtp:
         place = _place(source, text, ("smtp", "next_hop"), overridden)
-        problems.append(f"{place}: name where [listen] smtp hands mail on to, such as inet:127.0.0.1:10026")
+        if not settings.smtp.next_hop:
+            problems.append(f"{place}: name where [listen] smtp hands mail on to, such as inet:127.0.0.1:10026")
+        elif settings.smtp.next_hop in settings.listen.smtp:
+            problems.append(f"{place}: this is an SMTP door itself: mail would go round for ever")
     for number, entry in enumerate(settings.exemption if settings else ()):
         if entry.rule not in STANZAS:
             problems.append(f"{source}: exemption {number + 1}: rule: there is no rule {entry.rule!r}")

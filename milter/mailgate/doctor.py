@@ -209,7 +209,7 @@ _Fits = Callable[[str, Settings], bool]
 _POSTFIX: dict[str, tuple[str, _Fits, bool]] = {
     "smtpd_milters": (
         "name Mailgate's socket, see config/postfix/main.cf.mailgate",
-        lambda value, settings: any(name in value for name in settings.listen.milter),
+        lambda value, settings: not settings.listen.milter or any(name in value for name in settings.listen.milter),
         False,
     ),
     "milter_default_action": (

@@ -98,14 +98,12 @@ class NextHop:
                 if code == 354:
                     self._in_message = True
                     code, text = await self._message(chunks)
-                    self._in_message = False
+                    self._in_message = self.begun = False
                 elif code < 400:  # 2xx here would be said to the client, though nothing was sent
                     code = 0
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._failure(error, "4.4.2") from error
-        reply = self._checked(code, text)
-        self.begun = False
-        return reply
+        return self._checked(code, text)
 
     async def _message(self, chunks: Iterable[bytes]) -> aiosmtplib.SMTPResponse:
         protocol, transport = self._client.protocol, self._client.transport

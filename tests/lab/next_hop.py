@@ -34,6 +34,7 @@ KEEP_AND_DROP = "keep and drop"  # at the end of a message: take it, and hang up
 
 POSTFIX = {
     "CONNECT": "220 mx.hanam.gov.vn ESMTP Postfix",
+    "EHLO": "",  # the offers
     "HELO": "250 mx.hanam.gov.vn",
     "XFORWARD": "250 2.0.0 Ok",
     "MAIL": "250 2.1.0 Ok",
@@ -55,6 +56,7 @@ class Talk:
     sender: str = ""
     recipients: list[str] = field(default_factory=list)
     data: bytes = b""
+    is_begun: bool = False
 
 
 # Told the stage (a key of POSTFIX), the connection, and the line where it is a command: what is said instead, or "".
@@ -159,22 +161,28 @@ class NextHop:
             line = octets.decode("utf-8", "surrogateescape")
             talk.commands.append(line)
             verb = line.partition(" ")[0].upper()
-            if verb == "EHLO":
+            if verb == "EHLO" and not self.script("EHLO", talk, line):
                 greeting = "\r\n".join(f"250-{offer}" for offer in ("mx.hanam.gov.vn", *self.offers[:-1]))
                 writer.write(f"{greeting}\r\n250 {self.offers[-1]}\r\n".encode())
                 continue
             if verb not in POSTFIX:
                 writer.write(b"502 5.5.2 Error: command not recognized\r\n")
                 continue
+            if verb == "MAIL" and talk.is_begun:
+                writer.write(b"503 5.5.1 Error: nested MAIL command\r\n")
+                continue
             reply = await self._say(verb, talk, line, writer)
             if verb == "QUIT":
                 return
+            if verb in ("EHLO", "HELO", "RSET"):
+                talk.is_begun = False
             if verb == "MAIL" and reply.startswith("2"):
-                talk.sender, talk.recipients = _path(line), []
+                talk.is_begun, talk.sender, talk.recipients = True, _path(line), []
             elif verb == "RCPT" and reply.startswith("2"):
                 talk.recipients.append(_path(line))
             elif reply.startswith("354"):
                 talk.data = await lines.message()
+                talk.is_begun = False
                 await self._end(talk, writer)
 
     async def _end(self, talk: Talk, writer: asyncio.StreamWriter) -> None:

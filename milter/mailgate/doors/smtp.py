@@ -488,7 +488,11 @@ class SmtpConnection(SMTP):
                 refused = await self._begin_anew(hop, left)
                 if refused is not None:
                     return refused
-            return await hop.hand_on(_outgoing(raw.chunks, header_lines(verdict.headers)))
+            reply = await hop.hand_on(_outgoing(raw.chunks, header_lines(verdict.headers)))
+            if not reply.is_positive:  # the log's line on this mail says what we made of it
+                said = f"{reply.code} {reply.text}"
+                log.info("next hop takes it not", queue_id=transaction.mail_data.queue_id, reply=said)
+            return reply
         finally:
             if is_held:
                 hop.quit()
