@@ -3,7 +3,9 @@
 The next hop is one by script where a test needs it to fail, and a real Postfix where it matters that it is one.
 """
 
+import hashlib
 import re
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.lab.gates import Notes, make_gate, settings_of
+from tests.lab.mails import letter_with
 from tests.lab.next_hop import DROP, KEEP_AND_DROP, OFFERS, STALL, NextHop, Script, Talk
 from tests.lab.ports import free_port
 from tests.lab.smtp_client import Outcome, SmtpClient, status_of
@@ -173,6 +176,9 @@ FAILURES = [
     ("MAIL", "354 x"),
     ("DATA", "250 2.0.0 Ok"),
     ("DATA", "350 x"),
+    ("MAIL", "250 2.1.0 Ok\r\n250 2.1.0 Ok"),  # more replies than commands: whose is the next one?
+    ("DATA", "354 Go\r\n250 2.0.0 Taken"),
+    ("RCPT", "250 2.1.5 Ok\r\n250 2.1.5 Ok\r\n354 Go"),
     ("END", "354 x"),
     ("END", KEEP_AND_DROP),
 ]
@@ -188,6 +194,23 @@ def test_a_next_hop_that_fails_is_a_deferral(system: System, stage: str, failure
     assert system.send().status == "250 2.0.0", "the next mail"
     is_kept_all_the_same = stage == "END" and failure in (KEEP_AND_DROP, ENDLESS)
     assert len(system.hop.mails()) == 1 + is_kept_all_the_same
+
+
+def test_an_answer_before_the_end_is_not_taken_for_the_final_one(system: System) -> None:
+    def refuse_after_praise(stage: str, talk: Talk, line: str) -> str:
+        return {"DATA": "354 Go\r\n250 2.0.0 Taken", "END": "554 5.7.1 No"}.get(stage, "")
+
+    system.hop.script = refuse_after_praise
+    assert system.send().status == "451 4.4.2"
+    assert not system.hop.mails()
+
+
+def test_who_was_taken_before_the_next_hop_went_away_gets_the_mail(system: System) -> None:
+    system.hop.script = says("RCPT", DROP, BOB)
+    outcome = system.send(rcpts=(ALICE, BOB, "carol@hanam.gov.vn"))
+    assert [status_of(reply) for reply in outcome.rcpts] == ["250 2.1.5", "451 4.4.2", "451 4.4.2"]
+    assert outcome.status == "250 2.0.0"
+    assert [mail.recipients for mail in system.hop.mails()] == [(ALICE,)]
 
 
 def test_a_next_hop_that_is_down_is_a_deferral(system: System) -> None:
@@ -363,6 +386,23 @@ def test_an_error_of_our_own_is_a_deferral_with_an_incident(system: System, stag
     assert len(system.notes.records) == 1
     assert "DATA" not in system.commands()
     assert not system.hop.mails()
+
+
+def test_after_an_error_of_our_own_the_session_goes_on(system: System) -> None:
+    system.use(Found(stage="mail", breaks=True))
+    with system.client() as client:
+        client.ehlo()
+        assert status_of(client.mail(SENDER)) == "451 4.3.0"
+        system.use()
+        assert status_of(client.mail(SENDER)) == "250 2.1.0"
+
+
+def test_attachments_of_a_finding_are_on_record_with_their_hash(system: System) -> None:
+    system.use(Found(action=Action.REJECT))
+    file = bytes(range(256)) * 2_000
+    assert system.send(letter_with(file)).status == "550 5.7.1"
+    (attachment,) = system.notes.records[0]["attachments"]
+    assert attachment["sha256"] == hashlib.sha256(file).hexdigest()
 
 
 # -- octets ----------------------------------------------------------------------------------------
@@ -721,6 +761,12 @@ def test_a_silent_client_is_told_to_go(system: System, before: Sequence[str]) ->
         with pytest.raises(ConnectionError):
             client.reply()
     assert not system.hop.mails()
+
+
+def test_a_client_that_reads_no_reply_is_dropped(system: System) -> None:
+    system.use(idle_s=0.3)
+    with socket.create_connection(("127.0.0.1", system.door.port), 20) as client, pytest.raises(ConnectionError):
+        client.sendall(b"HELP\r\n" * 2_000_000)
 
 
 @pytest.mark.parametrize("cut", [0, 5, 20, len(SMALL)])

@@ -80,6 +80,7 @@ class NextHop:
         421 ends the connection and not our client's, who is told 451.
         """
         try:
+            self._check_in_step()
             async with asyncio.timeout(self._patience.reply_s):
                 code, text = await self._client.execute_command(line, timeout=None)
         except (aiosmtplib.SMTPException, OSError) as error:
@@ -93,6 +94,7 @@ class NextHop:
         its last reply was lost: whoever sends it again risks a second copy, but nothing is lost.
         """
         try:
+            self._check_in_step()
             async with asyncio.timeout(self._patience.final_s):
                 code, text = await self._client.execute_command(b"DATA", timeout=None)
                 if code == 354:
@@ -114,9 +116,15 @@ class NextHop:
         for chunk in stuffed(chunks):
             writer.write(chunk)
             await writer.drain()
+        self._check_in_step()
         # Nothing may be awaited between the end and read_response: a reply that nobody waits for is dropped.
         protocol.write(b".\r\n")
         return await protocol.read_response()
+
+    def _check_in_step(self) -> None:
+        """Raise an error where more was answered than was asked: each reply would be taken for the next command's."""
+        if self._client.protocol is not None and self._client.protocol._buffer:
+            raise aiosmtplib.SMTPServerDisconnected("more replies than commands")
 
     def quit(self) -> None:
         """Say QUIT, unless in the middle of a message, and close without waiting for the answer."""

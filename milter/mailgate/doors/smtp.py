@@ -134,7 +134,11 @@ class SmtpConnection(SMTP):
         super().connection_lost(error)
 
     def _timeout_cb(self) -> None:
-        self._say_and_close(Reply(421, "4.4.2 Nothing came for too long"))
+        transport = self._writer.transport
+        if transport.get_write_buffer_size():
+            transport.abort()  # it reads no reply: this one neither
+        else:
+            self._say_and_close(Reply(421, "4.4.2 Nothing came for too long"))
 
     async def _handle_client(self) -> None:
         try:
@@ -164,8 +168,7 @@ class SmtpConnection(SMTP):
         """Wait for octets of the client, as long as it may be silent."""
         self._reset_timeout(self._section.idle_s)
         data = await self._reader.read(_READ_BYTES)
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
+        self._stop_timeout()
         if not data:
             raise ConnectionResetError
         self._last_read = time.monotonic()
@@ -195,8 +198,15 @@ class SmtpConnection(SMTP):
     async def _say(self, reply: Reply) -> None:
         if self._closing and self._writer.is_closing():
             return
+        self._reset_timeout(self._section.idle_s)
         self._writer.write(reply.octets())
         await self._writer.drain()
+        self._stop_timeout()
+
+    def _stop_timeout(self) -> None:
+        """Let time pass that is ours, and not the client's."""
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
 
     def _smuggled(self, at_message: bool) -> Reply:
         """Refuse an attempt to hide a command in a line; what else this client has sent is not looked at."""
@@ -238,7 +248,10 @@ class SmtpConnection(SMTP):
         except ConnectionError:
             raise
         except Exception as error:
-            return await self._own_error(error)
+            reply = await self._own_error(error)
+            if verb == b"MAIL":
+                self._forget()
+            return reply
 
     async def _hello(self, argument: bytes) -> Reply:
         self._greeted(argument)
@@ -343,14 +356,14 @@ class SmtpConnection(SMTP):
         try:
             reply = await self._hop.command(line)
         except NextHopError as error:
-            self._lost = error.reply
-            raise
+            self._next_hop_failed(error)
+            reply = error.reply
         if reply.is_positive:
             self._accepted.setdefault(mailbox, []).append(line)
         elif mailbox not in self._accepted:
             transaction.withdraw(path)
         if not self._hop.is_open:
-            self._lost = reply
+            self._lost = reply  # those that it took before are asked for anew, once the message is here
         return reply
 
     async def _data(self, argument: bytes) -> Reply:
