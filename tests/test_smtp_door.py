@@ -3,7 +3,9 @@
 The next hop is one by script where a test needs it to fail, and a real Postfix where it matters that it is one.
 """
 
+import contextlib
 import hashlib
+import random
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+import uvloop
 from tests.lab.gates import Notes, make_gate, settings_of
 from tests.lab.mails import letter_with
 from tests.lab.next_hop import DROP, KEEP_AND_DROP, OFFERS, STALL, NextHop, Script, Talk
@@ -106,7 +109,8 @@ def one_system() -> Iterator[System]:
     with NextHop(strict=True) as hop, NextHop(strict=True) as hold:
         notes = Notes()
         section = SmtpSection(next_hop=hop.address, hold_next_hop=hold.address)
-        with SmtpDoor(make_gate(settings_of(Found(), smtp=section), notes)) as door:
+        # uvloop is the workers' loop; the other tests of this door run on asyncio's own.
+        with SmtpDoor(make_gate(settings_of(Found(), smtp=section), notes), make_loop=uvloop.new_event_loop) as door:
             yield System(door, hop, hold, notes)
 
 
@@ -779,3 +783,43 @@ def test_a_client_that_hangs_up_in_the_message_has_sent_none(system: System, cut
         client.send(SMALL[:cut])
     wait_until(lambda: not system.door.open_connections(), 5, "the connection to end")
     assert "DATA" not in system.commands()
+
+
+# -- anything at all -------------------------------------------------------------------------------
+
+WORDS = [
+    *(b"MAIL FROM:<a@b.c>", b"RCPT TO:<a@hanam.gov.vn>", b"DATA") * 8,
+    *(b"EHLO x", b"HELO x", b"MAIL FROM:<a@b.c>", b"MAIL FROM:<>", b"MAIL FROM:<a@b.c> SIZE=99 RET=FULL SMTPUTF8"),
+    *(b"RCPT TO:<a@hanam.gov.vn>", b"RCPT TO:<b@hanam.gov.vn> NOTIFY=NEVER", b"DATA", b"DATA", b"RSET", b"NOOP"),
+    *(b"XFORWARD ADDR=192.0.2.1 NAME=x", b"XFORWARD IDENT=[UNAVAILABLE]", b"VRFY", b"QUIT", b"BDAT 3 LAST"),
+    *(b"Subject: x", b"", b".", b"..", b" x", b"From x", b"x" * 3_000, b"\x00", b"\xff\xfe", b"a\nb", b"a\rb"),
+]  # fmt: skip
+
+
+def hearsay(client: SmtpClient, chance: random.Random) -> None:
+    """Talk as one who knows SMTP by hearsay, until the door has enough."""
+    reply = client.ehlo()
+    for _ in range(chance.randrange(40)):
+        if reply.startswith("354"):
+            lines = [*chance.choices(WORDS, k=chance.randrange(6)), b"."]
+        else:
+            lines = [chance.choice(WORDS)]
+            if lines[0] and chance.random() < 0.05:
+                octets = bytearray(lines[0])
+                octets[chance.randrange(len(octets))] = chance.randrange(256)
+                lines = [bytes(octets)]
+        client.send(b"".join(line + b"\r\n" for line in lines))
+        reply = client.reply()
+
+
+def test_no_talk_is_an_error_of_our_own(system: System, capfd: pytest.CaptureFixture[str]) -> None:
+    system.use(errors=100)
+    chance = random.Random(5_321)
+    for _ in range(1_000):
+        with system.client() as client, contextlib.suppress(ConnectionError):
+            hearsay(client, chance)
+    assert system.notes.records == []
+    assert "own error" not in "".join(capfd.readouterr())
+    assert all(mail.recipients for mail in system.hop.mails())
+    assert len(system.hop.mails()) > 50, "some of it was mail"
+    assert system.send().status == "250 2.0.0"

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +16,16 @@ from mailgate.gate import Gate
 class SmtpDoor:
     """Use it in a `with` block; `gate` is the next connection's and the next mail's."""
 
-    def __init__(self, gate: Gate, hooks: tuple[Hook, ...] = ()) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        hooks: tuple[Hook, ...] = (),
+        make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+    ) -> None:
         self.gate = gate
         self.port = 0
         self._hooks = hooks
-        self._loop = asyncio.new_event_loop()
+        self._loop = make_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:

@@ -17,7 +17,8 @@ AUTH: clients are Postfix on loopback or in a network of ours.
 
 A reply of the next hop that is 421 becomes 451, since it ends the next hop's connection and not the client's. A next
 hop that is away, drops or falls silent is 451 4.4.x; one that does so after the end of the message may have taken it,
-so that a client who sends it again risks a second copy: a duplicate is possible, a loss is not.
+so that a client who sends it again risks a second copy: a duplicate is possible, a loss is not. What the verdict has
+accepted is counted before it is handed on, as with a milter: a mail that the next hop then refuses is counted too.
 """
 
 import asyncio
