@@ -15,7 +15,7 @@ HOOKS = (Hook("egress", "EGRESS"), Hook("submission", "SUBMISSION"))
 
 
 class Libmilter:
-    """Use it in a `with` block; `gate` is the next mail's, HOOKS are its hooks."""
+    """Use it in a `with` block; `gate` is the next mail's, `hooks` are too: HOOKS, unless a test says others."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="libmilter-")
@@ -23,6 +23,15 @@ class Libmilter:
         self.address = str(address)
         self.gate: Gate = make_gate(settings_of())
         self._door = Door(address, lambda: self.gate, HOOKS)
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """The hooks of its socket, by {daemon_name}."""
+        return self._door.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: tuple[Hook, ...]) -> None:
+        self._door.hooks = hooks
 
     def __enter__(self) -> Self:
         self._door.start()

@@ -14,7 +14,7 @@ from mailgate.gate import Gate
 
 
 class SmtpDoor:
-    """Use it in a `with` block; `gate` is the next connection's and the next mail's."""
+    """Use it in a `with` block; `gate` is the next connection's and the next mail's, `hooks` are too."""
 
     def __init__(
         self,
@@ -41,6 +41,15 @@ class SmtpDoor:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    @property
+    def hooks(self) -> tuple[Hook, ...]:
+        """The hooks of its listener; the first is the door's."""
+        return self._listener.hooks
+
+    @hooks.setter
+    def hooks(self, hooks: tuple[Hook, ...]) -> None:
+        self._listener.hooks = hooks
 
     def open_connections(self) -> int:
         """Return how many connections are open."""

@@ -78,11 +78,11 @@ class SmtpListener:
         self.gate = gate
         self.connections: set[SmtpConnection] = set()
         self.offers: Mapping[str, str] | None = None
-        self._hook = hook_of(hooks, "", "")
+        self.hooks = hooks
 
     def hook(self) -> str:
-        """Return the hook that this listener serves."""
-        return self._hook
+        """Return the hook that this listener serves; no {daemon_name} and no login is told here."""
+        return hook_of(self.hooks, "", "")
 
 
 class SmtpConnection(SMTP):
