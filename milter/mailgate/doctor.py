@@ -69,6 +69,8 @@ _MENDS = {
     "incidents": "make the folder of [incidents] path writable: without it every mail is deferred",
     "clamd": "start clamd, or change [clamav] address",
     "rspamd": "start rspamd, or change [spam] url",
+    "next hop": "start the smtpd behind Mailgate, or change [smtp] next_hop: without it every mail is deferred",
+    "hold next hop": "start the smtpd that holds, or change [smtp] hold_next_hop: what is to be held is deferred",
 }
 
 
@@ -207,7 +209,7 @@ _Fits = Callable[[str, Settings], bool]
 _POSTFIX: dict[str, tuple[str, _Fits, bool]] = {
     "smtpd_milters": (
         "name Mailgate's socket, see config/postfix/main.cf.mailgate",
-        lambda value, settings: any(name in value for name in settings.listen.milter),
+        lambda value, settings: not settings.listen.milter or any(name in value for name in settings.listen.milter),
         False,
     ),
     "milter_default_action": (
