@@ -823,3 +823,16 @@ def test_no_talk_is_an_error_of_our_own(system: System, capfd: pytest.CaptureFix
     assert all(mail.recipients for mail in system.hop.mails())
     assert len(system.hop.mails()) > 50, "some of it was mail"
     assert system.send().status == "250 2.0.0"
+
+
+@pytest.mark.parametrize(
+    ("reply", "counted"),
+    [("250 2.0.0 Ok", 1), ("550 5.7.1 Not here", 0), ("451 4.3.0 Later", 0), (DROP, 0)],
+    ids=["taken", "refused", "deferred", "dropped"],
+)
+def test_a_mail_counts_once_the_next_hop_has_taken_it(system: System, reply: str, counted: int) -> None:
+    system.notes.events.clear()
+    system.hop.script = says("END", reply)
+    outcome = system.send(rcpts=["ptp.bl@hanam.gov.vn"])
+    assert outcome.final.startswith("2") is bool(counted)
+    assert len(system.notes.events) == counted

@@ -138,6 +138,12 @@ def test_what_is_quarantined_is_held() -> None:
         assert [recipient["address"] for recipient in mail["recipients"]] == [OFFICER]
         assert system.receive(letter()).status == "250 2.0.0"
         assert len(system.sink.wait(1)) == 1, "other mail passes"
+        where = ("--config-dir", str(system.postfix.config))
+        (row,) = json.loads(system.mailgate.run("quarantine", "list", "--format", "json", *where).stdout)
+        assert row["queue_id"] == mail["queue_id"], "known by the id that the next hop gave it"
+        done = system.mailgate.run("quarantine", "release", row["case"], "--reason", "thu", *where)
+        assert done.returncode == 0, done.stderr
+        assert system.sink.wait(2)[1].recipients == (OFFICER,)
 
 
 def test_what_cannot_be_held_is_deferred() -> None:

@@ -342,6 +342,14 @@ class Gate:
         metrics.observe("incident", time.perf_counter() - started)
         return verdict
 
+    async def record_hold(self, mail: Mail, verdict: Verdict, queue_id: str) -> None:
+        """Write under which queue id of the next hop a mail is held: mailgate.quarantine finds it there."""
+        now = self.services.now()
+        record = mail_record(mail, verdict, new_case(now), now, {})
+        await self.services.notebook.note(
+            {**record, "kind": "hold", "queue_id": queue_id, "of_queue_id": mail.queue_id}
+        )
+
     async def own_error(self, mail: Mail, error: Exception) -> Verdict:
         """Return the deferral that an error of our own is; its incident is written if that is still possible."""
         log.error("own error", queue_id=mail.queue_id, error=str(error), exc_info=error)

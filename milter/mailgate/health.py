@@ -43,6 +43,8 @@ async def check_all(settings: Settings) -> list[Health]:
         checks.append(_one("next hop", True, lambda: _next_hop(settings, settings.smtp.next_hop)))
         if settings.smtp.hold_next_hop:
             checks.append(_one("hold next hop", False, lambda: _next_hop(settings, settings.smtp.hold_next_hop)))
+    if settings.notice.relay:
+        checks.append(_one("notice relay", False, lambda: _next_hop(settings, settings.notice.relay)))
     return list(await asyncio.gather(*checks))
 
 
@@ -105,6 +107,6 @@ async def _rspamd(url: str) -> str:
 
 
 async def _next_hop(settings: Settings, endpoint: str) -> str:
-    from .next_hop import greet  # only where there is an SMTP door
+    from .next_hop import greet  # only where there is an SMTP door, or a relay for notices
 
     return await greet(parse_endpoint(endpoint), settings.smtp_hostname(), PATIENCE_S)

@@ -62,6 +62,7 @@ _MAIL_PARAMETERS = {b"SIZE": "", b"BODY": "8BITMIME", b"SMTPUTF8": "SMTPUTF8", b
 _RCPT_PARAMETERS = {b"NOTIFY": "DSN", b"ORCPT": "DSN"}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
+_QUEUED = re.compile(r"queued as (\w+)")  # as Postfix says it
 _SMUGGLING = "Only CRLF ends a line, and CRLF.CRLF a message"
 _LINE_ENDINGS = {False: Reply(500, f"5.5.2 {_SMUGGLING}"), True: Reply(554, f"5.6.0 {_SMUGGLING}")}
 _OWN_ERROR = reply_of(OWN_ERROR_REPLY)
@@ -504,6 +505,8 @@ class SmtpConnection(SMTP):
                     return refused
             reply = await hop.hand_on(_outgoing(raw.chunks, header_lines(verdict.headers)))
             if reply.is_positive:
+                if is_held and (queued := _QUEUED.search(reply.text)):
+                    await transaction.held_as(verdict, queued[1])
                 await transaction.handed_on(verdict)
             else:  # the log's line on this mail says what we made of it
                 said = f"{reply.code} {reply.text}"

@@ -108,6 +108,10 @@ class Transaction:
         walker = self._finish()
         return await self.gate.judge(self.mail_data, self._raw, walker.leaves, self._earlier, not self._keep)
 
+    async def held_as(self, verdict: Verdict, queue_id: str) -> None:
+        """Record under which queue id the next hop holds a mail; raises what the notebook raises."""
+        await self.gate.record_hold(self.mail_data, verdict, queue_id)
+
     async def handed_on(self, verdict: Verdict) -> None:
         """Count a mail that the next hop took; raises what the ledger raises."""
         await self.gate.count(self.mail_data, verdict)
