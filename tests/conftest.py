@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.lab.clamd import Clamd
+from tests.lab.libmilter import Libmilter
 from tests.lab.mailgate import Config
 from tests.lab.redis import Redis
 from tests.lab.rspamd import Rspamd
@@ -36,6 +37,13 @@ def rspamd() -> Iterator[Rspamd]:
 def redis_server() -> Iterator[Redis]:
     """A Redis shared by all tests: each uses a key prefix or database of its own, or FLUSHALL first."""
     with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def libmilter() -> Iterator[Libmilter]:
+    """The libmilter door, whose gate a test sets."""
+    with Libmilter() as server:
         yield server
 
 

@@ -6,7 +6,7 @@ Every kind of header meets every kind of body, 200 mails in all, the same in eac
 import base64
 import quopri
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 import pytest
@@ -94,21 +94,21 @@ SAMPLES = {f"{header} / {body}": HEADERS[header] + BODIES[body] for header, body
 POSTFIX_CHANGES = ("odd names /", "/ no end of header", "/ bare carriage returns", "/ control characters")
 
 
-def through(postfix: Postfix, sink: Sink) -> list[bytes]:
+def through(postfix: Postfix, sink: Sink, samples: Mapping[str, bytes] = SAMPLES) -> list[bytes]:
     """Send every sample and return them as they arrived, without the Received field of this Postfix."""
     with SmtpClient(postfix.smtp_port) as client:
         client.xclient("203.0.113.7", "mail.example.com")
         client.ehlo()
-        for number, data in enumerate(SAMPLES.values()):
+        for number, data in enumerate(samples.values()):
             replies = client.mail(OUTSIDER, "BODY=8BITMIME"), client.rcpt(f"{number}@hanam.gov.vn"), client.data(data)
-            assert [reply[:3] for reply in replies] == ["250"] * 3, (list(SAMPLES)[number], replies)
+            assert [reply[:3] for reply in replies] == ["250"] * 3, (list(samples)[number], replies)
     arrived = {}
-    for mail in sink.wait(len(SAMPLES), timeout_s=30):
+    for mail in sink.wait(len(samples), timeout_s=30):
         received = mail.header("Received")
         assert received is not None
         number = int(mail.recipients[0].partition("@")[0])
         arrived[number] = mail.data.removeprefix(b"Received: " + received + b"\r\n")
-    return [arrived[number] for number in range(len(SAMPLES))]
+    return [arrived[number] for number in range(len(samples))]
 
 
 @pytest.fixture(scope="module")

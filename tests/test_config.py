@@ -118,7 +118,7 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
         'internal_networks = ["10.0.0.1/8"]\n'
         "[listen]\n"
         'http = "8892"\n'
-        'smtp = ["inet:127.0.0.1:25"]\n'
+        'smtp = ["127.0.0.1:25"]\n'
         "[[hook]]\n"
         'name = "mx"\n'
         'listener = "unix:/a"\n'
@@ -140,8 +140,17 @@ def test_every_problem_is_told_with_its_line(tmp_path: Path) -> None:
         ["mailgate.toml:2", "organization.domains.1"],
         ["mailgate.toml:3", "organization.internal_networks.0"],
         ["mailgate.toml:5", "listen.http"],
-        ["mailgate.toml:6", "listen.smtp"],
+        ["mailgate.toml:6", "listen.smtp.0"],
     ]
+
+
+def test_an_smtp_door_needs_a_next_hop(tmp_path: Path) -> None:
+    text = '[listen]\nsmtp = ["inet:127.0.0.1:10025"]\n[smtp]\nhostname = "mx.hanam.gov.vn"\n'
+    (problem,) = problems(text, tmp_path)
+    assert problem.startswith("mailgate.toml:3: smtp.next_hop: name where")
+    (problem,) = problems(text + 'next_hop = "inet:127.0.0.1:10025"\n', tmp_path)
+    assert problem.startswith("mailgate.toml:5: smtp.next_hop: this is an SMTP door itself")
+    assert loaded(text + 'next_hop = "inet:127.0.0.1:10026"\n', tmp_path).smtp.next_hop == "inet:127.0.0.1:10026"
 
 
 def test_an_exemption_of_no_rule_is_an_error(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Every stage by every action, as dialogues in files: on a fake MTA in memory, and on a real Postfix.
+"""Every stage by every action, as dialogues in files: each through every door, with equal answers.
 
 A dialogue is a title, what a scripted rule finds, and a step a line: what the MTA sends, after `->` what the milter
-answers, after `=>` what the SMTP client reads; last, what then becomes of the mail. The fake MTA
-checks the answers, Postfix the replies and its queue.
+answers, after `=>` what the SMTP client reads; last, what then becomes of the mail. A fake MTA checks the answers of
+the asyncio door and of libmilter, a real Postfix the replies and its queue; and through the SMTP door the client
+reads, and the mail becomes, the same as with Postfix and a milter.
 """
 
 import asyncio
@@ -10,13 +11,14 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from tests.lab.gates import Notes, make_gate, settings_of
+from tests.lab.libmilter import HOOKS, Libmilter
 from tests.lab.mta import (
     ABORT,
     BODY,
@@ -30,13 +32,17 @@ from tests.lab.mta import (
     RCPT,
     Answer,
     MemoryMta,
+    Mta,
     client_payload,
 )
+from tests.lab.next_hop import NextHop
 from tests.lab.postfix import Postfix
 from tests.lab.sink import Sink
 from tests.lab.smtp_client import SmtpClient, status_of
+from tests.lab.smtp_door import SmtpDoor
 from tests.lab.waiting import wait_until
 
+from mailgate.config import SmtpSection
 from mailgate.doors.milter import BufferedConnection, Listener, MilterConnection
 from mailgate.gate import Gate
 from mailgate.model import Action, Evidence, Header, Mail, mailbox_of
@@ -138,8 +144,8 @@ DIALOGUES = [dialogue for path in sorted(FOLDER.glob("*.dialogue")) for dialogue
 every_dialogue = pytest.mark.parametrize("dialogue", DIALOGUES, ids=lambda dialogue: dialogue.title)
 
 
-def gate_of(dialogue: Dialogue, notes: Notes | None = None) -> Gate:
-    return make_gate(settings_of(dialogue.rule), notes)
+def gate_of(dialogue: Dialogue, notes: Notes | None = None, **sections: Any) -> Gate:
+    return make_gate(settings_of(dialogue.rule, **sections), notes)
 
 
 def test_every_stage_meets_every_action() -> None:
@@ -159,34 +165,141 @@ def told(answer: Answer | None) -> str:
     return ", ".join([*changes, answer.code or answer.kind])
 
 
-async def send(mta: MemoryMta, step: Step) -> Answer | None:
+def commands_of(step: Step) -> list[tuple[bytes, bytes]]:
+    """Return what the MTA sends at a step; its last command is the one that is answered."""
     path = step.path.encode() + b"\0"
-    if step.command == "BODY":
-        await mta.ask(HEADER, SUBJECT + b"\0 x\0")
-        await mta.ask(EOH)
-        return await mta.ask(BODY, TEXT)
-    command, payload = {"MAIL": (MAIL, path), "RCPT": (RCPT, path), "DATA": (DATA, b""), "END": (EOM, b"")}[
-        step.command
-    ]
-    return await mta.ask(command, payload)
+    return {
+        "MAIL": [(MAIL, path)],
+        "RCPT": [(RCPT, path)],
+        "DATA": [(DATA, b"")],
+        "BODY": [(HEADER, SUBJECT + b"\0 x\0"), (EOH, b""), (BODY, TEXT)],
+        "END": [(EOM, b"")],
+    }[step.command]
+
+
+CLIENT = client_payload("mail.example.com", "203.0.113.7")
+
+
+def script_of(dialogue: Dialogue) -> Iterator[tuple[Step | None, bytes, bytes]]:
+    """Yield every command of a dialogue; the step with the command whose answer is the step's, else None."""
+    yield None, CONNECT, CLIENT
+    yield None, HELO, b"mail.example.com\0"
+    for number, step in enumerate(dialogue.steps):
+        if step.command == "MAIL" and number:
+            yield None, ABORT, b""  # as Postfix says after each refused MAIL
+        if step.answer:
+            *before, last = commands_of(step)
+            for command in before:
+                yield None, *command
+            yield step, *last
+
+
+async def asyncio_answers(dialogue: Dialogue, notes: Notes, is_unix: bool) -> list[tuple[Step, Answer | None]]:
+    """Return each step of a dialogue with what the asyncio door answered."""
+    gate = gate_of(dialogue, notes)
+    mta = MemoryMta(MilterConnection(Listener("memory", (), lambda: gate, is_unix)))
+    await mta.negotiate()
+    answers = [(step, await mta.ask(*command)) for step, *command in script_of(dialogue)]
+    return [(step, answer) for step, answer in answers if step]
+
+
+def is_recorded(dialogue: Dialogue) -> bool:
+    """Tell whether a dialogue has an incident: whatever is found, but for a tag."""
+    is_only_a_tag = dialogue.rule.finds is Action.ACCEPT and bool(dialogue.rule.headers)
+    return bool(dialogue.rule.stage) and not is_only_a_tag
 
 
 @every_dialogue
 async def test_on_a_fake_mta(dialogue: Dialogue) -> None:
     notes = Notes()
-    gate = gate_of(dialogue, notes)
-    mta = MemoryMta(MilterConnection(Listener("memory", (), lambda: gate, is_unix=False)))
-    await mta.negotiate()
-    await mta.ask(CONNECT, client_payload("mail.example.com", "203.0.113.7"))
-    await mta.ask(HELO, b"mail.example.com\0")
-    for number, step in enumerate(dialogue.steps):
-        if step.command == "MAIL" and number:
-            await mta.ask(ABORT)  # as Postfix says after each refused MAIL
-        if step.answer:
-            assert told(await send(mta, step)) == step.answer, step
-    is_only_a_tag = dialogue.rule.finds is Action.ACCEPT and bool(dialogue.rule.headers)
-    is_recorded = bool(dialogue.rule.stage) and not is_only_a_tag
-    assert bool(notes.records) is is_recorded, "what was found is on record before it is said"
+    for step, answer in await asyncio_answers(dialogue, notes, is_unix=False):
+        assert told(answer) == step.answer, step
+    assert bool(notes.records) is is_recorded(dialogue), "what was found is on record before it is said"
+
+
+# -- by libmilter ----------------------------------------------------------------------------------
+
+
+def words(answer: Answer | None) -> Answer | None:
+    """Return an answer without its case number, which no two have in common."""
+    return answer and replace(answer, text=re.sub(r"\(case [^)]*\)", "(case)", answer.text))
+
+
+@every_dialogue
+async def test_libmilter_says_the_same_word_by_word(libmilter: Libmilter, dialogue: Dialogue) -> None:
+    notes, wanted_notes = Notes(), Notes()
+    wanted = await asyncio_answers(dialogue, wanted_notes, is_unix=True)
+    libmilter.gate = gate_of(dialogue, notes)
+    with Mta(libmilter.address) as mta:
+        answers = [(step, mta.ask(*command)) for step, *command in script_of(dialogue)]
+    found = [(step, words(answer)) for step, answer in answers if step]
+    assert found == [(step, words(answer)) for step, answer in wanted]
+    for step, answer in found:
+        assert told(answer) == ("" if step.command == "DATA" else step.answer), "on a Unix socket DATA has no answer"
+    assert len(notes.records) == len(wanted_notes.records)
+
+
+@pytest.mark.parametrize("daemon_name", ["MX", "EGRESS", "SUBMISSION", ""])
+@pytest.mark.parametrize("login", ["", "a"])
+async def test_libmilter_tells_hooks_by_the_same_names(libmilter: Libmilter, daemon_name: str, login: str) -> None:
+    dialogue = next(dialogue for dialogue in DIALOGUES if dialogue.title == "end: reject")
+    notes = Notes()
+    gate = libmilter.gate = gate_of(dialogue, notes)
+    macros = {"{daemon_name}": daemon_name, "{auth_authen}": login}
+    with Mta(libmilter.address, macros=macros) as mta:
+        for _, *command in script_of(dialogue):
+            mta.ask(*command)
+    memory = MemoryMta(MilterConnection(Listener("memory", HOOKS, lambda: gate, is_unix=True)), macros=macros)
+    await memory.negotiate()
+    for _, *command in script_of(dialogue):
+        await memory.ask(*command)
+    hooks = [record["hook"] for record in notes.records]
+    usual = "submission" if login else "mx"
+    assert hooks == [{"EGRESS": "egress", "SUBMISSION": "submission"}.get(daemon_name, usual)] * 2
+
+
+# -- by the SMTP door ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The SMTP door, its next hop, and the one that holds."""
+
+    door: SmtpDoor
+    hop: NextHop
+    hold: NextHop
+
+
+@pytest.fixture(scope="module")
+def smtp_filter() -> Iterator[Filter]:
+    with ExitStack() as running:
+        hop, hold = (running.enter_context(NextHop(strict=True)) for _ in range(2))
+        gate = make_gate(settings_of(Scripted(), smtp=SmtpSection(next_hop=hop.address)))
+        yield Filter(running.enter_context(SmtpDoor(gate)), hop, hold)
+
+
+@every_dialogue
+def test_by_the_smtp_door(smtp_filter: Filter, dialogue: Dialogue) -> None:
+    notes = Notes()
+    hop, hold = smtp_filter.hop, smtp_filter.hold
+    section = SmtpSection(next_hop=hop.address, hold_next_hop=hold.address)
+    smtp_filter.door.gate = gate_of(dialogue, notes, smtp=section)
+    hop.clear()
+    hold.clear()
+    with SmtpClient(smtp_filter.door.port) as client:
+        client.ehlo()
+        client.command("XFORWARD NAME=mail.example.com ADDR=203.0.113.7")
+        for step in dialogue.steps:
+            if step.reply:
+                reply = say(client, step)
+                assert status_of(reply) == step.reply, (step, reply)
+    delivered, held = hop.mails(), hold.mails()
+    assert (len(delivered), len(held)) == {"arrives": (1, 0), "hold": (0, 1), "nothing": (0, 0)}[dialogue.fate]
+    added = b"".join(b"%s: %s\r\n" % header for header in dialogue.rule.headers)
+    for mail in (*delivered, *held):
+        assert [mailbox_of(recipient.encode()) for recipient in mail.recipients] == [dialogue.recipient]
+        assert mail.data == added + SUBJECT + b": x\r\n\r\n" + TEXT
+    assert bool(notes.records) is is_recorded(dialogue)
 
 
 # -- on a real Postfix ----------------------------------------------------------------------------

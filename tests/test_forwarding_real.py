@@ -70,6 +70,11 @@ def test_every_mechanism_without_its_marks(strips: str) -> None:
                 assert kind in row.evidence, row.mechanism.name
 
 
+def test_every_mechanism_where_egress_is_the_smtp_door() -> None:
+    with forwarding_system(by_smtp_door=True) as system:
+        check_table(system, "")
+
+
 # -- what must pass --------------------------------------------------------------------------------
 
 

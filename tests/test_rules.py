@@ -1,8 +1,7 @@
 """Every rule's own examples, through every door: each must give the same verdict and the same findings."""
 
 import asyncio
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,22 +10,30 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 from tests.lab.gates import NOTHING, Notes, make_gate, settings_of
+from tests.lab.libmilter import HOOKS, Libmilter
 from tests.lab.mta import Letter, MemoryMta, Mta, Outcome
+from tests.lab.next_hop import NextHop
+from tests.lab.smtp_client import SmtpClient, status_of
+from tests.lab.smtp_door import SmtpDoor
 
-from mailgate.doors.libmilter import Door
+from mailgate.config import SmtpSection
 from mailgate.doors.milter import Hook, Listener, MilterConnection
 from mailgate.doors.offline import Case, judge_case, split_message
+from mailgate.doors.transaction import header_octets
 from mailgate.gate import Gate
 from mailgate.model import Action, mailbox_of
-from mailgate.probes.clamd import Address
 from mailgate.rule import Example, RuleStanza
 from mailgate_rules import MODULES, STANZAS
 
-EXAMPLES = [
-    pytest.param(module, example, id=f"{module.Stanza.NAME}: {example.title}")
-    for module in MODULES
-    for example in module.EXAMPLES
-]
+
+def _named(examples: Iterable[tuple[ModuleType, Example]]) -> list[Any]:
+    return [
+        pytest.param(module, example, id=f"{module.Stanza.NAME}: {example.title}") for module, example in examples
+    ]
+
+
+PAIRS = [(module, example) for module in MODULES for example in module.EXAMPLES]
+EXAMPLES = _named(PAIRS)
 CUTS = (1 << 30, 1_000, 7)  # octets that the milter connection is given at once
 
 
@@ -50,12 +57,12 @@ def stanza_of(module: ModuleType, example: Example) -> RuleStanza:
     return stanza
 
 
-def gate_of(module: ModuleType, example: Example, notes: Notes) -> Gate:
+def gate_of(module: ModuleType, example: Example, notes: Notes, **sections: Any) -> Gate:
     """Return a gate with this rule alone, whose services say what the example says."""
     facts: dict[str, Any] = dict(example.facts)
     missing: Any = facts.get("missing", {})
     return make_gate(
-        settings_of(stanza_of(module, example)),
+        settings_of(stanza_of(module, example), **sections),
         notes,
         locked=example.locked,
         revoked=example.revoked,
@@ -147,36 +154,68 @@ async def by_milter(module: ModuleType, example: Example, cut: int) -> Judged:
     return judged(await mta.deliver(letter_of(example)), notes)
 
 
-class Libmilter:
-    """The libmilter door, whose gate is the current example's."""
-
-    def __init__(self, folder: Path) -> None:
-        self.address = Address(path=f"{folder}/milter.sock")
-        self.gate: Gate | None = None
-        self.door = Door(self.address, self._current)
-
-    def _current(self) -> Gate:
-        assert self.gate is not None
-        return self.gate
-
-    def judge(self, module: ModuleType, example: Example) -> Judged:
-        notes = Notes()
-        self.gate = gate_of(module, example, notes)
-        self.door.hook = example.hook
-        with Mta(str(self.address)) as mta:
-            outcome = mta.deliver(letter_of(example))
-            assert mta.hang_up() == b""
-        return judged(outcome, notes)
+def by_libmilter(server: Libmilter, module: ModuleType, example: Example) -> Judged:
+    notes = Notes()
+    server.gate = gate_of(module, example, notes)
+    server.hooks = (Hook(example.hook),) if example.hook else HOOKS
+    with Mta(server.address) as mta:
+        outcome = mta.deliver(letter_of(example))
+        assert mta.hang_up() == b""
+    return judged(outcome, notes)
 
 
-@pytest.fixture(scope="session")
-def libmilter() -> Iterator[Libmilter]:
-    """libmilter can serve once in a process: one server for the session."""
-    with tempfile.TemporaryDirectory(prefix="libmilter-") as folder:
-        server = Libmilter(Path(folder))
-        server.door.start()
-        yield server
-        server.door.stop()
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The SMTP door, its next hop, and the one that holds."""
+
+    door: SmtpDoor
+    hop: NextHop
+    hold: NextHop
+
+
+@pytest.fixture(scope="module")
+def smtp_filter() -> Iterator[Filter]:
+    with NextHop(strict=True) as hop, NextHop(strict=True) as hold:
+        section = SmtpSection(next_hop=hop.address)
+        with SmtpDoor(make_gate(settings_of(smtp=section))) as door:
+            yield Filter(door, hop, hold)
+
+
+def by_smtp(smtp: Filter, module: ModuleType, example: Example) -> Judged:
+    notes = Notes()
+    section = SmtpSection(next_hop=smtp.hop.address, hold_next_hop=smtp.hold.address, message_bytes=1 << 40)
+    smtp.door.gate = gate_of(module, example, notes, smtp=section)
+    smtp.door.hooks = (Hook(example.hook),) if example.hook else ()
+    smtp.hop.clear()
+    smtp.hold.clear()
+    letter = letter_of(example)
+    message = header_octets(letter.headers) + letter.body
+    rcpts: dict[str, str] = {}
+    with SmtpClient(smtp.door.port) as client:
+        client.ehlo(letter.helo)
+        address = f"IPV6:{letter.client_ip}" if ":" in letter.client_ip else letter.client_ip
+        client.command(f"XFORWARD NAME={letter.client_name} ADDR={address or '[UNAVAILABLE]'}")
+        final = client.mail(example.sender, *example.arguments)
+        if final.startswith("2"):
+            rcpts = {mailbox_of(path): client.rcpt(path.decode()[1:-1]) for path in letter.recipients}
+            final = list(rcpts.values())[-1]
+        taken = {mailbox for mailbox, reply in rcpts.items() if reply.startswith("2")}
+        if taken:
+            final = client.data(message)
+    delivered, held = smtp.hop.mails(), smtp.hold.mails()
+    action = {"2": Action.DISCARD, "4": Action.TEMPFAIL, "5": Action.REJECT}[final[0]]
+    refused: dict[str, str] = {}
+    headers: tuple[tuple[str, str], ...] = ()
+    if final.startswith("2"):
+        refused = {mailbox: status_of(reply) for mailbox, reply in rcpts.items() if mailbox not in taken}
+    for mail in (*delivered, *held):
+        action = Action.QUARANTINE if held else Action.ACCEPT
+        told = {m: r for record in notes.records for m, r in record["recipient_replies"].items()}
+        refused |= {mailbox: code(told[mailbox]) for mailbox in taken - set(map(str.lower, mail.recipients))}
+        added = mail.data.removesuffix(message).decode().splitlines()
+        headers = tuple((name, value) for name, _, value in (line.partition(": ") for line in added))
+    reply = "" if final.startswith("2") else status_of(final)
+    return Judged(action, reply, refused, headers, found(notes), tuple(notes.scanned))
 
 
 @pytest.mark.parametrize(("module", "example"), EXAMPLES)
@@ -197,7 +236,13 @@ async def test_asyncio_door_answers_as_offline(module: ModuleType, example: Exam
 
 @pytest.mark.parametrize(("module", "example"), EXAMPLES)
 def test_libmilter_answers_as_offline(libmilter: Libmilter, module: ModuleType, example: Example) -> None:
-    assert libmilter.judge(module, example) == asyncio.run(by_offline(module, example))
+    assert by_libmilter(libmilter, module, example) == asyncio.run(by_offline(module, example))
+
+
+@pytest.mark.parametrize(("module", "example"), _named(pair for pair in PAIRS if not pair[1].login))
+def test_smtp_door_answers_as_offline(smtp_filter: Filter, module: ModuleType, example: Example) -> None:
+    """All but the examples of a login, which no XFORWARD tells."""
+    assert by_smtp(smtp_filter, module, example) == asyncio.run(by_offline(module, example))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.Stanza.NAME)

@@ -19,7 +19,7 @@ from tests.lab.ports import free_port
 from tests.lab.system import mail_system
 from tests.lab.waiting import wait_until
 
-from mailgate.config import HookSection, ListenSection, OrganizationSection, load
+from mailgate.config import HookSection, ListenSection, OrganizationSection, Settings, load
 from mailgate.postfix.instance import read_instance
 from mailgate.wiring.check import Wiring, open_roads, wiring_of
 from mailgate.wiring.show import commands
@@ -75,14 +75,12 @@ def stock(folder: Path, master_cf: str = SUBMISSION) -> Path:
 
 
 def wiring(folder: Path, hooks: Sequence[HookSection] = HOOKS, listeners: Sequence[str] = (MAIN, LOCAL)) -> Wiring:
-    settings = load(None, {}).model_copy(
-        update={
-            "organization": OrganizationSection(),
-            "listen": ListenSection(milter=list(listeners)),
-            "hook": list(hooks),
-        }
-    )
-    return wiring_of(read_instance(folder), settings)
+    return wiring_of(read_instance(folder), wiring_settings(ListenSection(milter=list(listeners)), hooks))
+
+
+def wiring_settings(listen: ListenSection, hooks: Sequence[HookSection]) -> Settings:
+    update = {"organization": OrganizationSection(), "listen": listen, "hook": list(hooks)}
+    return load(None, {}).model_copy(update=update)
 
 
 def roads(wired: Wiring) -> Found:
@@ -595,6 +593,26 @@ def test_a_socket_that_a_chroot_hides_is_a_finding(folder: Path) -> None:
     inside = "unix:/var/spool/postfix/run/mailgate/local.sock"
     hooks = [*HOOKS[:3], HookSection(name="non-smtp", listener=inside)]
     assert roads(wiring(folder, hooks, [MAIN, inside])) == set()
+
+
+@pytest.mark.parametrize(
+    ("edits", "back"),
+    [
+        ((("-e", "content_filter=mailgate:[127.0.0.1]:10025"),), {"re-injection"}),
+        (
+            tuple(("-P", f"{name}/inet/smtpd_proxy_filter=127.0.0.1:10025") for name in ("smtp", "submission")),
+            {"re-injection", "non-smtpd-without-milter"},
+        ),
+    ],
+    ids=["after the queue", "before it"],
+)
+def test_an_smtp_door_of_ours_judges_as_well(tmp_path: Path, edits: Sequence[Edit], back: set[str]) -> None:
+    """Without milters: what local(8) copies passes no content filter, and there is no hop to see it."""
+    more = "mailgate unix - - n - 20 smtp\n127.0.0.1:10026 inet n - n - - smtpd\n  -o content_filter=\n"
+    folder = stock(tmp_path / "postfix", SUBMISSION + more)
+    edit(folder, ("-e", "message_size_limit=31457280", "smtpd_forbid_bare_newline=yes"), *edits)
+    settings = wiring_settings(ListenSection(milter=[], smtp=["inet:127.0.0.1:10025"]), [])
+    assert {name for name, _ in roads(wiring_of(read_instance(folder), settings))} == {"no-egress"} | back
 
 
 @pytest.mark.parametrize("address", ["inet:localhost:8891", "inet:[127.0.0.1]:8891"])

@@ -123,12 +123,6 @@ def _digits_as_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-def _no_smtp_door(endpoints: list[str]) -> list[str]:
-    if endpoints:
-        raise ValueError("this version has no SMTP door: leave it empty and use the milter")
-    return endpoints
-
-
 Domain = Annotated[str, AfterValidator(_domain)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -154,11 +148,38 @@ class ListenSection(_Section):
     """[listen]"""
 
     milter: list[Endpoint] = ["inet:127.0.0.1:8891"]
-    smtp: Annotated[list[Endpoint], AfterValidator(_no_smtp_door)] = []
+    smtp: list[Endpoint] = []
     http: Annotated[str, AfterValidator(_optional_host_port)] = "127.0.0.1:8892"
     unix_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0660"
     unix_group: str = ""
     backlog: int = Field(1_024, gt=0)
+
+
+class SmtpSection(_Section):
+    """[smtp]: the SMTP doors' next hop, and their limits."""
+
+    next_hop: Annotated[str, AfterValidator(_optional_endpoint)] = ""
+    hold_next_hop: Annotated[str, AfterValidator(_optional_endpoint)] = ""
+    hostname: Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-]*$")] = ""
+    xforward_networks: list[Network] = ["127.0.0.0/8", "::1/128"]
+    connections: int = Field(200, ge=1)
+    recipients: int = Field(1_000, ge=100)
+    command_bytes: int = Field(2_048, ge=512)
+    line_bytes: int = Field(1_048_576, ge=998)
+    header_bytes: int = Field(1_048_576, ge=65_536)
+    message_bytes: int = Field(31_457_280, ge=65_536)
+    errors: int = Field(20, ge=1)
+    idle_s: Seconds = 300
+    next_hop_connect_s: Seconds = 10
+    next_hop_reply_s: Seconds = 60
+    next_hop_final_s: Seconds = 300
+
+    def is_trusted(self, address: str) -> bool:
+        """Tell whether a client may say by XFORWARD whose mail it brings; a Unix socket ("") may."""
+        if not address:
+            return True
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        return any(ip in ipaddress.ip_network(network) for network in self.xforward_networks)
 
 
 class HookSection(_Section):
@@ -271,6 +292,7 @@ class Settings(_Section):
 
     organization: OrganizationSection = OrganizationSection()
     listen: ListenSection = ListenSection()
+    smtp: SmtpSection = SmtpSection()
     hook: list[HookSection] = []
     workers: WorkersSection = WorkersSection()
     limits: LimitsSection = LimitsSection()
@@ -310,6 +332,10 @@ class Settings(_Section):
             "history": Action.QUARANTINE,
         }
         return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)
+
+    def smtp_hostname(self) -> str:
+        """Return the name by which the SMTP doors introduce themselves."""
+        return self.smtp.hostname or (self.organization.hostnames or self.organization.domains)[0]
 
     def incidents_folder(self) -> Path:
         """Return the folder of the incident log."""
@@ -409,6 +435,12 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
             stanzas[name] = adapter.validate_python(rules.get(name, {}))
         except ValidationError as error:
             problems += _explain(error, ("rules", name), source, text, overridden)
+    if settings and settings.listen.smtp:
+        place = _place(source, text, ("smtp", "next_hop"), overridden)
+        if not settings.smtp.next_hop:
+            problems.append(f"{place}: name where [listen] smtp hands mail on to, such as inet:127.0.0.1:10026")
+        elif settings.smtp.next_hop in settings.listen.smtp:
+            problems.append(f"{place}: this is an SMTP door itself: mail would go round for ever")
     for number, entry in enumerate(settings.exemption if settings else ()):
         if entry.rule not in STANZAS:
             problems.append(f"{source}: exemption {number + 1}: rule: there is no rule {entry.rule!r}")

@@ -77,6 +77,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         worker.adopt_journals(self._settings, self._count)
         self._warn_of_what_is_off()
+        if self._settings.listen.smtp:
+            from .doors import smtp  # noqa: F401  # once, for all workers to share
         gc.collect()
         gc.freeze()  # the workers share what is there now; collecting it would copy the pages
         watchdog = systemd_notify.watchdog_s()
@@ -179,7 +181,8 @@ class Supervisor:
                 version=__version__,
                 pid=os.getpid(),
                 workers=self._count,
-                milter=[listener.name for listener in self._listeners],
+                milter=[listener.name for listener in self._listeners if listener.door == "milter"],
+                smtp=[listener.name for listener in self._listeners if listener.door == "smtp"],
                 http=self._settings.listen.http,
             )
             logs.flush()

@@ -68,6 +68,9 @@ _MENDS = {
     "incidents": "make the folder of [incidents] path writable: without it every mail is deferred",
     "clamd": "start clamd, or change [clamav] address",
     "rspamd": "start rspamd, or change [spam] url",
+    "next hop": "start the smtpd behind Mailgate, or change [smtp] next_hop: without it every mail is deferred",
+    "hold next hop": "start the smtpd that holds, or change [smtp] hold_next_hop: what is to be held is deferred",
+    "notice relay": "start the smtpd that takes notices, or change [notice] relay: nobody is told of forwards",
 }
 
 

@@ -181,17 +181,17 @@ class Gate:
         except Exception as error:
             return await self.own_error(mail, error)
 
-    def judge_at_once(self, mail: Mail) -> Verdict | None:
+    def judge_at_once(self, mail: Mail, counts: bool = True) -> Verdict | None:
         """Return the verdict on a whole mail that shows nothing, where no service is to be asked.
 
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
-        waited for: then `judge` gives the verdict.
+        waited for: then `judge` gives the verdict. counts: the mail is counted and remembered now, not by `count`.
         """
         if self.keeps_content or mail.mailboxes is None or not self.services.past.settles(mail):
             return None
         started = time.perf_counter()
         verdict = self.policy.decide(mail, self.services.seconds())
-        if verdict.findings or not self._note(mail, verdict):
+        if verdict.findings or (counts and not self._note(mail, verdict)):
             return None
         self.services.metrics.add("octets", mail.content.octets)
         self._end(mail, verdict, time.perf_counter() - started)
@@ -203,6 +203,7 @@ class Gate:
         raw: Spool | None,
         leaves: Sequence[Leaf],
         earlier: Sequence[Finding] = (),
+        counts: bool = True,
     ) -> Verdict:
         """Return the verdict on a whole mail; raw is its octets, None when nothing needs them."""
         metrics = self.services.metrics
@@ -217,9 +218,8 @@ class Gate:
             verdict = self.policy.decide(mail, self.services.seconds(), earlier)
             if verdict.findings:
                 verdict = await self._record(mail, verdict, timings, raw)
-            if not self._note(mail, verdict):
-                async with asyncio.timeout(self._commit_wait_s):
-                    await self.services.ledger.commit(self._noted(mail, verdict))
+            if counts:
+                await self.count(mail, verdict)
             if self.services.notices is not None and verdict.findings:
                 self.services.notices.tell(mail, verdict)
         except Exception as error:
@@ -228,6 +228,12 @@ class Gate:
             metrics.add("open_mails", -1)
         self._end(mail, verdict, time.perf_counter() - started)
         return verdict
+
+    async def count(self, mail: Mail, verdict: Verdict) -> None:
+        """Count and remember a mail that goes on; raises OSError or StoreError where that cannot be made durable."""
+        if not self._note(mail, verdict):
+            async with asyncio.timeout(self._commit_wait_s):
+                await self.services.ledger.commit(self._noted(mail, verdict))
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -335,6 +341,14 @@ class Gate:
         await self.services.notebook.note(mail_record(mail, verdict, case, now, timings))
         metrics.observe("incident", time.perf_counter() - started)
         return verdict
+
+    async def record_hold(self, mail: Mail, verdict: Verdict, queue_id: str) -> None:
+        """Write under which queue id of the next hop a mail is held: mailgate.quarantine finds it there."""
+        now = self.services.now()
+        record = mail_record(mail, verdict, new_case(now), now, {})
+        await self.services.notebook.note(
+            {**record, "kind": "hold", "queue_id": queue_id, "of_queue_id": mail.queue_id}
+        )
 
     async def own_error(self, mail: Mail, error: Exception) -> Verdict:
         """Return the deferral that an error of our own is; its incident is written if that is still possible."""

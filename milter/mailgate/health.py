@@ -39,6 +39,12 @@ async def check_all(settings: Settings) -> list[Health]:
     if settings.spam.url and settings.rules["spam"].mode is not Mode.OFF:
         required = settings.spam.on_error is not Action.ACCEPT
         checks.append(_one("rspamd", required, lambda: _rspamd(settings.spam.url)))
+    if settings.listen.smtp:
+        checks.append(_one("next hop", True, lambda: _next_hop(settings, settings.smtp.next_hop)))
+        if settings.smtp.hold_next_hop:
+            checks.append(_one("hold next hop", False, lambda: _next_hop(settings, settings.smtp.hold_next_hop)))
+    if settings.notice.relay:
+        checks.append(_one("notice relay", False, lambda: _next_hop(settings, settings.notice.relay)))
     return list(await asyncio.gather(*checks))
 
 
@@ -98,3 +104,9 @@ async def _rspamd(url: str) -> str:
         if answer.status != 200 or text != "pong":
             raise OSError(f"{url}: answered HTTP {answer.status} {text!r}")
     return url
+
+
+async def _next_hop(settings: Settings, endpoint: str) -> str:
+    from .next_hop import greet  # only where there is an SMTP door, or a relay for notices
+
+    return await greet(parse_endpoint(endpoint), settings.smtp_hostname(), PATIENCE_S)

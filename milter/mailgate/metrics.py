@@ -22,6 +22,9 @@ _NO_RULE = "none"
 _COUNTERS = {
     "connections": "Milter connections that were opened.",
     "protocol_errors": "Milter connections that were closed since the peer broke the protocol.",
+    "smtp_connections": "SMTP connections that were opened.",
+    "smuggling_attempts": "SMTP connections that were closed since a line in them ended in a lone CR or LF.",
+    "next_hop_errors": "Mails that were deferred since the SMTP doors' next hop was away, dropped or fell silent.",
     "own_errors": "Mails that were deferred by an error of our own.",
     "octets": "Octets of message bodies that were read.",
     "events": "Activity events that were handed to the ledger.",
@@ -29,6 +32,7 @@ _COUNTERS = {
 }
 _GAUGES = {
     "open_connections": "Milter connections that are open.",
+    "open_smtp_connections": "SMTP connections that are open.",
     "open_mails": "Mails that are being judged.",
     "spooled_octets": "Octets of messages that are spooled now.",
     "ledger_failing": "Workers whose store is away (their events go to the journal).",

@@ -12,7 +12,6 @@ from email.utils import format_datetime, make_msgid
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-import aiosmtplib
 import structlog
 
 from .config import TIME_ZONE, NoticeSection, parse_endpoint
@@ -101,6 +100,8 @@ class Mailer:
             )
 
     async def _post(self, recipient: str, message: EmailMessage) -> None:
+        import aiosmtplib  # a site without notices need not load it
+
         place = self._relay
         where = {"socket_path": place.path} if place.path else {"hostname": place.host, "port": place.port}
         client = aiosmtplib.SMTP(timeout=_PATIENCE_S, start_tls=False, **where)

@@ -15,24 +15,26 @@ from .probes.clamd import Address
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A listening socket and its address as the configuration writes it."""
+    """A listening socket, its address as the configuration writes it, and the door it leads to: milter or smtp."""
 
     name: str
     socket: socket.socket
     is_unix: bool
+    door: str = "milter"
 
 
 def open_listeners(section: ListenSection, inherited: Sequence[socket.socket]) -> list[Listening]:
-    """Return a socket for each configured milter address, and for each further one that was inherited.
+    """Return a socket for each configured address, and for each further one that was inherited, a milter's.
 
     Raises ConfigError when one cannot be had.
     """
     handed = {_address_of(sock): sock for sock in inherited}
     found = []
-    for name in section.milter:
-        address = parse_endpoint(name)
-        sock = handed.pop(str(address), None) or _bind(address, name, section)
-        found.append(Listening(name, sock, bool(address.path)))
+    for door, names in (("milter", section.milter), ("smtp", section.smtp)):
+        for name in names:
+            address = parse_endpoint(name)
+            sock = handed.pop(str(address), None) or _bind(address, f"listen.{door}: {name}", section)
+            found.append(Listening(name, sock, bool(address.path), door))
     found += [Listening(name, sock, name.startswith("unix:")) for name, sock in handed.items()]
     for listening in found:
         listening.socket.setblocking(False)
@@ -58,7 +60,7 @@ def _bind(address: Address, name: str, section: ListenSection) -> socket.socket:
             errno.ENOENT: "no such folder: create it",
             errno.EADDRNOTAVAIL: "this machine has no such address",
         }.get(error.errno or 0, "change the address")
-        raise ConfigError([f"listen.milter: {name}: {error.strerror or error}: {mend}"]) from error
+        raise ConfigError([f"{name}: {error.strerror or error}: {mend}"]) from error
 
 
 def _bind_inet(address: Address, backlog: int) -> socket.socket:

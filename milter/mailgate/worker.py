@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -29,6 +29,9 @@ from .mailboxes.states import StateFollower
 from .metrics import Metrics
 from .notices import Mailer
 from .sockets import Listening
+
+if TYPE_CHECKING:
+    from .doors.smtp import SmtpConnection, SmtpListener
 
 log = structlog.get_logger()
 
@@ -135,10 +138,14 @@ class Worker:
         await store.close()
         return 0
 
-    def _listener(self, listening: Listening) -> Listener:
+    def _listener(self, listening: Listening) -> "Listener | SmtpListener":
         hooks = tuple(
             Hook(entry.name, entry.daemon_name) for entry in self._settings.hook if entry.listener == listening.name
         )
+        if listening.door == "smtp":
+            from .doors.smtp import SmtpListener  # aiosmtpd and aiosmtplib are for those who have such a door
+
+            return SmtpListener(listening.name, hooks, lambda: self._gate)
         return Listener(listening.name, hooks, lambda: self._gate, listening.is_unix)
 
     # -- while it runs ------------------------------------------------------------------------
@@ -204,11 +211,15 @@ class Worker:
             connection.close()
         await asyncio.sleep(0)
 
-    def _open(self) -> list[MilterConnection]:
+    def _open(self) -> "list[MilterConnection | SmtpConnection]":
         return [connection for listener in self._listeners for connection in listener.connections]
 
 
-def _maker(listener: Listener, bare: bool) -> Callable[[], asyncio.BaseProtocol]:
+def _maker(listener: "Listener | SmtpListener", bare: bool) -> Callable[[], asyncio.BaseProtocol]:
+    if not isinstance(listener, Listener):
+        from .doors.smtp import SmtpConnection
+
+        return lambda: SmtpConnection(listener)
     if bare:  # uvloop
         return lambda: cast(asyncio.BaseProtocol, MilterConnection(listener))
     return lambda: BufferedConnection(MilterConnection(listener))

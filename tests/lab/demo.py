@@ -5,6 +5,7 @@ itself.  The exit status is 1 when a reply was not the wanted one, or a server d
 """
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +25,16 @@ from tests.lab.mails import (
     letter_with,
     zipped,
 )
+from tests.lab.ports import free_port
 from tests.lab.rspamd import GTUBE, Rspamd
 from tests.lab.smtp_client import Outcome
 from tests.lab.system import MailSystem, lock, mail_system, revoke
+from tests.lab.waiting import wait_until
 
 LOCKED = "khoa@hanam.gov.vn"
 REVOKED = "thuhoi@hanam.gov.vn"
 HOP = "hop@hanam.gov.vn"
+ALIAS = "vanthu@hanam.gov.vn"  # an alias that sends everything on to GMAIL
 GMAIL = "hop.hanam@gmail.com"
 
 GMAIL_FIELDS = (f"X-Forwarded-To: {OFFICER}", f"X-Forwarded-For: {GMAIL} {OFFICER}")
@@ -132,6 +136,7 @@ TOUR = (
     Stop("mail from a locked mailbox", "550 5.7.1", inside, LOCKED, OUTSIDER, letter),
     Stop("mail to a locked mailbox", "250 2.0.0", outside, OUTSIDER, LOCKED, letter),
     Stop("mail to a revoked mailbox", "550 5.2.1", outside, OUTSIDER, REVOKED, letter),
+    Stop("mail to an alias that forwards", "250 2.0.0", outside, OUTSIDER, ALIAS, letter),
     Stop("mail between two officials", "250 2.0.0", inside, OFFICER, OFFICE, letter),
 )
 
@@ -146,7 +151,8 @@ def main() -> int:
         with ExitStack() as running:
             system = start(running)
             as_wanted = tour(system)
-            show_books(system.mailgate)
+            as_wanted &= copy_is_held(system)
+            show_books(system)
             if not once:
                 show_around(system)
                 signal.pause()
@@ -164,13 +170,20 @@ def start(running: ExitStack) -> MailSystem:
     clamd = running.enter_context(Clamd())
     say("starting rspamd, which knows the GTUBE test spam")
     rspamd = running.enter_context(Rspamd())
+    milter = f"inet:127.0.0.1:{free_port()}"
+    hooks = ("mx", "submission", "egress")
     config: dict[str, Any] = {
+        "listen": {"milter": [milter]},
+        "hook": [{"name": name, "listener": milter, "daemon_name": name.upper()} for name in hooks],
         "workers": {"count": 2},
         "clamav": {"address": clamd.unix_address},
         "spam": {"url": rspamd.url},
     }
-    say(f"starting Mailgate with 2 workers, and Postfix before it; {LOCKED} is locked, {REVOKED} revoked")
-    return running.enter_context(mail_system(config, orders=(lock(LOCKED), revoke(REVOKED))))
+    say(f"starting Mailgate with 2 workers, and Postfix around it; {LOCKED} is locked, {REVOKED} revoked,")
+    say(f"  and an alias makes a copy of each mail to {ALIAS} for {GMAIL}")
+    alias = {"virtual_alias_maps": f"inline:{{ {{ {ALIAS} = {GMAIL} }} }}"}
+    orders = (lock(LOCKED), revoke(REVOKED))
+    return running.enter_context(mail_system(config, egress=True, orders=orders, main_cf=alias))
 
 
 def tour(system: MailSystem) -> bool:
@@ -186,10 +199,30 @@ def tour(system: MailSystem) -> bool:
     return as_wanted
 
 
-def show_books(mailgate: Mailgate) -> None:
-    """Print what Mailgate has counted and recorded, by its own commands."""
-    for arguments in (("mailboxes", "list"), ("incidents", "search"), ("incidents", "verify")):
-        done = mailgate.run(*arguments)
+def copy_is_held(system: MailSystem) -> bool:
+    """Tell whether the copy that the alias made is held where it would have left, and nothing reached its target."""
+
+    def held() -> list[str]:
+        queue = [mail for mail in system.postfix.queue() if mail["queue_name"] == "hold"]
+        return [to["address"] for mail in queue for to in mail["recipients"]]
+
+    with contextlib.suppress(TimeoutError):
+        wait_until(lambda: GMAIL in held(), 10, "the alias' copy to be held")
+    fits = GMAIL in held() and not [mail for mail in system.sink.mails() if GMAIL in mail.recipients]
+    say(f"{'✓' if fits else '✗'}   the copy that the alias made is held at the egress hop; its author hears nothing")
+    return fits
+
+
+def show_books(system: MailSystem) -> None:
+    """Print what Mailgate has counted, recorded and held, by its own commands."""
+    postfix = ("--config-dir", str(system.postfix.config))
+    for arguments in (
+        ("mailboxes", "list"),
+        ("incidents", "search"),
+        ("incidents", "verify"),
+        ("quarantine", "list", *postfix),
+    ):
+        done = system.mailgate.run(*arguments)
         print(f"\n$ mailgate {' '.join(arguments)}\n{done.stdout}{done.stderr}", end="", flush=True)
 
 

@@ -319,8 +319,12 @@ class ForwardingSystem:
 
 
 @contextmanager
-def forwarding_system(strips: str = "", config: Config | None = None, **rule: Any) -> Iterator[ForwardingSystem]:
+def forwarding_system(
+    strips: str = "", config: Config | None = None, by_smtp_door: bool = False, **rule: Any
+) -> Iterator[ForwardingSystem]:
     """Run the system; `rule` are keys of [rules.auto-forward], `config` further sections.
+
+    by_smtp_door: what leaves passes Mailgate's SMTP door instead of a second smtpd with the milter.
 
     strips: "" for nothing, "markers" takes every marker header away before egress sees the copy and forges ORCPT,
     "received" takes our Received lines too, so that only the memory is left.
@@ -347,12 +351,15 @@ def forwarding_system(strips: str = "", config: Config | None = None, **rule: An
             },
             sendmail=sendmail,
         )
+        door, back, hold = (free_port() for _ in range(3))
         milter, local = (f"unix:{folder}/{name}.sock" for name in ("milter", "local"))
         mailgate = Mailgate(
             {
                 "organization": {"lists": [LIST], "state_networks": [f"{STATE_CLIENT}/32"]},
-                "listen": {"milter": [milter, local]},
+                "listen": {"milter": [milter, local], "smtp": [f"inet:127.0.0.1:{door}"] if by_smtp_door else []},
+                "smtp": {"next_hop": f"inet:127.0.0.1:{back}", "hold_next_hop": f"inet:127.0.0.1:{hold}"},
                 "hook": [
+                    *([{"name": "egress", "listener": f"inet:127.0.0.1:{door}"}] if by_smtp_door else []),
                     {"name": "mx", "listener": milter, "daemon_name": "MX"},
                     {"name": "submission", "listener": milter, "daemon_name": "SUBMISSION"},
                     {"name": "egress", "listener": milter, "daemon_name": "EGRESS"},
@@ -373,12 +380,18 @@ def forwarding_system(strips: str = "", config: Config | None = None, **rule: An
             smtpd_milters=milters,
             submission_milters=milters,
             non_smtpd_milters=settings["non_smtpd_milters"].replace("unix:/run/mailgate/local.sock", local),
-            egress_milters=milters,
+            egress_milters=None if by_smtp_door else milters,
             deliver_to=sink.port,
             domains=(),
             is_system=True,
-            main_cf=_main_cf(folder, sendmail, by_smtp, by_program, sink.port, names if strips else ""),
-            master_cf=[line for kind in TARGETS for line in _always_bcc(kind, bcc_ports[kind])],
+            main_cf={
+                **_main_cf(folder, sendmail, by_smtp, by_program, sink.port, names if strips else ""),
+                **({"default_transport": f"mailgate:[127.0.0.1]:{door}"} if by_smtp_door else {}),
+            },
+            master_cf=[
+                *(line for kind in TARGETS for line in _always_bcc(kind, bcc_ports[kind])),
+                *(_door_services(back, hold, sink.port) if by_smtp_door else ()),
+            ],
         )
         postfix.build_aliases(folder / "aliases")
         by_program.as_etc_postfix = postfix.config
@@ -406,6 +419,27 @@ def _always_bcc(kind: str, port: int) -> list[str]:
         "  -o milter_macro_daemon_name=MX",
         f"bcc-{kind} unix n - n - 0 cleanup",
         f"  -o always_bcc={TARGETS[kind]}",
+    ]
+
+
+def _door_services(back: int, hold: int, sink_port: int) -> list[str]:
+    """Return the way to the SMTP door, as egress, and its two ways back, from which mail goes on to the world."""
+    taken = [
+        "  -o smtpd_milters=",
+        f"  -o content_filter=smtp:[127.0.0.1]:{sink_port}",
+        "  -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_address_mappings",
+        "  -o smtpd_authorized_xforward_hosts=127.0.0.0/8",
+        "  -o smtpd_recipient_restrictions=permit_mynetworks,reject",
+    ]
+    return [
+        "mailgate unix - - n - - smtp",
+        "  -o smtp_send_xforward_command=yes",
+        "  -o disable_mime_output_conversion=yes",
+        f"127.0.0.1:{back} inet n - n - - smtpd",
+        *taken,
+        f"127.0.0.1:{hold} inet n - n - - smtpd",
+        "  -o { smtpd_client_restrictions = check_client_access static:HOLD, permit_mynetworks, reject }",
+        *taken,
     ]
 
 
@@ -451,6 +485,7 @@ def _main_cf(
         "mailbox_transport_maps": f"regexp:{_store_map(folder, by_program)}",
         "mailbox_transport": by_smtp.lmtp,
         "egress_destination_recipient_limit": "1",
+        "mailgate_destination_recipient_limit": "1",
         "smtp_header_checks": f"regexp:{checks}",
         "smtpd_sasl_path": by_smtp.sasl_path,
         "default_privs": "nobody",

@@ -58,6 +58,11 @@ class Mailgate(Daemon):
         return door
 
     @property
+    def smtp_port(self) -> int:
+        """The port of the first SMTP door, where the configuration has one."""
+        return int(self.config["listen"]["smtp"][0].rpartition(":")[2])
+
+    @property
     def http_url(self) -> str:
         """The web door, without a slash at its end."""
         return f"http://{self.config['listen']['http']}"

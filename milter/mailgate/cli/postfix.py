@@ -12,7 +12,7 @@ from ..tables import Format, render
 from ..wiring import show
 from ..wiring.check import Wiring, open_roads, wiring_of
 from ..wiring.roads import COLUMNS
-from .common import ConfigOption, FormatOption, Misused, read_settings
+from .common import ConfigOption, FormatOption, Misused, Refused, read_settings
 
 app = typer.Typer(help="Mailgate's place in Postfix.", no_args_is_help=True)
 
@@ -32,6 +32,8 @@ def _wiring(settings: Settings, config_dir: Path | None) -> Wiring:
 def postfix_show(config: ConfigOption = None, config_dir: ConfigDirOption = None) -> None:
     """Print the commands that put Mailgate into this machine's Postfix; they change nothing where all fits."""
     wiring = _wiring(read_settings(config), config_dir)
+    if not wiring.doors.listeners:
+        raise Refused("[listen] milter is empty: how the SMTP door is wired stands in config/mailgate.toml, [smtp]")
     instance = wiring.instance
     print(f"# Postfix {instance.get('mail_version')} in {instance.config_dir}")
     stanzas = show.stanzas(wiring)

@@ -27,7 +27,7 @@ from ..gate import OWN_ERROR_REPLY, Gate
 from ..model import Action, Header, Session, Verdict
 from ..probes.clamd import Address
 from ..wire import milter as wire
-from .milter import wish
+from .milter import Hook, hook_of, wish
 from .transaction import Transaction
 
 log = structlog.get_logger()
@@ -45,11 +45,11 @@ _ENDINGS: dict[Action, int] = {
 
 
 class Door:
-    """One socket served by libmilter. `gate` is asked at each mail; hook "" is submission for a login, else mx."""
+    """One socket served by libmilter. `gate` is asked at each mail; hooks: those of this socket, by {daemon_name}."""
 
-    def __init__(self, address: Address, gate: Callable[[], Gate], hook: str = "") -> None:
+    def __init__(self, address: Address, gate: Callable[[], Gate], hooks: tuple[Hook, ...] = ()) -> None:
         self.gate = gate
-        self.hook = hook
+        self.hooks = hooks
         self.is_unix = bool(address.path)
         self._address = address
         self._loop = asyncio.new_event_loop()
@@ -143,9 +143,8 @@ class _Session:
         login = self._macro("{auth_authen}")
         gate = self._door.gate()
         known = self._session
-        hook = self._door.hook or ("submission" if login else "mx")
         session = Session(
-            hook,
+            hook_of(self._door.hooks, known.daemon_name, login),
             known.client_ip,
             known.client_name,
             known.helo,

@@ -7,7 +7,7 @@ the reply to a body chunk is kept, since it is the only back-pressure there is.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,14 @@ class Hook:
 
     name: str
     daemon_name: str = ""
+
+
+def hook_of(hooks: Iterable[Hook], daemon_name: str, login: str) -> str:
+    """Return the hook of a mail: the listener's configured one, else submission for a login, else mx."""
+    for hook in hooks:
+        if hook.daemon_name in ("", daemon_name):
+            return hook.name
+    return "submission" if login else "mx"
 
 
 def wish(policy: Policy, mailboxes: Mapping[str, MailboxState], is_unix: bool) -> wire.Wish:
@@ -133,11 +141,8 @@ class Listener:
             transport.write(octets)
 
     def hook(self, daemon_name: str, login: str) -> str:
-        """Return the hook of a mail: the configured one, else submission for a login, else mx."""
-        for hook in self._hooks:
-            if hook.daemon_name in ("", daemon_name):
-                return hook.name
-        return "submission" if login else "mx"
+        """Return the hook of a mail that comes by this listener."""
+        return hook_of(self._hooks, daemon_name, login)
 
 
 class MilterConnection:

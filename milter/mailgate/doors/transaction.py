@@ -15,10 +15,15 @@ from ..spool import Spool
 
 
 class Transaction:
-    """One mail, from MAIL to its end. It keeps the gate it began with, whatever is reloaded meanwhile."""
+    """One mail, from MAIL to its end. It keeps the gate it began with, whatever is reloaded meanwhile.
 
-    def __init__(self, gate: Gate, session: Session) -> None:
+    keep: the door hands the message on itself: it wants its octets at its end (`raw`), whether or not a service does,
+    and says with `handed_on` that it went on, which is when it counts.
+    """
+
+    def __init__(self, gate: Gate, session: Session, keep: bool = False) -> None:
         self.gate = gate
+        self._keep = keep
         self.mail_data = Mail(gate.organization, session, mailboxes=gate.states(), exemptions=gate.exemptions())
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None
@@ -51,16 +56,27 @@ class Transaction:
                 if original != mailbox:
                     envelope.originals[mailbox] = original
 
-    def headers(self, fields: list[Header], now: float) -> None:
-        """Take the message's header fields, all of them, as they stand."""
+    def withdraw(self, path: bytes) -> None:
+        """Take a recipient out again, whom the door's next hop refuses, with what was found of him alone."""
+        mailbox = mailbox_of(path)
+        self.mail_data.envelope.recipients.pop(mailbox, None)
+        self.mail_data.envelope.originals.pop(mailbox, None)
+        self._earlier = [finding for finding in self._earlier if finding.recipient != mailbox]
+
+    def headers(self, fields: list[Header], now: float, octets: bytes | None = None) -> None:
+        """Take the message's header fields, all of them, as they stand.
+
+        octets: the header to its last octet as it came, with the blank line where it has one; None where the door
+        has the fields alone, and they are written out.
+        """
         gate, mail = self.gate, self.mail_data
         content_fields = mail.take_headers(fields)
         self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
         mail.content = self._walker.content
         offset = 0
-        if gate.keeps_content or self._earlier or gate.policy.claims(mail):
+        if self._keep or gate.keeps_content or self._earlier or gate.policy.claims(mail):
             self._raw = Spool(gate.spool_folder)
-            self._raw.write(header_octets(fields))
+            self._raw.write(header_octets(fields) if octets is None else octets)
             offset = self._raw.size
             gate.services.metrics.add("spooled_octets", offset)
         self._walker.begin(content_fields, offset)
@@ -85,12 +101,20 @@ class Transaction:
     def end_at_once(self) -> Verdict | None:
         """End the message and return its verdict; None where something must be waited for: then `end` gives it."""
         self._finish()
-        return None if self._earlier else self.gate.judge_at_once(self.mail_data)
+        return None if self._earlier else self.gate.judge_at_once(self.mail_data, not self._keep)
 
     async def end(self) -> Verdict:
         """End the message, unless it has ended, and return its verdict, recorded."""
         walker = self._finish()
-        return await self.gate.judge(self.mail_data, self._raw, walker.leaves, self._earlier)
+        return await self.gate.judge(self.mail_data, self._raw, walker.leaves, self._earlier, not self._keep)
+
+    async def held_as(self, verdict: Verdict, queue_id: str) -> None:
+        """Record under which queue id the next hop holds a mail; raises what the notebook raises."""
+        await self.gate.record_hold(self.mail_data, verdict, queue_id)
+
+    async def handed_on(self, verdict: Verdict) -> None:
+        """Count a mail that the next hop took; raises what the ledger raises."""
+        await self.gate.count(self.mail_data, verdict)
 
     def _finish(self) -> Walker:
         walker = self._walker
@@ -102,6 +126,11 @@ class Transaction:
     async def record(self, verdict: Verdict) -> Verdict:
         """Record a verdict that came before the end, and return it as it is to be said."""
         return await self.gate.early(self.mail_data, verdict)
+
+    @property
+    def raw(self) -> Spool | None:
+        """The message's octets so far; None where nothing keeps them."""
+        return self._raw
 
     def close(self) -> None:
         """Give the spool's space back."""

@@ -38,6 +38,12 @@ class Wiring:
         name = self.instance.get("milter_macro_daemon_name", service)
         return any(self.doors.hook(milter.listener, name) == "egress" for milter in self.milters(service))
 
+    def is_filtered(self, service: Service) -> bool:
+        """Tell whether a service gives all its mail to an SMTP door of ours."""
+        nexthop = transport_of(self.instance.get("content_filter", service))[1]
+        proxy = self.instance.get("smtpd_proxy_filter", service) if service.command == "smtpd" else ""
+        return any(text and self.doors.is_filter(text) for text in (nexthop, proxy))
+
     def smtpds(self) -> Iterator[Service]:
         """Yield every smtpd but the egress hop's."""
         for service in self.instance.services:
@@ -80,7 +86,7 @@ def open_roads(wiring: Wiring) -> list[Road]:
 
 def _smtpds(wiring: Wiring) -> Iterator[Road]:
     for service in wiring.smtpds():
-        if wiring.milters(service):
+        if wiring.milters(service) or wiring.is_filtered(service):
             continue
         if takes_back(wiring, service):
             yield Road(
@@ -110,22 +116,28 @@ def takes_back(wiring: Wiring, service: Service) -> bool:
         and is_on_loopback(instance, service)
         and not instance.get("content_filter", service)
         and bool(_filtering(wiring))
-        # Milters see no content of what is proxied: the smtpd behind the proxy must ask.
-        and not any(instance.get("smtpd_proxy_filter", other) for other in wiring.smtpds())
+        # Milters see no content of what is proxied: the smtpd behind the proxy must ask, unless the proxy is ours.
+        and not any(_proxy(wiring, other) for other in wiring.smtpds())
     )
 
 
 def _filtering(wiring: Wiring) -> list[str]:
     """Return the content filters that mail comes back from."""
     services = [None, *wiring.smtpds(), *(s for s in wiring.instance.services if s.command == "pickup")]
-    return sorted({value for s in services if (value := wiring.instance.get("content_filter", s))})
+    ours = {wiring.instance.get("smtpd_proxy_filter", s) for s in wiring.smtpds() if wiring.is_filtered(s)} - {""}
+    return sorted(ours | {value for s in services if (value := wiring.instance.get("content_filter", s))})
+
+
+def _proxy(wiring: Wiring, service: Service) -> str:
+    """Return the proxy of others that an smtpd gives its mail to, "" for none."""
+    return "" if wiring.is_filtered(service) else wiring.instance.get("smtpd_proxy_filter", service)
 
 
 def _proxied(wiring: Wiring) -> Iterator[Road]:
     instance = wiring.instance
     behind = [s for s in wiring.smtpds() if s.type == "inet" and is_on_loopback(instance, s) and wiring.milters(s)]
     for service in wiring.smtpds():
-        proxy = instance.get("smtpd_proxy_filter", service)
+        proxy = _proxy(wiring, service)
         if proxy and not behind:
             yield Road(
                 "proxy-filter",
@@ -150,6 +162,9 @@ def _milter_maps(wiring: Wiring) -> Iterator[Road]:
 
 
 def _non_smtpd(wiring: Wiring) -> Iterator[Road]:
+    pickups = [service for service in wiring.instance.services if service.command == "pickup"]
+    if pickups and all(wiring.is_filtered(service) for service in pickups):
+        return
     for service in wiring.instance.services:
         if service.command == "cleanup" and not wiring.milters(service, "non_smtpd_milters"):
             yield Road(

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..config import HookSection, Settings
 from ..postfix.instance import Instance, Service
 from ..postfix.lists import settings_of, split_list
+from ..postfix.next_hops import host_of
 
 _HERE = ("127.0.0.1", "localhost", "::1", "")
 _EVERYWHERE = ("0.0.0.0", "::", "")
@@ -26,10 +27,21 @@ class Milter:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """[listen] and [[hook]] of mailgate.toml."""
+    """[listen] and [[hook]] of mailgate.toml; `filters` are the SMTP doors."""
 
     listeners: tuple[str, ...]
     hooks: tuple[HookSection, ...]
+    filters: tuple[str, ...] = ()
+
+    def is_filter(self, nexthop: str) -> bool:
+        """Tell whether a next hop is one of our SMTP doors."""
+        host, port = host_of(nexthop)
+        for door in self.filters:
+            known, known_port = host_of(door)
+            same_host = host == known or (host in _HERE and known in (*_HERE, *_EVERYWHERE))
+            if nexthop == door or (port and port == known_port and same_host):
+                return True
+        return False
 
     def hook(self, listener: str, daemon_name: str) -> str:
         """Return the hook that the daemon would take a mail for, "" where the login decides."""
@@ -88,7 +100,7 @@ class Doors:
 
 def doors_of(settings: Settings) -> Doors:
     """Return the doors of a configuration."""
-    return Doors(tuple(settings.listen.milter), tuple(settings.hook))
+    return Doors(tuple(settings.listen.milter), tuple(settings.hook), tuple(settings.listen.smtp))
 
 
 def _is_socket(listener: str) -> bool:
