@@ -346,9 +346,10 @@ class Gate:
         """Write under which queue id of the next hop a mail is held: mailgate.quarantine finds it there."""
         now = self.services.now()
         record = mail_record(mail, verdict, new_case(now), now, {})
-        await self.services.notebook.note(
-            {**record, "kind": "hold", "queue_id": queue_id, "of_queue_id": mail.queue_id}
-        )
+        rules = sorted({finding.rule for finding in verdict.findings if finding.decides})
+        # Its findings are on record once already.
+        record |= {"kind": "hold", "queue_id": queue_id, "of_queue_id": mail.queue_id, "findings": [], "rules": rules}
+        await self.services.notebook.note(record)
 
     async def own_error(self, mail: Mail, error: Exception) -> Verdict:
         """Return the deferral that an error of our own is; its incident is written if that is still possible."""

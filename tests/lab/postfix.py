@@ -198,12 +198,6 @@ class Postfix(Daemon):
             what="Postfix to reload",
         )
 
-    def hold_next(self, holds: bool = True) -> None:
-        """Put all mail that comes from now on on hold, or no more, as an administrator does; Postfix reloads."""
-        self._run("postconf", "-e", f"smtpd_data_restrictions={'check_client_access static:HOLD' if holds else ''}")
-        os.utime(self.config / "main.cf", (0, 0))
-        self.reload()
-
     def build_aliases(self, file: Path) -> None:
         """Compile a file of aliases."""
         self._run("postalias", f"hash:{file}")

@@ -118,7 +118,7 @@ def _row(mail: Held) -> dict[str, Any]:
         "case": incident["case"],
         "arrived": datetime.fromtimestamp(mail.arrived, ZoneInfo(TIME_ZONE)).isoformat(timespec="seconds"),
         "hook": incident["hook"],
-        "rules": sorted({finding["rule"] for finding in incident["findings"]}),
+        "rules": incident.get("rules") or sorted({finding["rule"] for finding in incident["findings"]}),
         "mail_from": mail.sender,
         "rcpts": list(mail.recipients),
         "mailboxes": incident.get("mailboxes", []),
