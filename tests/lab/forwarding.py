@@ -191,6 +191,7 @@ class ForwardingSystem:
     by_smtp: Dovecot
     by_program: Dovecot
     always_bcc_ports: dict[str, int]
+    holding_port: int  # where whatever comes is put on hold, by an administrator's order
     strips: str
 
     def letter(self, row: Row, *fields: str) -> bytes:
@@ -376,6 +377,7 @@ def forwarding_system(
         settings = shipped_settings()
         milters = settings["smtpd_milters"].replace("unix:/run/mailgate/milter.sock", milter)
         bcc_ports = {kind: free_port() for kind in TARGETS}
+        holding_port = free_port()
         postfix = Postfix(
             smtpd_milters=milters,
             submission_milters=milters,
@@ -390,6 +392,9 @@ def forwarding_system(
             },
             master_cf=[
                 *(line for kind in TARGETS for line in _always_bcc(kind, bcc_ports[kind])),
+                f"127.0.0.1:{holding_port} inet n - n - - smtpd",
+                "  -o milter_macro_daemon_name=MX",
+                "  -o { smtpd_data_restrictions = check_client_access static:HOLD }",
                 *(_door_services(back, hold, sink.port) if by_smtp_door else ()),
             ],
         )
@@ -400,7 +405,7 @@ def forwarding_system(
         for server in (mailgate, by_smtp, by_program, postfix):
             running.enter_context(server)
         relay.to_port = postfix.smtp_port
-        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, strips)
+        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, holding_port, strips)
 
 
 @contextmanager
