@@ -12,7 +12,7 @@ from tests.lab.redis import Redis
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
-from mailgate.ledger.store import Store, StoreError, open_store
+from mailgate.ledger.store import MOST_OF_ONE, Store, StoreError, open_store
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 
 DAY_S = 86_400.0
@@ -141,6 +141,19 @@ async def test_what_is_refused_is_not_remembered(store: Store) -> None:
     assert [passage.mailboxes for passage in copy.passages] == [(OFFICER,)]
     assert site.history.traces(mail(OUTSIDE, hook="egress", queue_id="DDDD1"), Verdict(), NOW) == []
     assert site.history.traces(mail("a@example.com", queue_id="EEEE1"), Verdict(), NOW) == [], "none of ours in it"
+
+
+async def test_a_message_id_that_is_repeated_for_ever_makes_no_look_up_long(store: Store) -> None:
+    site = Site(store)
+    await site.history.load()
+    for start in range(0, 2 * MOST_OF_ONE, 100):
+        mails = [mail(OFFICER, queue_id=f"AAAA{number}") for number in range(start, start + 100)]
+        await store.commit([trace for one in mails for trace in site.history.traces(one, Verdict(), NOW)])
+    (key,) = {trace.message_key for trace in site.history.traces(mails[0], Verdict(), NOW)}
+    assert len(await store.recall([key])) <= MOST_OF_ONE
+    copy = await site.ask(mail(OUTSIDE, hook="egress"))
+    assert copy.memory is not None
+    assert copy.memory.mailboxes == (OFFICER,)
 
 
 async def test_another_machine_s_trace_is_waited_for(store: Store) -> None:

@@ -7,7 +7,7 @@ text at all, so that the octets can always be had back.
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -386,6 +386,18 @@ class Passage:
     addressed: frozenset[str]
     is_same: bool
     was_asked: bool
+
+
+def was_judged(passages: Sequence[Passage], recipients: Iterable[str]) -> bool:
+    """Tell whether this mail was addressed to these recipients when it was taken in last, and judged then.
+
+    Whatever its headers say was there to be seen at that hook, and who had logged in, which egress is not told. With
+    a line of another mail's passage among them, which somebody may have written, they prove nothing.
+    """
+    if not passages or not all(passage.is_same for passage in passages):
+        return False
+    newest = passages[0]
+    return newest.was_asked and all(recipient in newest.addressed for recipient in recipients)
 
 
 @dataclass(frozen=True, slots=True)

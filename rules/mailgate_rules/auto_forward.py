@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Organization, Passage, domain_of, mailbox_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Organization, domain_of, mailbox_of, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
 from mailgate.text.received import received_for
@@ -406,7 +406,7 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> tuple[list[Evidence], 
     organization, envelope = mail.organization, mail.envelope
     is_official = organization.is_official
     passages = mail.passages
-    if mail.session.hook == "egress" and passages and _was_judged(passages[0], recipient):
+    if mail.session.hook == "egress" and was_judged(passages, [recipient]):
         return [], []
     pieces: list[Evidence] = []
     mailboxes: list[str] = []
@@ -442,14 +442,6 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> tuple[list[Evidence], 
             add(Evidence("login", "auth_authen", login, hard=False))
         mailboxes.insert(0, login)
     return pieces, mailboxes
-
-
-def _was_judged(passage: Passage, recipient: str) -> bool:
-    """Tell whether this mail was addressed to this recipient when it was taken in, and judged then.
-
-    Whatever its headers say was there to be seen at that hook, and who had logged in, which egress is not told.
-    """
-    return passage.is_same and passage.was_asked and recipient in passage.addressed
 
 
 def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:

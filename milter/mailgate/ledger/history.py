@@ -20,7 +20,7 @@ from typing import Protocol
 
 import orjson
 
-from ..model import Mail, Memory, Passage, Trace, Verdict
+from ..model import Mail, Memory, Passage, Trace, Verdict, was_judged
 from ..text.received import passages_in
 from .fresh import Fresh
 from .store import StoreError
@@ -145,11 +145,11 @@ class History:
         recent: list[Passage] = []
         for host, queue_id in self._passages(mail):
             value = self._fresh.get(self._queue_key(host, queue_id))
-            if value is not None:
-                recent.append(self._passage(mail, queue_id, value))
-                break  # the newest one decides
+            if value is None:
+                return False
+            recent.append(self._passage(mail, queue_id, value))
         mail.passages = recent
-        return bool(recent) and is_clean(recent[0], leaving)
+        return was_judged(recent, leaving)
 
     async def ask(self, mail: Mail, now: float) -> None:
         """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing."""
@@ -267,11 +267,6 @@ def submitter_of(mail: Mail) -> str:
     if not mail.is_ours:
         return ""
     return f"{mail.session.client_ip or 'local'} {mail.envelope.sender}"
-
-
-def is_clean(passage: Passage, leaving: Iterable[str]) -> bool:
-    """Tell whether this same mail was addressed to these recipients when it was taken in, and judged then."""
-    return passage.is_same and passage.was_asked and all(recipient in passage.addressed for recipient in leaving)
 
 
 def _keep(file: Path, key: bytes) -> None:

@@ -28,7 +28,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from ..model import Exemption, MailboxState, MailboxStatus, Noted, Trace
-from .store import REMEMBERED_S, Activity, StoreError
+from .store import MOST_OF_ONE, REMEMBERED_S, Activity, StoreError
 
 _COUNT = """
 for i = 2, #ARGV, 5 do
@@ -42,6 +42,12 @@ for i = 2, #ARGV, 5 do
     if not last or tonumber(at) > tonumber(last) then redis.call('HSET', hash, kind .. '_last', at) end
     redis.call('SADD', 'mailgate:mailboxes', mailbox)
   end
+end
+"""
+_REMEMBER = """
+for i = 1, #KEYS do
+  if redis.call('SCARD', KEYS[i]) < tonumber(ARGV[2]) then redis.call('SADD', KEYS[i], ARGV[i + 2]) end
+  redis.call('EXPIRE', KEYS[i], ARGV[1])
 end
 """
 TIMEOUT_S = 2.0
@@ -59,6 +65,7 @@ class RedisStore:
         except ValueError as error:
             raise StoreError(f"[store] url: {error}") from error
         self._count = self._client.register_script(_COUNT)
+        self._remember = self._client.register_script(_REMEMBER)
 
     async def _ask(self, answer: Any) -> Any:
         try:
@@ -68,18 +75,19 @@ class RedisStore:
             raise StoreError(f"[store] url: Redis: {text}: start it, or change the URL") from error
 
     async def commit(self, noted: Sequence[Noted]) -> None:
-        """Keep a batch: its events in one call, its traces in one pipeline."""
+        """Keep a batch: its events in one call, its traces in another."""
         arguments: list[str | bytes | float] = [REMEMBERED_S]
-        traces = self._client.pipeline(transaction=False)
+        keys: list[str] = []
+        values: list[int | bytes] = [self._keep_s, MOST_OF_ONE]
         for item in noted:
             if isinstance(item, Trace):
                 for key in filter(None, (item.queue_key, item.message_key)):
-                    traces.sadd(_trace(key), item.value)
-                    traces.expire(_trace(key), self._keep_s)
+                    keys.append(_trace(key))
+                    values.append(item.value)
             else:
                 arguments += [item.key.hex(), item.kind.value, item.mailbox, item.at, item.octets]
-        if len(traces):
-            await self._ask(traces.execute())
+        if keys:
+            await self._ask(self._remember(keys=keys, args=values))
         if len(arguments) > 1:
             await self._ask(self._count(args=arguments))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..model import ActivityEvent, ActivityKind, Exemption, MailboxState, MailboxStatus, Noted, Trace
-from .store import REMEMBERED_S, Activity, StoreError
+from .store import MOST_OF_ONE, REMEMBERED_S, Activity, StoreError
 
 _T = TypeVar("_T")
 
@@ -156,9 +156,12 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
             found: list[tuple[int, bytes]] = []
-            for column in ("queue_key", "message_key"):
-                query = f"SELECT {column}, value FROM trace WHERE {column} IN ({_places(len(keys))}) ORDER BY number"
-                found += connection.execute(query, keys).fetchall()
+            for key in keys:
+                for column in ("queue_key", "message_key"):
+                    query = (
+                        f"SELECT {column}, value FROM trace WHERE {column} = ? ORDER BY number LIMIT {MOST_OF_ONE}"
+                    )
+                    found += connection.execute(query, (key,)).fetchall()
             return found
 
         return await self._run(work)

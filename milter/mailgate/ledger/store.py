@@ -16,6 +16,10 @@ REMEMBERED_S = 14 * 86_400
 most others after at most 7; twice that, so that a retry never counts twice."""
 
 
+MOST_OF_ONE = 200
+"""Traces that are recalled under one key, the oldest: a sender who repeats his Message-ID for ever makes no look-up long."""
+
+
 class StoreError(Exception):
     """The store could not be reached or did not answer as it should."""
 
@@ -41,7 +45,7 @@ class Store(Protocol):
         """Keep a batch durably; an event whose key was counted before changes nothing, nor does a known trace."""
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
-        """Return the values of all traces under these keys, each with its key."""
+        """Return the values of the traces under these keys, each with its key; of one key MOST_OF_ONE at the most."""
 
     async def secret(self) -> bytes:
         """Return the site's key of keyed hashes, 32 octets; the first call makes it."""
