@@ -17,7 +17,7 @@ most others after at most 7; twice that, so that a retry never counts twice."""
 
 
 MOST_OF_ONE = 200
-"""Traces that are recalled under one key, the oldest: a sender who repeats his Message-ID for ever makes no look-up long."""
+"""Traces that are recalled under one key: a sender who repeats his Message-ID for ever makes no look-up long."""
 
 
 class StoreError(Exception):

@@ -18,6 +18,7 @@ from .names import Resolver
 
 _LARGEST = 10 << 20  # octets of a mail whose signatures are verified: they want it whole in memory
 _MOST_SIGNATURES = 5
+_LOOKUP_S = 2.0  # of one name; the deadline is that of the mail
 _SIGNED_FIELDS = (b"dkim-signature", b"arc-message-signature", b"arc-seal")
 _TAG = re.compile(rb"(?:^|;)\s*([a-z]+)\s*=\s*([^;]*)", re.IGNORECASE)
 
@@ -26,16 +27,21 @@ class Prover:
     """Answers claims; holds the resolver's cache."""
 
     def __init__(self, deadline_s: float, servers: Sequence[str] = ()) -> None:
-        self._names = Resolver(deadline_s, servers)
+        self._deadline_s = deadline_s
+        self._names = Resolver(min(deadline_s, _LOOKUP_S), servers)
 
     async def prove(self, mail: Mail, claims: Collection[str], raw: Spool | None) -> dict[str, str]:
         """Return what proves each claimed domain: network, spf, dkim, arc; "" for nothing.
 
-        Raises OSError where DNS cannot be asked and a claim is not proven without it.
+        Raises OSError or TimeoutError where DNS cannot be asked and a claim is not proven without it.
         """
         if mail.organization.is_state_client(mail.session.client_ip):
             return dict.fromkeys(claims, "network")
-        proofs = dict.fromkeys(claims, "")
+        async with asyncio.timeout(self._deadline_s):
+            return await self._prove(mail, dict.fromkeys(claims, ""), raw)
+
+    async def _prove(self, mail: Mail, proofs: dict[str, str], raw: Spool | None) -> dict[str, str]:
+        claims = list(proofs)
         trouble: OSError | None = None
         try:
             sender = mail.envelope.sender
