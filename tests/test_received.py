@@ -24,6 +24,7 @@ OURS = frozenset({"mx.hanam.gov.vn", "mx2.hanam.gov.vn"})
         ),
         (b" by mx.hanam.gov.vn (Postfix, from userid 1000)\n\tid 5D1C21F0C9; Tue, 24 Nov 2026", "5D1C21F0C9"),
         (b" by mx.hanam.gov.vn (Postfix)\n\tid 5D1C21F0CA; Tue, 24 Nov 2026", "5D1C21F0CA"),
+        (b" from a by mx.hanam.gov.vn with ESMTP id 5D1C21F0CC for <a@b>; Tue", "5D1C21F0CC"),
         (b" by MX2.Hanam.gov.vn. (Postfix/Debian)\r\n\tid 5D1C21F0CB; Tue", "5D1C21F0CB"),
         # a HELO name that forges a passage stands before the host's own
         (

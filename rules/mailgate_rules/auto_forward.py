@@ -24,7 +24,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Organization, domain_of, mailbox_of, was_judged
+from mailgate.model import (
+    AFTER_EXPANSION,
+    Action,
+    Evidence,
+    Mail,
+    Memory,
+    Organization,
+    Passage,
+    domain_of,
+    mailbox_of,
+    was_judged,
+)
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
 from mailgate.text.received import received_for
@@ -561,6 +572,10 @@ def _example(title: str, wants: Action, headers: bytes = b"", **others: object) 
 
 
 _OUT = ("lan@gmail.com",)
+_PASSAGE = Passage("4Cw3Jx2yZz", "mx", "", "", ("ptp.bl@hanam.gov.vn",), frozenset(), is_same=True, was_asked=True)
+_DELIVERED = Memory(("ptp.bl@hanam.gov.vn",))
+_STATE_PAIR = b"X-Forwarded-To: ptp.bl@hanam.gov.vn\r\nX-Forwarded-For: vp@ninhbinh.gov.vn ptp.bl@hanam.gov.vn\r\n"
+_PROVEN = {"ninhbinh.gov.vn": "spf"}
 
 EXAMPLES = (
     _example("Gmail forwards to us, headers", Action.REJECT, _GMAIL, direction="in"),
@@ -710,5 +725,144 @@ EXAMPLES = (
         login="ptp.bl@hanam.gov.vn",
         sender="ptp.bl@hanam.gov.vn",
         recipients=_OUT,
+    ),
+    _example(
+        "egress: a copy for somebody whom the mail was not addressed to",
+        Action.QUARANTINE,
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        direction="out",
+    ),
+    _example(
+        "egress: an owner alias, whose sender is ours",
+        Action.QUARANTINE,
+        hook="egress",
+        sender="owner-nhom@hanam.gov.vn",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        direction="out",
+    ),
+    _example(
+        "egress: whom the mail was addressed to",
+        Action.ACCEPT,
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (replace(_PASSAGE, addressed=frozenset(_OUT)),)), ("memory", _DELIVERED)),
+    ),
+    _example(
+        "egress: the Message-ID alone is remembered",
+        Action.QUARANTINE,
+        hook="egress",
+        sender="ptp.bl@hanam.gov.vn",
+        recipients=_OUT,
+        facts=(("memory", _DELIVERED),),
+        direction="out",
+    ),
+    _example(
+        "egress: a list's copy, with its List-Id, joined",
+        Action.QUARANTINE,
+        b"List-Id: <l.example.com>\r\n",
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        direction="out",
+    ),
+    _example(
+        "egress: the store cannot be asked",
+        Action.QUARANTINE,
+        hook="egress",
+        sender="ptp.bl@hanam.gov.vn",
+        recipients=_OUT,
+        facts=(("missing", {"history": "the store is away"}),),
+        finds=True,
+    ),
+    _example(
+        "egress, to a state body: nothing is asked",
+        Action.ACCEPT,
+        hook="egress",
+        recipients=("vp@ninhbinh.gov.vn",),
+        facts=(("missing", {"history": "the store is away"}),),
+    ),
+    _example(
+        "egress, set to reject",
+        Action.REJECT,
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        keys=(("copy_action", "reject"),),
+        direction="out",
+    ),
+    _example(
+        "egress, set to reject: the null sender is never bounced",
+        Action.QUARANTINE,
+        hook="egress",
+        sender="",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        keys=(("copy_action", "reject"),),
+        direction="out",
+    ),
+    _example(
+        "egress, set to reject: a copy that local(8) made is never bounced",
+        Action.QUARANTINE,
+        b"Delivered-To: ptp.bl@hanam.gov.vn\r\n",
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        keys=(("copy_action", "reject"),),
+        direction="out",
+    ),
+    _example(
+        "egress, set to discard",
+        Action.DISCARD,
+        hook="egress",
+        recipients=_OUT,
+        facts=(("passages", (_PASSAGE,)),),
+        keys=(("copy_action", "discard"),),
+        direction="out",
+    ),
+    _example(
+        "non-SMTP mail: a pipe sends a mail on",
+        Action.QUARANTINE,
+        hook="non-smtp",
+        sender="ptp.bl@hanam.gov.vn",
+        client_ip="127.0.0.1",
+        recipients=_OUT,
+        facts=(("memory", _DELIVERED),),
+        direction="out",
+    ),
+    _example(
+        "submission: a client's rule without a mark, remembered",
+        Action.REJECT,
+        login="ptp.bl@hanam.gov.vn",
+        sender="ptp.bl@hanam.gov.vn",
+        recipients=_OUT,
+        facts=(("memory", _DELIVERED),),
+        direction="out",
+    ),
+    _example(
+        "submission: who submitted it first sends it again",
+        Action.ACCEPT,
+        login="ptp.bl@hanam.gov.vn",
+        sender="ptp.bl@hanam.gov.vn",
+        recipients=_OUT,
+        facts=(("memory", replace(_DELIVERED, was_submitted=True, is_submitter=True)),),
+    ),
+    _example("a state body's forward, proven", Action.ACCEPT, _STATE_PAIR, facts=(("proofs", _PROVEN),)),
+    _example("a state body's forward, not proven", Action.REJECT, _STATE_PAIR, direction="in"),
+    _example(
+        "a state body's forward, while DNS is away",
+        Action.TEMPFAIL,
+        _STATE_PAIR,
+        facts=(("missing", {"dns": "no answer"}),),
+        direction="in",
+    ),
+    _example(
+        "a stranger's forward, while DNS is away",
+        Action.REJECT,
+        _STATE_PAIR + _GMAIL,
+        facts=(("missing", {"dns": "no answer"}),),
+        direction="in",
     ),
 )

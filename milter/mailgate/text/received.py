@@ -17,7 +17,8 @@ _LONGEST = 4_096  # octets of a Received line that are read
 #   by mx.hanam.gov.vn (Postfix, from userid 1000)\n\tid 3A9B21F0C4; Tue, …
 #   by mx.hanam.gov.vn (Postfix)\n\tid 5D1C21F0C9; Tue, …
 _PASSAGE = re.compile(
-    rb"(?:^|\s)by\s+([^\s;()]+)\s+\([^()]*\)\s+(?:with\s+\S+\s+)?id\s+([0-9A-Za-z]{4,24})(?=[\s;]|$)", re.I
+    rb"(?:^|\s)by\s+([^\s;()]+)(?:\s+\([^()]*\))?\s+(?:with\s+(?!LMTP)\S+\s+)?id\s+([0-9A-Za-z]{4,24})(?=[\s;]|$)",
+    re.IGNORECASE,
 )
 _BY = re.compile(rb"(?:^|\s)by\s+([^\s;]+)", re.IGNORECASE)
 _FOR = re.compile(rb"\sfor\s+<?([^\s<>;@]+@[^\s<>;]+)", re.IGNORECASE)
