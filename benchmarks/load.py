@@ -13,8 +13,10 @@ What is sent was taken from a capture of Postfix 3.7.11, frame by frame:
 - one ABORT between two mails of a connection, two and a QUIT at its end; no TCP_NODELAY.
 
 So that the generator does not become the limit, all octets of a mail are made ready beforehand, in
-pieces that are joined by the mail's own queue id. The result is one JSON object on standard output; a
-mail that is not accepted, or a connection that breaks, is an error, and the exit code is then 1.
+pieces that are joined by the mail's own queue id. With --outgoing the mail is one that a person of ours
+hands over with a login, for a mailbox outside; Message-ID and queue id are each mail's own too. The
+result is one JSON object on standard output; a mail that is not accepted, or a connection that breaks,
+is an error, and the exit code is then 1.
 """
 
 import argparse
@@ -28,7 +30,17 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from benchmarks.mails import QUEUE_ID, RECIPIENT, SENDER, SIZES, SampleMail, sample_mail
+from benchmarks.mails import (
+    HEADERS,
+    OUTGOING_HEADERS,
+    OUTSIDER,
+    QUEUE_ID,
+    RECIPIENT,
+    SENDER,
+    SIZES,
+    SampleMail,
+    sample_mail,
+)
 
 CONNECTIONS = 20
 CHUNK_BYTES = 65_535  # MILTER_CHUNK_SIZE
@@ -59,7 +71,7 @@ STAGE_BITS = {
 MACRO_NAMES = {
     CONNECT: b"j {daemon_name} {daemon_addr} v _",
     HELO: b"",
-    MAIL: b"{mail_addr} {mail_host} {mail_mailer}",
+    MAIL: b"{auth_type} {auth_authen} {mail_addr} {mail_host} {mail_mailer}",
     RCPT: b"{rcpt_addr} {rcpt_host} {rcpt_mailer}",
     DATA: b"i",
     END_OF_MESSAGE: b"i",
@@ -68,24 +80,46 @@ MACRO_NAMES = {
 MACRO_PLACES = (CONNECT, HELO, MAIL, RCPT, DATA, END_OF_MESSAGE, END_OF_HEADER)  # SMFIM_*, by number
 MACROS_OF = {HEADER: END_OF_HEADER, BODY: END_OF_MESSAGE}  # stages without macros of their own
 
-MACRO_VALUES = {
-    b"j": b"mx.hanam.gov.vn",
-    b"v": b"Postfix 3.7.11",
-    b"_": b"mail.example.com [203.0.113.7]",
-    b"i": QUEUE_ID,
-    b"{daemon_name}": b"mx.hanam.gov.vn",
-    b"{daemon_addr}": b"127.0.0.1",
-    b"{client_addr}": b"203.0.113.7",
-    b"{client_name}": b"mail.example.com",
-    b"{client_port}": b"50000",
-    b"{client_ptr}": b"mail.example.com",
-    b"{mail_addr}": SENDER,
-    b"{mail_host}": SENDER.partition(b"@")[2],
-    b"{mail_mailer}": b"smtp",
-    b"{rcpt_addr}": RECIPIENT,
-    b"{rcpt_host}": RECIPIENT.partition(b"@")[2],
-    b"{rcpt_mailer}": b"local",
-}
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From whom to whom the mails of a load are, and by which client they come."""
+
+    sender: bytes
+    recipient: bytes
+    recipient_mailer: bytes
+    client: tuple[bytes, bytes]  # name and address
+    login: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def macro_values(self) -> dict[bytes, bytes]:
+        """Return what Postfix says of a mail; a macro without a value is not sent."""
+        name, address = self.client
+        values = {
+            b"j": b"mx.hanam.gov.vn",
+            b"v": b"Postfix 3.7.11",
+            b"_": b"%b [%b]" % (name, address),
+            b"i": QUEUE_ID,
+            b"{daemon_name}": b"mx.hanam.gov.vn",
+            b"{daemon_addr}": b"127.0.0.1",
+            b"{client_addr}": address,
+            b"{client_name}": name,
+            b"{client_port}": b"50000",
+            b"{client_ptr}": name,
+            b"{mail_addr}": self.sender,
+            b"{mail_host}": self.sender.partition(b"@")[2],
+            b"{mail_mailer}": b"smtp",
+            b"{rcpt_addr}": self.recipient,
+            b"{rcpt_host}": self.recipient.partition(b"@")[2],
+            b"{rcpt_mailer}": self.recipient_mailer,
+        }
+        if self.login:
+            values |= {b"{auth_type}": b"PLAIN", b"{auth_authen}": self.login}
+        return values
+
+
+INBOUND = Route(SENDER, RECIPIENT, b"local", (b"mail.example.com", b"203.0.113.7"), b"", HEADERS)
+OUTGOING = Route(RECIPIENT, OUTSIDER, b"smtp", (b"pc.hanam.gov.vn", b"198.51.100.20"), RECIPIENT, OUTGOING_HEADERS)
 
 STAGES_THAT_CONTINUE = frozenset(STAGE_BITS) - {END_OF_MESSAGE}
 
@@ -198,38 +232,44 @@ def parse_negotiation(payload: bytes) -> Negotiated:
     return Negotiated(steps, names)
 
 
-def scripts(mail: SampleMail, negotiated: Negotiated) -> tuple[Script, Script]:
+def scripts(route: Route, mail: SampleMail, negotiated: Negotiated) -> tuple[Script, Script]:
     """Make the writes of a connection's first mail, and those of each further one."""
-    message = tuple(_message(mail, negotiated))
+    session = tuple(_with_macros(_session(route), route, negotiated))
+    message = tuple(_with_macros(_message(route, mail, negotiated), route, negotiated))
     return (
-        tuple(_writes((*_session(negotiated), *message), negotiated.steps)),
+        tuple(_writes((*session, *message), negotiated.steps)),
         tuple(_writes(message, negotiated.steps, ABORT)),
     )
 
 
-def _session(negotiated: Negotiated) -> Iterator[tuple[bytes, bytes]]:
-    client = b"mail.example.com\0" + b"4" + struct.pack(">H", 50000) + b"203.0.113.7\0"
-    yield CONNECT, _event(CONNECT, client, negotiated)
-    yield HELO, _event(HELO, b"mail.example.com\0", negotiated)
+def _session(route: Route) -> Iterator[tuple[bytes, bytes]]:
+    name, address = route.client
+    yield CONNECT, name + b"\0" + b"4" + struct.pack(">H", 50000) + address + b"\0"
+    yield HELO, name + b"\0"
 
 
-def _message(mail: SampleMail, negotiated: Negotiated) -> Iterator[tuple[bytes, bytes]]:
-    yield MAIL, _event(MAIL, b"<%b>\0SIZE=%d\0" % (SENDER, mail.wire_bytes), negotiated)
-    yield RCPT, _event(RCPT, b"<%b>\0" % RECIPIENT, negotiated)
-    yield DATA, _event(DATA, b"", negotiated)
+def _message(route: Route, mail: SampleMail, negotiated: Negotiated) -> Iterator[tuple[bytes, bytes]]:
+    yield MAIL, b"<%b>\0SIZE=%d\0" % (route.sender, mail.wire_bytes)
+    yield RCPT, b"<%b>\0" % route.recipient
+    yield DATA, b""
     for name, value in mail.headers:
         shown = value if negotiated.steps & HEADER_LEADING_SPACE else value.removeprefix(b" ")
-        yield HEADER, _event(HEADER, name + b"\0" + shown + b"\0", negotiated)
-    yield END_OF_HEADER, _event(END_OF_HEADER, b"", negotiated)
+        yield HEADER, name + b"\0" + shown + b"\0"
+    yield END_OF_HEADER, b""
     for start in range(0, len(mail.body), CHUNK_BYTES):
-        yield BODY, _event(BODY, mail.body[start : start + CHUNK_BYTES], negotiated)
-    yield END_OF_MESSAGE, _event(END_OF_MESSAGE, b"", negotiated)
+        yield BODY, mail.body[start : start + CHUNK_BYTES]
+    yield END_OF_MESSAGE, b""
 
 
-def _event(stage: bytes, payload: bytes, negotiated: Negotiated) -> bytes:
-    names = negotiated.macro_names[MACROS_OF.get(stage, stage)].split()
-    values = b"".join(b"%b\0%b\0" % (name, MACRO_VALUES[name]) for name in names if name in MACRO_VALUES)
-    return _frame(b"D", stage + values) + _frame(stage, payload)  # SMFIC_MACRO
+def _with_macros(
+    events: Iterable[tuple[bytes, bytes]], route: Route, negotiated: Negotiated
+) -> Iterator[tuple[bytes, bytes]]:
+    """Put the frame of a stage's macros before its own (SMFIC_MACRO)."""
+    known = route.macro_values()
+    for stage, payload in events:
+        names = negotiated.macro_names[MACROS_OF.get(stage, stage)].split()
+        values = b"".join(b"%b\0%b\0" % (name, known[name]) for name in names if name in known)
+        yield stage, _frame(b"D", stage + values) + _frame(stage, payload)
 
 
 def _writes(events: Iterable[tuple[bytes, bytes]], steps: int, before: bytes = b"") -> Iterator[Write]:
@@ -249,8 +289,11 @@ def _writes(events: Iterable[tuple[bytes, bytes]], steps: int, before: bytes = b
 class Load:
     """One run over an epoll set. Its sockets block, but are read only when they are readable."""
 
-    def __init__(self, address: str, mail: SampleMail, *, connections: int, seconds: float, reuse: bool) -> None:
+    def __init__(
+        self, address: str, route: Route, mail: SampleMail, *, connections: int, seconds: float, reuse: bool
+    ) -> None:
         self.address = address
+        self.route = route
         self.mail = mail
         self.connections = connections
         self.seconds = seconds
@@ -357,7 +400,7 @@ class Load:
         if answer != self.answer:
             negotiated = parse_negotiation(answer)
             self.answer, self.steps = answer, negotiated.steps
-            self.first, self.further = scripts(self.mail, negotiated)
+            self.first, self.further = scripts(self.route, self.mail, negotiated)
         return self.first
 
     def _finish(self, connection: Connection) -> None:
@@ -383,10 +426,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--one-a-mail", action="store_true", help="a connection for each mail")
+    parser.add_argument("--outgoing", action="store_true", help="mail of a login to a mailbox outside")
     options = parser.parse_args()
+    route = OUTGOING if options.outgoing else INBOUND
     result = Load(
         options.address,
-        sample_mail(SIZES[options.size]),
+        route,
+        sample_mail(SIZES[options.size], route.headers),
         connections=options.connections,
         seconds=options.seconds,
         reuse=not options.one_a_mail,

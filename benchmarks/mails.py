@@ -15,6 +15,7 @@ SIZES = {"4 KB": 4 * 1024, "60 KB": 60 * 1024, "5 MB": 5 * 1024 * 1024}
 
 SENDER = b"a@example.com"
 RECIPIENT = b"ptp.bl@hanam.gov.vn"
+OUTSIDER = b"lan@gmail.com"  # to whom RECIPIENT writes, in outgoing mail
 
 BOUNDARY = b"=_mailgate-" + QUEUE_ID  # each mail has its own, as real ones have: nothing may profit from a cache
 
@@ -65,6 +66,17 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"Content-Type", b' multipart/mixed;\n boundary="' + BOUNDARY + b'"'),
 )
 
+
+def _outgoing(value: bytes) -> bytes:
+    value = value.replace(RECIPIENT, OUTSIDER).replace(SENDER, RECIPIENT)
+    return value.replace(QUEUE_ID + b"@example.com", QUEUE_ID + b"@hanam.gov.vn")
+
+
+# The same mail as RECIPIENT's mail program hands it over, to OUTSIDER: no server has written into it yet.
+OUTGOING_HEADERS = tuple(
+    (name, _outgoing(value)) for name, value in HEADERS if name not in (b"Received", b"DKIM-Signature")
+)
+
 TEXT = """\
 Kính gửi Phòng Bình Lục,
 
@@ -99,11 +111,11 @@ class SampleMail:
         return (head + b"\n" + self.body.replace(b"\r\n", b"\n")).replace(QUEUE_ID, queue_id)
 
 
-def sample_mail(total_bytes: int) -> SampleMail:
+def sample_mail(total_bytes: int, headers: tuple[tuple[bytes, bytes], ...] = HEADERS) -> SampleMail:
     """Compose the mail whose header and body are total_bytes on the wire, filled up by its attachment."""
-    room = total_bytes - SampleMail(HEADERS, _body(b"", 0)).wire_bytes
+    room = total_bytes - SampleMail(headers, _body(b"", 0)).wire_bytes
     attachment = _attachment(room)
-    return SampleMail(HEADERS, _body(attachment, room - len(attachment)))
+    return SampleMail(headers, _body(attachment, room - len(attachment)))
 
 
 def _body(attachment: bytes, blanks: int) -> bytes:

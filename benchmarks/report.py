@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from benchmarks.results import Cell, Results
+from benchmarks.results import Cell, Egress, Results
 
 Groups = Mapping[str, Mapping[str, float]]  # label of the group: (name of the bar: value)
 
@@ -47,6 +47,10 @@ def page(results: Results) -> str:
         _bars("MB resident", _idle_groups(results)),
         "<h2>Through Postfix</h2><p>More is better.</p>",
         _bars("Mails a second, as a share of the same Postfix without a milter", _postfix_groups(results)),
+        "<h2>Outgoing mail through Postfix, shown to Mailgate once more</h2>",
+        _bars("Mails a second; more is better", _egress_groups(results.egress, "rate")),
+        _bars("CPU of Mailgate, µs a mail; less is better", _egress_groups(results.egress, "mailgate_us")),
+        _bars("CPU of the whole machine, µs a mail; less is better", _egress_groups(results.egress, "machine_us")),
         "<h2>All figures</h2><p>Medians of the rounds; ratios are medians of the rounds' ratios.</p>",
         _milter_table(results.milter),
         "<h3>Idle connections</h3>",
@@ -63,6 +67,31 @@ def page(results: Results) -> str:
                     " ".join(f"{rate:,.0f}" for rate in door.rounds),
                 )
                 for door in results.postfix
+            ),
+        ),
+        "<h3>Outgoing mail through Postfix</h3>",
+        _table(
+            ("mail", "wiring", "mails/s", "to none", "Mailgate µs", "machine µs", "to none", "rounds: mails/s"),
+            (
+                (
+                    *(egress.size, egress.variant, f"{egress.median.rate:,.0f}", f"{egress.ratio_to_none.rate:.2f}"),
+                    *(f"{egress.median.mailgate_us:,.1f}", f"{egress.median.machine_us:,.0f}"),
+                    f"{egress.ratio_to_none.cpu:.2f}",
+                    " ".join(f"{figures.rate:,.0f}" for figures in egress.rounds),
+                )
+                for egress in results.egress
+            ),
+        ),
+        "<h3>What join and memory cost, CPU µs a mail</h3>",
+        _table(
+            ("mail", "with", "without", "difference", "rounds"),
+            (
+                (
+                    *(memory.direction, f"{memory.remembering_us:,.1f}", f"{memory.forgetting_us:,.1f}"),
+                    f"{memory.difference_us:+.1f}",
+                    " ".join(f"{difference:+.1f}" for difference in memory.rounds),
+                )
+                for memory in results.memory
             ),
         ),
     ]
@@ -97,6 +126,13 @@ def _postfix_groups(results: Results) -> Groups:
     groups: dict[str, dict[str, float]] = {}
     for door in results.postfix:
         groups.setdefault(f"mails of {door.size}", {})[door.variant] = door.ratio_to_none
+    return groups
+
+
+def _egress_groups(measured: Iterable[Egress], figure: str) -> Groups:
+    groups: dict[str, dict[str, float]] = {}
+    for egress in measured:
+        groups.setdefault(f"mails of {egress.size}", {})[egress.variant] = getattr(egress.median, figure)
     return groups
 
 

@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,9 @@ class Figures:
     p99_ms: float
     peak_mb: float  # the processes' peak RSS, summed
     generator_busy: float  # the share of a CPU that the load generator took; near 1, it was the limit
+
+
+Round = TypeVar("Round", "Figures", "EgressRound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +66,64 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
+class EgressRound:
+    """One round of mail that leaves through a real Postfix."""
+
+    rate: float  # mails/s, from the first mail sent to the last one in the sink
+    mailgate_us: float  # the CPU time of Mailgate, all its processes, a mail; 0 where there is none
+    machine_us: float  # the CPU time of the whole machine a mail, whatever else runs on it included
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """Mail that leaves, by one wiring."""
+
+    size: str
+    variant: str
+    median: EgressRound
+    ratio_to_none: Ratio  # to the Postfix without Mailgate; `cpu` is the whole machine's
+    rounds: list[EgressRound]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What joining and remembering mails cost: a Mailgate that does, less one that forgets, under the same load."""
+
+    direction: str  # inbound, outgoing
+    remembering_us: float  # CPU a mail
+    forgetting_us: float
+    difference_us: float  # the median over rounds
+    rounds: list[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     machine: dict[str, str]
     settings: dict[str, str]
     milter: list[Cell]
     idle: list[Idle]
+    memory: list[Memory]
     postfix: list[Door]
+    egress: list[Egress]
 
     def to_json(self) -> str:
         """Write results.json."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
-def median(rounds: Sequence[Figures]) -> Figures:
+def median(rounds: Sequence[Round]) -> Round:
     """Take the median of each figure by itself."""
+    kind = type(rounds[0])
     columns: dict[str, Any] = {
         field.name: _round(statistics.median(getattr(figures, field.name) for figures in rounds))
-        for field in dataclasses.fields(Figures)
+        for field in dataclasses.fields(kind)
     }
-    return Figures(**columns)
+    return kind(**columns)
+
+
+def median_difference(pairs: Iterable[tuple[float, float]]) -> float:
+    """Take the median of the differences of what was measured in the same round."""
+    return round(statistics.median(ours - theirs for ours, theirs in pairs), 1)
 
 
 def median_ratio(pairs: Iterable[tuple[float, float]]) -> float:

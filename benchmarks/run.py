@@ -1,4 +1,4 @@
-"""Compare Mailgate with its peers: `make bench`, or `python -m benchmarks.run [--quick] [--out DIR]`.
+"""Compare Mailgate with its peers: `make bench`, or `python -m benchmarks.run [--quick] [--only PART ...]`.
 
 Peers: Mailgate with all native rules, its ledger and its incident log; Mailgate with all rules off; a
 filter that does nothing on pymilter; the same in C on libmilter. Measured:
@@ -7,7 +7,10 @@ filter that does nothing on pymilter; the same in C on libmilter. Measured:
   load generator each on a CPU of its own. That spares the threads of pymilter their fight over the
   interpreter lock across CPUs, so small mails are measured on any CPU as well;
 - idle: memory with many connections that have negotiated and say no more;
-- postfix, as root only: mails/s of a real Postfix, and their ratio to the same Postfix without a milter.
+- memory: what joining and remembering mails cost (clause 4.5): the CPU time of Mailgate less that of one that
+  remembers nothing, by the same milter load, of inbound mail and of outgoing mail;
+- postfix, as root only: mails/s of a real Postfix, and their ratio to the same Postfix without a milter;
+- egress, as root only: mail that leaves through a real Postfix and passes Mailgate once more on its way.
 
 Peers take turns in rounds, so that whatever else the machine does hits all of them; a figure is the median
 of its rounds, a ratio the median of the rounds' ratios. A run's CPU time includes what the server does in
@@ -31,16 +34,31 @@ from benchmarks.load import CONNECTIONS, hold_idle
 from benchmarks.machine import describe
 from benchmarks.mails import SIZES
 from benchmarks.report import page
-from benchmarks.results import Cell, Door, Figures, Idle, Ratio, Results, median, median_ratio
-from benchmarks.servers import NULL_FILTER, PEERS, Peer, Server
+from benchmarks.results import (
+    Cell,
+    Door,
+    Egress,
+    Figures,
+    Idle,
+    Memory,
+    Ratio,
+    Results,
+    median,
+    median_difference,
+    median_ratio,
+)
+from benchmarks.servers import FORGETFUL_PEER, FULL_PEER, NULL_FILTER, PEERS, Peer, Server
+from benchmarks.through_egress import FORGETFUL, MILTER, NO_MAILGATE, wirings
 from benchmarks.through_postfix import doors, mails_a_second
 
 HERE = Path(__file__).parent
+PARTS = ("milter", "idle", "memory", "postfix", "egress")
 TRANSPORTS = ("unix", "tcp")
 HABITS = ("reused", "one a mail")
 REFERENCES = ("libmilter-c", "pymilter")
 NO_MILTER = "no milter"
 POSTFIX_PEERS = ("mailgate-full", "libmilter-c")
+DIRECTIONS = ("inbound", "outgoing")
 SETTLE_S = 1.0  # four times the ledger's 250 ms of group commit
 LOAD_TIMEOUT_S = 120
 
@@ -53,10 +71,11 @@ class Extent:
     seconds: float  # of load, a round
     idle_connections: tuple[int, ...]
     postfix_mails: dict[str, int]  # a round, by size
+    egress_mails: dict[str, int]
 
 
-FULL = Extent(5, 1.0, (0, 500, 2000), {"4 KB": 4000, "60 KB": 2000})
-QUICK = Extent(1, 0.1, (0, 50, 200), {"4 KB": 200, "60 KB": 100})
+FULL = Extent(5, 1.0, (0, 500, 2000), {"4 KB": 4000, "60 KB": 2000}, {"4 KB": 1500, "60 KB": 700})
+QUICK = Extent(1, 0.1, (0, 50, 200), {"4 KB": 200, "60 KB": 100}, {"4 KB": 100, "60 KB": 100})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +95,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only prove that the benchmark works")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="+", choices=names, default=names)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="DIR")
     options = parser.parse_args()
     extent = QUICK if options.quick else FULL
     peers = [peer for peer in PEERS if peer.name in options.peers]
+    parts = set(options.only) - (set() if os.geteuid() == 0 else {"postfix", "egress"})
     cpus = choose_cpus()
 
     machine = describe()
@@ -97,9 +118,13 @@ def main() -> None:
             *measure_milters(peers, "unix", SIZES, extent, cpus),
             *measure_milters(peers, "tcp", SIZES, extent, cpus),
             *measure_milters(peers, "unix", ("4 KB",), extent, ANY_CPUS),
-        ],
-        idle=[measure_idle(peer, extent.idle_connections) for peer in peers],
-        postfix=list(measure_postfix(peers, extent)) if os.geteuid() == 0 else [],
+        ]
+        if "milter" in parts
+        else [],
+        idle=[measure_idle(peer, extent.idle_connections) for peer in peers] if "idle" in parts else [],
+        memory=measure_memory(extent, cpus) if "memory" in parts else [],
+        postfix=list(measure_postfix(peers, extent)) if "postfix" in parts else [],
+        egress=list(measure_egress(extent)) if "egress" in parts else [],
     )
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "results.json").write_text(results.to_json())
@@ -151,11 +176,12 @@ def measure_milters(
                     yield cell
 
 
-def measure(server: Server, size: str, habit: str, seconds: float, cpus: Cpus) -> Figures:
+def measure(server: Server, size: str, habit: str, seconds: float, cpus: Cpus, direction: str = "inbound") -> Figures:
     """Put one server under load once, from a process of its own."""
     command = [sys.executable, "-m", "benchmarks.load", server.address]
     command += ["--size", size, "--seconds", str(seconds)]
     command += ["--one-a-mail"] if habit == "one a mail" else []
+    command += ["--outgoing"] if direction == "outgoing" else []
     server.forget_peak()
     before_ns = server.cpu_ns()
     with running_on(cpus.generator):
@@ -217,6 +243,40 @@ def measure_idle(peer: Peer, numbers: Sequence[int]) -> Idle:
     return figures
 
 
+def measure_memory(extent: Extent, cpus: Cpus) -> list[Memory]:
+    """Measure what joining and remembering cost, by Mailgate and a Mailgate that does neither."""
+    with ExitStack() as stack:
+        with running_on(cpus.server):
+            servers = [stack.enter_context(Server(peer, "unix")) for peer in (FULL_PEER, FORGETFUL_PEER)]
+        rounds = [
+            {
+                direction: [
+                    measure(server, "4 KB", "reused", extent.seconds, cpus, direction).cpu_us for server in servers
+                ]
+                for direction in DIRECTIONS
+            }
+            for _ in range(extent.rounds)
+        ]
+    measured = []
+    for direction in DIRECTIONS:
+        remembering, forgetting = zip(*(figures[direction] for figures in rounds), strict=True)
+        measured.append(
+            Memory(
+                direction,
+                round(statistics.median(remembering), 1),
+                round(statistics.median(forgetting), 1),
+                median_difference(zip(remembering, forgetting, strict=True)),
+                [round(more - less, 1) for more, less in zip(remembering, forgetting, strict=True)],
+            )
+        )
+    costs = ", ".join(
+        f"{memory.difference_us:+.1f} µs" + (" a mail" if memory is measured[0] else "") + f" {memory.direction}"
+        for memory in measured
+    )
+    print(f"join and memory: {costs}", flush=True)
+    return measured
+
+
 def measure_postfix(peers: Sequence[Peer], extent: Extent) -> Iterator[Door]:
     """Measure a real Postfix without a milter and with each variant of one."""
     chosen = [peer for peer in peers if peer.name in POSTFIX_PEERS]
@@ -235,6 +295,40 @@ def measure_postfix(peers: Sequence[Peer], extent: Extent) -> Iterator[Door]:
                 middle = statistics.median(rates)
                 print(f"postfix  {size:<7}{variant:<24}{middle:>8,.0f} mails/s  {ratio:.2f}", flush=True)
                 yield Door(size, variant, round(middle, 1), ratio, [round(rate, 1) for rate in rates])
+
+
+def measure_egress(extent: Extent) -> Iterator[Egress]:
+    """Measure a real Postfix whose outgoing mail passes Mailgate, by either wiring, and one where it does not."""
+    with wirings() as variants:
+        for size, mails in extent.egress_mails.items():
+            rounds = [
+                {variant.name: variant.measure(SIZES[size], mails, SETTLE_S) for variant in variants}
+                for _ in range(extent.rounds)
+            ]
+            for variant in variants:
+                own = [figures[variant.name] for figures in rounds]
+                ratio = Ratio(
+                    rate=median_ratio((figures[variant.name].rate, figures[NO_MAILGATE].rate) for figures in rounds),
+                    cpu=median_ratio(
+                        (figures[variant.name].machine_us, figures[NO_MAILGATE].machine_us) for figures in rounds
+                    ),
+                )
+                egress = Egress(size, variant.name, median(own), ratio, own)
+                print(egress_line_of(egress), flush=True)
+                yield egress
+            cost = median_difference(
+                (figures[MILTER].mailgate_us, figures[FORGETFUL].mailgate_us) for figures in rounds
+            )
+            print(f"egress  {size:<7}join and memory: {cost:+.1f} µs a mail, both hooks together", flush=True)
+
+
+def egress_line_of(egress: Egress) -> str:
+    """Write a wiring's figures as a printed line."""
+    figures, ratio = egress.median, egress.ratio_to_none
+    return (
+        f"egress  {egress.size:<7}{egress.variant:<28}{figures.rate:>8,.0f} mails/s  {ratio.rate:.2f}"
+        f"{figures.mailgate_us:>9,.1f} µs Mailgate{figures.machine_us:>9,.0f} µs machine  {ratio.cpu:.2f}"
+    )
 
 
 @contextmanager

@@ -93,9 +93,11 @@ def _libmilter_arguments(address: str) -> list[str]:
     return [f"inet:{port}@{host}", "--data-reply"]
 
 
+FULL_PEER = Peer("mailgate-full", _mailgate)
+FORGETFUL_PEER = Peer("mailgate-forgetful", _mailgate_that_forgets)
 PEERS = (
-    Peer("mailgate-full", _mailgate),
-    Peer("mailgate-forgetful", _mailgate_that_forgets),
+    FULL_PEER,
+    FORGETFUL_PEER,
     Peer("mailgate-bare", _mailgate_without_rules),
     Peer("pymilter", _pymilter),
     Peer("libmilter-c", _libmilter),
@@ -129,8 +131,7 @@ class Server(Daemon):
 
     def cpu_ns(self) -> int:
         """Sum the CPU time so far of the processes that live now."""
-        # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers_types.h
-        return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in process_tree(self.pid))
+        return tree_cpu_ns(self.pid)
 
     def resident_kb(self) -> int:
         """Sum what is resident now; pages that two processes share count twice."""
@@ -151,6 +152,12 @@ class Server(Daemon):
             status = Path(f"/proc/{pid}/status").read_text()
             total += int(status.partition(f"{field}:")[2].split(maxsplit=1)[0])
         return total
+
+
+def tree_cpu_ns(pid: int) -> int:
+    """Sum the CPU time so far of a process and all that descend from it, of those that live now."""
+    # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers_types.h
+    return sum(time.clock_gettime_ns(~one << 3 | 2) for one in process_tree(pid))
 
 
 def process_tree(pid: int) -> list[int]:

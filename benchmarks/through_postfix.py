@@ -53,7 +53,7 @@ def mails_a_second(postfix: Postfix, port: int, size: int, mails: int) -> float:
         timeout=SOURCE_TIMEOUT_S,
     )
     seconds = time.perf_counter() - started
-    wait_until(lambda: not _queued(postfix), DRAIN_TIMEOUT_S, "the queue to drain")
+    wait_until(lambda: not is_queued(postfix), DRAIN_TIMEOUT_S, "the queue to drain")
     return mails / seconds
 
 
@@ -64,5 +64,6 @@ def _source(mails: int) -> Sequence[str]:
     )
 
 
-def _queued(postfix: Postfix) -> bool:
+def is_queued(postfix: Postfix) -> bool:
+    """Tell whether any mail waits in a Postfix's queue."""
     return any(any((postfix.folder / "queue" / name).iterdir()) for name in WAITING)

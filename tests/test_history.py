@@ -1,6 +1,8 @@
 """What is remembered of mails and known again of their copies, on SQLite and on a real Redis."""
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,6 +14,7 @@ from tests.lab.redis import Redis
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import MOST_OF_ONE, Store, StoreError, open_store
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 
@@ -70,8 +73,12 @@ class Site:
             await self.store.commit(traces)
 
     async def ask(self, copy: Mail, at: float = NOW + 1) -> Mail:
+        """Ask of a mail's past, by both ways where the store answers at once."""
         await self.history.load()
+        at_once = self.history.ask_at_once(copy, at)
+        said = copy.passages, copy.memory
         await self.history.ask(copy, at)
+        assert not at_once or said == (copy.passages, copy.memory)
         return copy
 
 
@@ -196,6 +203,38 @@ async def test_a_mail_that_was_not_asked_for_proves_nothing(store: Store) -> Non
     assert not site.history.settles(mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",)))
 
 
+async def test_an_embedded_store_answers_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    site, is_embedded = Site(store, late_s=0.2), isinstance(store, SqliteStore)
+    copy = mail(OUTSIDE, hook="egress", received=("AAAA1",))
+    assert not site.history.ask_at_once(copy, NOW), "the site's key is not there yet"
+    await site.history.load()
+    assert not site.history.ask_at_once(copy, NOW), "its trace may be late"
+    assert (copy.passages, copy.memory) == ((), None)
+    await site.take_in(mail(OFFICER, queue_id="AAAA1"))
+    assert site.history.ask_at_once(copy, NOW) is is_embedded
+    assert [passage.mailboxes for passage in copy.passages] == [(OFFICER,)] * is_embedded
+    assert site.history.ask_at_once(mail(OUTSIDE, message_id=""), NOW) is is_embedded
+    assert store.recall_at_once((), 1) == ([] if is_embedded else None)
+    if is_embedded:
+        clock = iter((1.0, 1.5, 1.6, 10.0, 12.0, 12.1)).__next__  # half a second of waiting for the disk
+        monkeypatch.setattr(time, "perf_counter", lambda: clock())
+        assert [store.recall_at_once((), 1) for _ in range(3)] == [[], None, None], "the loop does not wait again"
+        assert store.recall_at_once((), 1) == []
+
+
+async def test_a_store_that_cannot_be_read_at_once_is_asked_in_its_thread(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "mailgate.db")
+    assert store.recall_at_once((), 1) is None, "it is not open yet"
+    await store.secret()
+    with contextlib.closing(sqlite3.connect(tmp_path / "mailgate.db")) as other:
+        other.execute("DROP TABLE trace")
+    assert store.recall_at_once((), 1) is None
+    with pytest.raises(StoreError):
+        await store.recall([1])
+    await store.close()
+    assert store.recall_at_once((), 1) is None
+
+
 async def test_the_site_s_key_is_one_and_outlives_the_store(store: Store, tmp_path: Path) -> None:
     assert await store.secret() == await store.secret()
     kept = tmp_path / "history.key"
@@ -209,6 +248,9 @@ async def test_the_site_s_key_is_one_and_outlives_the_store(store: Store, tmp_pa
 
         async def recall(self, keys: object) -> list[tuple[int, bytes]]:
             raise StoreError("away")
+
+        def recall_at_once(self, queue_keys: object, message_key: int) -> None:
+            return None
 
     later = History(Away(), Fresh(), DAY_S, kept)
     await later.load()

@@ -87,6 +87,9 @@ class Past(Protocol):
     def settles(self, mail: Mail) -> bool:
         """Tell whether nothing need be asked for of this mail's past."""
 
+    def ask_at_once(self, mail: Mail, now: float) -> bool:
+        """Do what `ask` does, and tell so, where nothing must be waited for; else fill in nothing."""
+
     def ask(self, mail: Mail, now: float) -> Awaitable[None]:
         """Fill in a mail's passages and memory; raises OSError or the store's error where it cannot."""
 
@@ -187,9 +190,13 @@ class Gate:
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
         waited for: then `judge` gives the verdict. counts: the mail is counted and remembered now, not by `count`.
         """
-        if self.keeps_content or mail.mailboxes is None or not self.services.past.settles(mail):
+        if self.keeps_content or mail.mailboxes is None:
             return None
         started = time.perf_counter()
+        if not self.services.past.settles(mail):
+            if not self.services.past.ask_at_once(mail, self.services.seconds()):
+                return None
+            self.services.metrics.observe("history", time.perf_counter() - started)
         verdict = self.policy.decide(mail, self.services.seconds())
         if verdict.findings or (counts and not self._note(mail, verdict)):
             return None
@@ -268,8 +275,9 @@ class Gate:
         """
 
         async def ask() -> None:
-            async with asyncio.timeout(self._recall_s):
-                await self.services.past.ask(mail, self.services.seconds())
+            if not self.services.past.ask_at_once(mail, self.services.seconds()):
+                async with asyncio.timeout(self._recall_s):
+                    await self.services.past.ask(mail, self.services.seconds())
 
         await self._timed("history", ask, mail, timings)
         if mail.session.hook not in AFTER_EXPANSION:

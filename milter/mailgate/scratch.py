@@ -67,6 +67,9 @@ class ScratchTraces:
         stored = await self._store.recall(keys) if self._store is not None else []
         return [*stored, *((key, value) for key in keys for value in self._scratch.traces.get(key, ()))]
 
+    def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> None:
+        """Return None: one case after the other has the time."""
+
     async def secret(self) -> bytes:
         """Return the store's key, or one for this command alone."""
         return await self._store.secret() if self._store is not None else secrets.token_bytes(32)

@@ -82,6 +82,9 @@ class _Past:
     def settles(self, mail: Mail) -> bool:
         return not mail.leaving()
 
+    def ask_at_once(self, mail: Mail, now: float) -> bool:
+        return False
+
     async def ask(self, mail: Mail, now: float) -> None:
         await asyncio.sleep(0)
         if isinstance(self._memory, str):

@@ -32,6 +32,7 @@ HISTORY_KEY_FILE = "history.key"  # beside the journals
 MOST_NAMES = 50
 """Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
 _TOKENS_KEPT = 16_384
+_NOTHING = Memory()
 _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
 
 
@@ -40,6 +41,9 @@ class TraceStore(Protocol):
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values that are remembered under these keys."""
+
+    def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> list[tuple[int, bytes]] | None:
+        """Return the same where the store answers without waiting, else None."""
 
     async def secret(self) -> bytes:
         """Return the site's key of hashes, made once."""
@@ -59,6 +63,7 @@ class History:
         self._key = b""
         self._hasher = hashlib.blake2b(digest_size=16)
         self._tokens: dict[str, str] = {}
+        self._last_message = (b"", 0, "")  # one mail's Message-ID is wanted four times in a row
 
     @property
     def known(self) -> bool:
@@ -79,6 +84,7 @@ class History:
             if self._key_file is not None:
                 _keep(self._key_file, key)
         self._hasher = hashlib.blake2b(key=key, digest_size=16)
+        self._last_message = b"", 0, ""
         self._key = key
 
     # -- what is remembered -------------------------------------------------------------------
@@ -151,40 +157,73 @@ class History:
         mail.passages = recent
         return was_judged(recent, leaving)
 
+    def ask_at_once(self, mail: Mail, now: float) -> bool:
+        """Do what `ask` does, and tell so, where nothing must be waited for; else fill in nothing."""
+        if not self._key:
+            return False
+        passages = self._passages(mail)
+        queue_keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
+        message_key, _ = self._message(mail.first_header(b"message-id"))
+        stored = self._store.recall_at_once(queue_keys, message_key)
+        if stored is None:
+            return False
+        known = self._with_fresh([*queue_keys, message_key] if message_key else queue_keys, stored, now)
+        if self._may_be_late(queue_keys, known):
+            return False
+        self._fill_in(mail, passages, known)
+        return True
+
     async def ask(self, mail: Mail, now: float) -> None:
         """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing."""
         if not self._key:
             await self.load()
         mail.passages, mail.memory = (), None
         passages = self._passages(mail)
-        known = await self._recall(mail, passages, now)
-        if passages and self._late_s and not any(self._queue_key(*passage) in known for passage in passages):
-            # On another node, perhaps, or too large for the shared page: it is in the store in a moment, if at all.
+        queue_keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
+        message_key, _ = self._message(mail.first_header(b"message-id"))
+        keys = [*queue_keys, message_key] if message_key else queue_keys
+        known = await self._recall(keys, now)
+        if self._may_be_late(queue_keys, known):
             await asyncio.sleep(self._late_s)
-            known = await self._recall(mail, passages, now)
+            known = await self._recall(keys, now)
+        self._fill_in(mail, passages, known)
+
+    async def _recall(self, keys: Sequence[int], now: float) -> dict[int, list[bytes]]:
+        return self._with_fresh(keys, await self._store.recall(keys), now) if keys else {}
+
+    def _with_fresh(
+        self, keys: Sequence[int], stored: Sequence[tuple[int, bytes]], now: float
+    ) -> dict[int, list[bytes]]:
+        """Return by key what the store has, and what this machine has not yet brought there; oldest first."""
+        found = list(stored)
+        for key in keys:
+            value = self._fresh.get(key)
+            if value is not None:
+                found.append((key, value))
+        known: dict[int, list[bytes]] = {}
+        for key, value in found:
+            if _time_of(value) >= now - self._keep_s:
+                values = known.setdefault(key, [])
+                if value not in values:
+                    values.append(value)
+        for values in known.values():
+            values.sort(key=_time_of)
+        return known
+
+    def _may_be_late(self, queue_keys: Sequence[int], known: dict[int, list[bytes]]) -> bool:
+        """Tell whether a mail passed an MTA of ours and nothing is known of that.
+
+        On another node, perhaps, or too large for the shared page: it is in the store in a moment, if at all.
+        """
+        return bool(queue_keys) and self._late_s > 0 and not any(key in known for key in queue_keys)
+
+    def _fill_in(self, mail: Mail, passages: Sequence[tuple[str, str]], known: dict[int, list[bytes]]) -> None:
         found = []
         for host, queue_id in passages:
             for value in known.get(self._queue_key(host, queue_id), ())[-1:]:  # an id used again: the newest
                 found.append(self._passage(mail, queue_id, value))
         mail.passages = found
-        mail.memory = self._memory(mail, known)
-
-    async def _recall(self, mail: Mail, passages: Sequence[tuple[str, str]], now: float) -> dict[int, list[bytes]]:
-        keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
-        message_key, _ = self._message(mail.first_header(b"message-id"))
-        if message_key:
-            keys.append(message_key)
-        known: dict[int, list[bytes]] = {}
-        if not keys:
-            return known
-        fresh = [(key, value) for key in keys if (value := self._fresh.get(key)) is not None]
-        for key, value in [*await self._store.recall(keys), *fresh]:
-            values = known.setdefault(key, [])
-            if _time_of(value) >= now - self._keep_s and value not in values:
-                values.append(value)
-        for values in known.values():
-            values.sort(key=_time_of)
-        return {key: values for key, values in known.items() if values}
+        mail.memory = self._memory(mail, known) if known else _NOTHING
 
     def _passages(self, mail: Mail) -> list[tuple[str, str]]:
         hosts = mail.organization.hostnames
@@ -233,8 +272,12 @@ class History:
         """Return the key of a Message-ID and its token, 0 and "" for none."""
         if not message_id:
             return 0, ""
-        digest = self._digest(b"m" + message_id)
-        return _number(digest), digest[8:14].hex() + ","
+        known, key, token = self._last_message
+        if known != message_id:
+            digest = self._digest(b"m" + message_id)
+            key, token = _number(digest), digest[8:14].hex() + ","
+            self._last_message = message_id, key, token
+        return key, token
 
     def _token(self, text: str) -> str:
         """Return 12 digits for an address, a comma behind them, so that one is found among many."""

@@ -99,6 +99,9 @@ class RedisStore:
         answers = await self._ask(pipeline.execute())
         return [(key, value) for key, values in zip(keys, answers, strict=True) for value in values]
 
+    def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> None:
+        """Return None: the server is always to be waited for."""
+
     async def secret(self) -> bytes:
         """Return the site's key; what two nodes made at once is one."""
         await self._ask(self._client.set("mailgate:secret", secrets.token_bytes(32), nx=True))

@@ -1,7 +1,7 @@
 """What a store of activity and mailbox states can do, and which one a URL names.
 
 Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). All calls are
-coroutines; any of them may raise StoreError, which says what to mend.
+coroutines, but for one; any of them may raise StoreError, which says what to mend.
 """
 
 from collections.abc import Sequence
@@ -46,6 +46,12 @@ class Store(Protocol):
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values of the traces under these keys, each with its key; of one key MOST_OF_ONE at the most."""
+
+    def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> list[tuple[int, bytes]] | None:
+        """Return what `recall` would for these keys, 0 for no message key, or None where it takes waiting.
+
+        Called from the loop, with each mail that leaves.
+        """
 
     async def secret(self) -> bytes:
         """Return the site's key of keyed hashes, 32 octets; the first call makes it."""
