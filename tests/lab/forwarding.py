@@ -4,9 +4,12 @@
 and procmail), to aliases, and to two Dovecots, one that redirects by SMTP, one by a sendmail program.
 """
 
+import asyncio
 import contextlib
+import re
 import smtplib
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -141,8 +144,6 @@ class _Relay:
     """A hop between Dovecot and Postfix that takes headers away: a redirect that leaves no mark."""
 
     def __init__(self, port: int, strip: bytes) -> None:
-        import re
-
         self.to_port = 0
         self._strip = re.compile(rb"(?i)(?:%b):" % strip) if strip else None
         self._controller = Controller(self, hostname="127.0.0.1", port=port, data_size_limit=0)
@@ -158,9 +159,6 @@ class _Relay:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Hand a mail on, and answer what Postfix answered; called by aiosmtpd at the end of DATA."""
-        import asyncio
-        import re
-
         assert isinstance(envelope.content, bytes)
         data = envelope.content
         if self._strip is not None:
@@ -410,8 +408,6 @@ def forwarding_system(
 
 @contextmanager
 def _folder() -> Iterator[str]:
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="forwards-") as folder:
         Path(folder).chmod(0o755)
         yield folder

@@ -6,7 +6,6 @@ A case is a line of CASES.jsonl or what `mailgate check` was told; its answer is
 import base64
 import binascii
 import ipaddress
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..config import TIME_ZONE
 from ..gate import Gate
 from ..incidents.record import finding_record
 from ..model import Action, Attachment, Finding, Header, Session, Verdict, mailbox_of
+from ..wire.smtp import split_header
 from .transaction import Transaction
 
 HOOKS = ("mx", "submission", "non-smtp", "egress")
@@ -152,37 +152,15 @@ def _path(address: str) -> bytes:
     return bare.encode("utf-8", "surrogateescape")
 
 
-_FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
-
-
 def split_message(message: bytes) -> tuple[list[Header], bytes]:
     """Split a message as Postfix hands it to a milter: header fields with their folds, and a body with CRLF.
 
     Every line break becomes CRLF, as an SMTP client would have sent it; a line that is no header field ends
     the header; an mbox `From ` line is passed over.
     """
-    lines = message.replace(b"\r\n", b"\n")
-    fields: list[Header] = []
-    position = 0
-    if lines.startswith((b"From ", b">From ")):
-        position = lines.find(b"\n") + 1
-    while position < len(lines):
-        newline = lines.find(b"\n", position)
-        stop = len(lines) if newline < 0 else newline
-        line = lines[position:stop]
-        if not line:
-            position = stop + 1
-            break
-        if line[0] in b" \t" and fields:
-            name, value = fields[-1]
-            fields[-1] = (name, value + b"\n" + line)
-        elif _FIELD_NAME.match(line):
-            name, _, value = line.partition(b":")
-            fields.append((name.rstrip(b" \t"), value))
-        else:
-            break
-        position = stop + 1
-    return fields, lines[position:].replace(b"\n", b"\r\n")
+    octets = message.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    fields, start = split_header(octets)
+    return fields, octets[start:]
 
 
 _FIELDS: Mapping[str, type | tuple[type, ...]] = {
