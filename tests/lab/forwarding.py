@@ -193,6 +193,7 @@ class ForwardingSystem:
     always_bcc_ports: dict[str, int]
     holding_port: int  # where whatever comes is put on hold, by an administrator's order
     strips: str
+    folder: Path  # of the aliases, of .forward files, of what they run
 
     def letter(self, row: Row, *fields: str) -> bytes:
         """Return a row's mail."""
@@ -405,7 +406,7 @@ def forwarding_system(
         for server in (mailgate, by_smtp, by_program, postfix):
             running.enter_context(server)
         relay.to_port = postfix.smtp_port
-        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, holding_port, strips)
+        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, holding_port, strips, folder)
 
 
 @contextmanager
