@@ -75,6 +75,7 @@ def test_every_mechanism_without_its_marks(strips: str) -> None:
 
 def test_every_mechanism_where_egress_is_the_smtp_door() -> None:
     with forwarding_system(by_smtp_door=True) as system:
+        check_roads(system)
         check_table(system, "")
 
 
