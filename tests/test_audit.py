@@ -12,6 +12,7 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -20,7 +21,7 @@ import pytest
 from tests.lab.daemon import find_program
 
 from mailgate.audit.edges import Harvest
-from mailgate.audit.forward_files import harvest_homes, homes_of
+from mailgate.audit.forward_files import Home, harvest_homes, homes_of
 from mailgate.audit.ldif import harvest_ldif
 from mailgate.audit.local_names import LocalNames, local_names
 from mailgate.audit.postfix_maps import harvest_postfix
@@ -465,6 +466,72 @@ def test_every_planted_forward_of_homes_is_found(tmp_path: Path) -> None:
     assert result.unread == ()
 
 
+# name → (command of an alias, files of rules, forwards)
+PROCMAIL: dict[str, tuple[str, dict[str, str], set[Row]]] = {
+    "its rules": (
+        "/usr/bin/procmail -m {dir}/rc",
+        {"rc": ":0\n! a@gmail.com\n"},
+        {("x@hanam.gov.vn", "a@gmail.com", "procmail", "rc", 2)},
+    ),
+    "as procmail's manual has it": (
+        "IFS=' ' && exec /usr/bin/procmail -f- -a y DROP=1 {dir}/rc || exit 75 #x",
+        {"rc": "! a@gmail.com\n"},
+        {("x@hanam.gov.vn", "a@gmail.com", "procmail", "rc", 1)},
+    ),
+    "rules that stay here": ("procmail -m {dir}/rc", {"rc": ":0\nMail/\n"}, set()),
+    "rules with arguments": ("procmail -p -m {dir}/rc {dir}/rc2", {"rc": "", "rc2": "! a@gmail.com\n"}, set()),
+}
+
+
+@pytest.mark.parametrize("case", PROCMAIL)
+def test_rules_that_a_command_gives_procmail_are_read(tmp_path: Path, case: str) -> None:
+    command, files, wanted = PROCMAIL[case]
+    write(tmp_path, {"aliases": f'x: "|{command}"\n', **files})
+    write_postfix(tmp_path, {"alias_maps": "hash:{dir}/aliases"})
+    compile_table("hash", tmp_path / "aliases", "postalias")
+    result = audited_postfix(tmp_path)
+    assert (rows_of(result, tmp_path), result.unread, result.notes) == (wanted, (), ())
+
+
+@pytest.mark.parametrize("command", ["exec procmail", "procmail -d an", "procmail rules", "procmailer {dir}/rc"])
+def test_procmail_without_a_file_of_rules_is_for_a_person_to_see(tmp_path: Path, command: str) -> None:
+    write_postfix(tmp_path, {"alias_maps": "hash:{dir}/aliases"})
+    write(tmp_path, {"aliases": f'x: "|{command}"\n', "rc": "! a@gmail.com\n"})
+    compile_table("hash", tmp_path / "aliases", "postalias")
+    result = audited_postfix(tmp_path)
+    assert (result.forwards, len(result.notes), result.status) == ((), 1, 0)
+
+
+def test_rules_that_a_forward_file_names_count_once(tmp_path: Path) -> None:
+    write_postfix(tmp_path, {})
+    files = {"home/an/.forward": '"|procmail .procmailrc"\n', "home/an/.procmailrc": "! an@gmail.com\n"}
+    write(tmp_path, files)
+    (forward,) = audited(harvest_homes(homes_of([f"{tmp_path}/home/*"]), read_instance(tmp_path))).forwards
+    assert (forward.kind, forward.line) == ("procmail", 1)
+    assert forward.note == f"procmail is run by {tmp_path}/home/an/.forward:1"
+
+
+def test_users_who_share_a_home_each_have_a_forward(tmp_path: Path) -> None:
+    write_postfix(tmp_path, {"forward_path": "{dir}/forward/$user, $home/.forward"})
+    write(tmp_path, {"forward/binh": "binh@gmail.com\n", "home/.forward": "both@gmail.com\n"})
+    homes = [Home(user, tmp_path / "home") for user in ("an", "binh")]
+    assert rows_of(audited(harvest_homes(homes, read_instance(tmp_path))), tmp_path) == {
+        ("an@hanam.gov.vn", "both@gmail.com", "forward-file", "home/.forward", 1),
+        ("binh@hanam.gov.vn", "both@gmail.com", "forward-file", "home/.forward", 1),
+        ("binh@hanam.gov.vn", "binh@gmail.com", "forward-file", "forward/binh", 1),
+    }
+
+
+def test_what_a_mailing_list_sends_to_its_members_is_a_note(tmp_path: Path) -> None:
+    write_postfix(tmp_path, {"virtual_alias_maps": "texthash:{dir}/v"})
+    write(tmp_path, {"v": "tin@hanam.gov.vn m@gmail.com\nan@hanam.gov.vn tin@hanam.gov.vn\n"})
+    instance = read_instance(tmp_path)
+    lists = replace(OURS, lists=frozenset({"tin@hanam.gov.vn"}))
+    result = audit(harvest_postfix(instance, lists, LOCAL, []), lists, LOCAL, [], AT)
+    assert (result.forwards, result.status) == ((), 0)
+    assert result.notes == (f"{tmp_path}/v:1: tin@hanam.gov.vn is a mailing list; goes to m@gmail.com",)
+
+
 @pytest.mark.parametrize(
     ("forward_path", "found"),
     [("$home/.forward", "an@gmail.com"), ("{dir}/forward/$user", "elsewhere@gmail.com"), ("", "")],
@@ -605,6 +672,42 @@ def test_what_dovecot_is_set_to_is_found(tmp_path: Path) -> None:
         (ANY_OURS, "all@gmail.com", "sieve", "before/b.sieve", 1),
         ("binh@hanam.gov.vn", "binh@gmail.com", "sieve", "vmail/hanam.gov.vn/binh/.dovecot.sieve", 1),
     }
+
+
+# what Dovecot's `sieve` is set to → whose scripts are found there
+TEMPLATES: dict[str, set[Row]] = {
+    "{dir}/%n.sieve": {("an@hanam.gov.vn", "an@gmail.com", "sieve", "an.sieve", 1)},
+    "{dir}/%Lu/%{user}.sieve": {
+        ("binh@hanam.gov.vn", "binh@gmail.com", "sieve", "binh@hanam.gov.vn/binh@hanam.gov.vn.sieve", 1)
+    },
+    "{dir}/mail/%d/%n": {("chi@hanam.gov.vn", "chi@gmail.com", "sieve", "mail/hanam.gov.vn/chi/s.sieve", 1)},
+    "{dir}/%d/all.sieve": {(ANY_OURS, "all@gmail.com", "sieve", "hanam.gov.vn/all.sieve", 1)},
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_variables_of_a_path_tell_whose_a_script_is(tmp_path: Path, template: str) -> None:
+    write(
+        tmp_path,
+        {
+            "an.sieve": 'redirect "an@gmail.com";\n',
+            "binh@hanam.gov.vn/binh@hanam.gov.vn.sieve": 'redirect "binh@gmail.com";\n',
+            "binh@hanam.gov.vn/another@hanam.gov.vn.sieve": 'redirect "another@gmail.com";\n',
+            "mail/hanam.gov.vn/chi/s.sieve": 'redirect "chi@gmail.com";\n',
+            "hanam.gov.vn/all.sieve": 'redirect "all@gmail.com";\n',
+            "mail/hanam-gov.vn/dung/s.sieve": 'redirect "dung@gmail.com";\n',
+        },
+    )
+    path = template.replace("{dir}", str(tmp_path))
+    named = audited(harvest_folders([Path(path)], OURS, LOCAL))
+    by_dovecot = audited(harvest_dovecot({"sieve": f"file:{path}"}, [], OURS, LOCAL))
+    assert rows_of(named, tmp_path) == rows_of(by_dovecot, tmp_path) == TEMPLATES[template]
+
+
+def test_a_path_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    for name in ("%n.sieve", "%x.sieve"):
+        (unread,) = audited(harvest_folders([tmp_path / name], OURS, LOCAL)).unread
+        assert unread.file == f"{tmp_path}/{name}"
 
 
 # -- exports ---------------------------------------------------------------------------------------
@@ -879,6 +982,23 @@ def test_the_command_lists_forwards_and_what_allows_them(tmp_path: Path) -> None
     assert (allowed.returncode, allowed.stderr) == (0, "")
     (forward,) = json.loads(allowed.stdout)
     assert forward["exempt"] == "12/QĐ"
+
+
+@pytest.mark.parametrize("target", ["x@moha.gov.vn", "b@hanam.gov.vn", "lan@mien-tru.example"])
+def test_state_bodies_and_what_a_document_allows_are_status_0(tmp_path: Path, target: str) -> None:
+    bcc = {"recipient_bcc_maps": "texthash:{dir}/v", "always_bcc": target}
+    write_postfix(tmp_path, {"alias_maps": "hash:{dir}/aliases", "virtual_alias_maps": "texthash:{dir}/v", **bcc})
+    files = {"v": f"a@hanam.gov.vn {target}\n", "aliases": f'a: {target}\np: "|sendmail -i {target}"\n'}
+    homes = {"home/an/.forward": f"{target}\n", "sieve/an@hanam.gov.vn.sieve": f'redirect "{target}";\n'}
+    write(tmp_path, files | homes)
+    compile_table("hash", tmp_path / "aliases", "postalias")
+    (tmp_path / "exempt.toml").write_text(
+        '[[exemption]]\nrule = "auto-forward"\ncounterpart = "mien-tru.example"\nuntil = 2099-12-31\n'
+        'document = "12/QĐ"\n'
+    )
+    done = run_audit(tmp_path, "--format", "json", "--config", "exempt.toml")
+    assert done.returncode == 0, done.stdout
+    assert {forward["exempt"] for forward in json.loads(done.stdout)} <= {"12/QĐ"}
 
 
 def test_an_exemption_of_the_store_allows_a_forward(tmp_path: Path) -> None:

@@ -7,12 +7,15 @@ import json
 import smtplib
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.lab.dovecot import PASSWORD
 from tests.lab.forwarding import (
     AUTHOR,
+    BYPASS,
     DOMAIN,
+    EXEMPT,
     LIST,
     OFFICER,
     OUTSIDE,
@@ -72,7 +75,82 @@ def test_every_mechanism_without_its_marks(strips: str) -> None:
 
 def test_every_mechanism_where_egress_is_the_smtp_door() -> None:
     with forwarding_system(by_smtp_door=True) as system:
+        check_roads(system)
         check_table(system, "")
+
+
+# -- what can be seen before any mail flows --------------------------------------------------------
+
+Planted = tuple[str, str, str, str, int, str]
+
+
+def line_of(file: Path, start: str) -> int:
+    (number,) = (n for n, line in enumerate(file.read_text().splitlines(), 1) if line.startswith(start))
+    return number
+
+
+def planted(system: ForwardingSystem) -> list[Planted]:
+    """Return each forward of the system: mailbox, target, kind, file, line, and the document that allows it."""
+    aliases = system.folder / "aliases"
+    main_cf, master_cf = (system.postfix.config / name for name in ("main.cf", "master.cf"))
+    found = [(f"bao@{DOMAIN}", OUTSIDE, "sieve-notify", system.by_program.scripts / "bao.sieve", 1, "")]
+    for kind, target, document in (("outside", OUTSIDE, ""), ("exempt", EXEMPT, "15/QD-STTTT")):
+
+        def add(name: str, how: str, file: Path, line: int, target: str = target, document: str = document) -> None:
+            found.append((f"{name}@{DOMAIN}", target, how, file, line, document))
+
+        for name, how in (("alias", "alias"), ("owned", "alias"), ("pipe", "pipe")):
+            add(f"{name}-{kind}", how, aliases, line_of(aliases, f"{name}-{kind}:"))
+        line = line_of(aliases, f"bypass-{kind}:")
+        add(f"bypass-{kind}", "alias", aliases, line, BYPASS if kind == "outside" else EXEMPT)
+        # local(8) takes games+outside for games; the file's name tells the extension.
+        add("games", "forward-file", system.folder / "forward" / f"games+{kind}", 1)
+        add("news", "pipe", system.folder / "forward" / f"news+{kind}", 1)
+        rules = system.folder / f"procmailrc-{kind}"
+        add("uucp", "procmail", rules, line_of(rules, "! "))
+        for name, how, parameter in (
+            ("virtual", "virtual-alias", "virtual_alias_maps"),
+            ("rbcc", "bcc", "recipient_bcc_maps"),
+            ("sbcc", "bcc", "sender_bcc_maps"),
+        ):
+            add(f"{name}-{kind}", how, main_cf, line_of(main_cf, parameter))
+        add("", "bcc", master_cf, line_of(master_cf, f"bcc-{kind} unix"))
+        for name, store in (("smtp", system.by_smtp), ("pipe", system.by_program)):
+            add(f"sieve-{name}-{kind}", "sieve", store.scripts / f"sieve-{name}-{kind}.sieve", 1)
+    return sorted((mailbox, target, how, str(file), line, paper) for mailbox, target, how, file, line, paper in found)
+
+
+def test_the_audit_finds_every_forward_that_is_planted_and_no_other(system: ForwardingSystem) -> None:
+    sieve = [f"--sieve={store.scripts}/%n.sieve" for store in (system.by_smtp, system.by_program)]
+    where = ("--config-dir", str(system.postfix.config), *sieve)
+    done = system.mailgate.run("forwards", "audit", "--format", "json", *where)
+    rows = json.loads(done.stdout)
+    columns = ("mailbox", "target", "kind", "file", "line", "exempt")
+    assert sorted(tuple(row[name] for name in columns) for row in rows) == planted(system)
+    assert done.returncode == 1
+    # A list's members are no forward; who they are is in its program.
+    said = [line for line in done.stderr.splitlines() if "forward_path" not in line]
+    assert said == [
+        f"note: {system.folder}/aliases:1: thongbao is given to a command: see what it does: {system.folder}/list"
+    ]
+
+
+def check_roads(system: ForwardingSystem) -> None:
+    """See that the bypass of the table, and nothing else, is named."""
+    done = system.mailgate.run("postfix", "check", "--format", "json", "--config-dir", str(system.postfix.config))
+    main_cf = system.postfix.config / "main.cf"
+    assert [(road["road"], road["where"], road["what"]) for road in json.loads(done.stdout)] == [
+        (
+            "round-egress",
+            f"{main_cf}:{line_of(main_cf, 'transport_maps')}",
+            f"transport_maps: {BYPASS.partition('@')[2]} smtp:[127.0.0.1]:{system.sink.port}",
+        )
+    ]
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_the_road_that_passes_round_is_named_and_no_other_is_open(system: ForwardingSystem) -> None:
+    check_roads(system)
 
 
 # -- what must pass --------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "mailgate.audit.ldif": "model sources",
     "mailgate.audit.local_names": "model postfix sources",
     "mailgate.audit.postfix_maps": "model postfix",
+    "mailgate.audit.procmail": "sources",
     "mailgate.audit.recipients": "postfix sources",
     "mailgate.audit.report": "model postfix sources",
     "mailgate.audit.sieve": "sources",

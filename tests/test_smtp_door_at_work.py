@@ -21,12 +21,12 @@ from tests.lab.next_hop import NextHop
 from tests.lab.ports import free_port
 from tests.lab.postfix import Postfix
 from tests.lab.processes import peak_rss_bytes
+from tests.lab.shipped_wiring import settings_of, shipped_blocks
 from tests.lab.sink import Sink
 from tests.lab.smtp_client import Outcome, SmtpClient, send, status_of
 from tests.lab.waiting import wait_until
 from tests.test_bytes_unchanged import SAMPLES, through
 
-SHIPPED = Path(__file__).parents[1] / "config" / "mailgate.toml"
 FORWARDED = letter(f"X-Forwarded-For: a@gmail.com {OFFICER}")
 
 
@@ -35,17 +35,8 @@ def shipped_wiring(ports: Mapping[int, int]) -> tuple[dict[str, str], list[str],
 
     ports: the ones that it names, and those to use.
     """
-    text = SHIPPED.read_text().partition("[smtp]\n")[2].partition("\n# Where accepted")[0]
-    for shipped, used in ports.items():
-        text = text.replace(f":{shipped}", f":{used}")
-    blocks: list[list[str]] = [[]]
-    for line in text.splitlines():
-        if line.startswith("#   "):
-            blocks[-1].append(line.removeprefix("#   "))
-        elif blocks[-1]:
-            blocks.append([])
-    main, master, proxy, *_ = blocks
-    return dict(line.split(" = ", 1) for line in main), master, ["  " + line for line in proxy]
+    main, master, proxy, *_ = shipped_blocks(ports)
+    return settings_of(main), master, ["  " + line for line in proxy]
 
 
 @dataclass(frozen=True, slots=True)

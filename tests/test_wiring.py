@@ -9,20 +9,21 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from tests.lab.daemon import find_program
 from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.ports import free_port
+from tests.lab.shipped_wiring import egress_door
 from tests.lab.system import mail_system
 from tests.lab.waiting import wait_until
 
-from mailgate.config import HookSection, ListenSection, OrganizationSection, Settings, load
+from mailgate.config import HookSection, ListenSection, OrganizationSection, Settings, SmtpSection, load
 from mailgate.postfix.instance import read_instance
 from mailgate.wiring.check import Wiring, open_roads, wiring_of
-from mailgate.wiring.show import commands
+from mailgate.wiring.show import by_hand, commands, stanzas
 
 MAILGATE = Path(sys.executable).with_name("mailgate")
 STOCK = Path("/usr/share/postfix")
@@ -78,8 +79,13 @@ def wiring(folder: Path, hooks: Sequence[HookSection] = HOOKS, listeners: Sequen
     return wiring_of(read_instance(folder), wiring_settings(ListenSection(milter=list(listeners)), hooks))
 
 
-def wiring_settings(listen: ListenSection, hooks: Sequence[HookSection]) -> Settings:
-    update = {"organization": OrganizationSection(), "listen": listen, "hook": list(hooks)}
+def wiring_settings(listen: ListenSection, hooks: Sequence[HookSection], smtp: SmtpSection | None = None) -> Settings:
+    update = {
+        "organization": OrganizationSection(),
+        "listen": listen,
+        "hook": list(hooks),
+        "smtp": smtp or SmtpSection(),
+    }
     return load(None, {}).model_copy(update=update)
 
 
@@ -613,6 +619,203 @@ def test_an_smtp_door_of_ours_judges_as_well(tmp_path: Path, edits: Sequence[Edi
     edit(folder, ("-e", "message_size_limit=31457280", "smtpd_forbid_bare_newline=yes"), *edits)
     settings = wiring_settings(ListenSection(milter=[], smtp=["inet:127.0.0.1:10025"]), [])
     assert {name for name, _ in roads(wiring_of(read_instance(folder), settings))} == {"no-egress"} | back
+
+
+# -- where the hop is the SMTP door ----------------------------------------------------------------
+
+DOOR = egress_door({})  # as config/mailgate.toml has it
+BACK, HOLDING, CLIENT = "127.0.0.1:10026/inet", "127.0.0.1:10027/inet", "mailgate/unix"
+DOOR_HOOKS = [*HOOKS[:2], HookSection.model_validate(DOOR.hook), HOOKS[3]]
+WAYS_BACK = {"next_hop": "inet:127.0.0.1:10026", "hold_next_hop": "inet:127.0.0.1:10027"}
+
+
+def door_wiring(
+    folder: Path, hooks: Sequence[HookSection] = DOOR_HOOKS, ways: Mapping[str, str] | None = None
+) -> Wiring:
+    listen = ListenSection(milter=[MAIN, LOCAL], smtp=[DOOR.hook["listener"]])
+    smtp = SmtpSection.model_validate(WAYS_BACK | dict(ways or {}))
+    return wiring_of(read_instance(folder), wiring_settings(listen, hooks, smtp))
+
+
+@pytest.fixture(scope="module")
+def wired_door(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stock Postfix with the wiring that config/mailgate.toml shows, and what show prints of the rest."""
+    folder = stock(
+        tmp_path_factory.mktemp("door") / "postfix", SUBMISSION + "".join(f"{line}\n" for line in DOOR.master_cf)
+    )
+    edit(folder, ("-e", *(f"{name}={value}" for name, value in DOOR.main_cf.items())))
+    assert all("mailgate" not in c.line() and "1002" not in c.line() for c in commands(door_wiring(folder)))
+    apply(folder, door_wiring(folder))
+    return folder
+
+
+@pytest.fixture
+def door_folder(wired_door: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test to break."""
+    copy = tmp_path / "postfix"
+    shutil.copytree(wired_door, copy)
+    settle(copy)
+    return copy
+
+
+def test_the_door_that_is_shipped_as_the_hop_leaves_no_road_open(door_folder: Path) -> None:
+    assert open_roads(door_wiring(door_folder)) == []
+    assert commands(door_wiring(door_folder)) == []
+
+
+# name → (edits, findings, whether show mends them)
+BROKEN_DOOR: dict[str, tuple[Sequence[Edit], Found, bool]] = {
+    "straight out": ((("-e", "default_transport=smtp"),), {("no-egress", "main.cf:?")}, True),
+    "straight out, and no client": (
+        (("-X", "mailgate_destination_recipient_limit"), ("-MX", CLIENT), ("-e", "default_transport=smtp")),
+        {("no-egress", "main.cf:?")},
+        True,
+    ),
+    "many recipients": (
+        (("-X", "mailgate_destination_recipient_limit"),),
+        {("egress-recipient-limit", "main.cf")},
+        True,
+    ),
+    "a client that rewrites": (
+        (("-PX", f"{CLIENT}/disable_mime_output_conversion"),),
+        {("egress-conversion", "main.cf")},
+        True,
+    ),
+    "a client without XFORWARD": (
+        (("-PX", f"{CLIENT}/smtp_send_xforward_command"),),
+        {("egress-xforward", "main.cf")},
+        True,
+    ),
+    "a client that says no to XFORWARD": (
+        (("-P", f"{CLIENT}/smtp_send_xforward_command=no"),),
+        {("egress-xforward", "master.cf:?")},
+        True,
+    ),
+    "a client with a fallback": (
+        (("-P", f"{CLIENT}/smtp_fallback_relay=[f.example]"),),
+        {("egress-fallback", "master.cf:?")},
+        True,
+    ),
+    "a client without DSN": (
+        (("-P", f"{CLIENT}/smtp_discard_ehlo_keywords=dsn"),),
+        {("egress-dsn", "master.cf:?")},
+        True,
+    ),
+    "no way out": ((("-PX", f"{BACK}/content_filter"),), {("egress-loop", "main.cf")}, True),
+    "no way out of hold": ((("-P", f"{HOLDING}/content_filter="),), {("egress-loop", "master.cf:?")}, True),
+    "out by the same client": (
+        (("-P", f"{BACK}/content_filter=mailgate:[127.0.0.1]:10025"),),
+        {("egress-loop", "master.cf:?")},
+        True,
+    ),
+    "out to the door by another client": (
+        (("-P", f"{HOLDING}/content_filter=smtp:[127.0.0.1]:10025"),),
+        {("egress-loop", "master.cf:?")},
+        True,
+    ),
+    "out by what is not there": ((("-P", f"{BACK}/content_filter=smtpx:"),), {("egress-exit", "master.cf:?")}, True),
+    "back on all interfaces": ((("-F", f"{BACK}/service=10026"),), {("egress-open", "master.cf:?")}, True),
+    "hold on all interfaces": ((("-F", f"{HOLDING}/service=0.0.0.0:10027"),), {("egress-open", "master.cf:?")}, True),
+    "aliases once more": (
+        (("-P", f"{BACK}/receive_override_options=no_header_body_checks"),),
+        {("egress-addresses", "master.cf:?")},
+        True,
+    ),
+    "back without DSN": (
+        (("-P", f"{BACK}/smtpd_discard_ehlo_keywords=dsn"),),
+        {("egress-dsn", "master.cf:?")},
+        True,
+    ),
+    "judged twice": ((("-P", f"{BACK}/smtpd_milters={MAIN}"),), {("egress-twice", "master.cf:?")}, True),
+    "nothing is held": ((("-PX", f"{HOLDING}/smtpd_client_restrictions"),), {("egress-hold", "main.cf")}, True),
+    "held too late": (
+        (("-P", f"{HOLDING}/smtpd_client_restrictions=permit_mynetworks,check_client_access,static:HOLD,reject"),),
+        {("egress-hold", "master.cf:?")},
+        True,
+    ),
+    "held for others alone": (
+        (("-P", f"{HOLDING}/smtpd_client_restrictions=check_client_access,inline:{{10.0.0.1=HOLD}}"),),
+        {("egress-hold", "master.cf:?")},
+        True,
+    ),
+    "not held, but accepted": (
+        (("-P", f"{HOLDING}/smtpd_client_restrictions=check_client_access,static:OK"),),
+        {("egress-hold", "master.cf:?")},
+        True,
+    ),
+    "held by another list": (
+        (
+            ("-P", f"{HOLDING}/smtpd_client_restrictions="),
+            ("-P", f"{HOLDING}/smtpd_data_restrictions=check_sender_access,static:hold"),
+        ),
+        set(),
+        True,
+    ),
+    "a route round the door": (
+        (("-e", "transport_maps=inline:{ gmail.com=smtp:, yahoo.com=mailgate:[127.0.0.1]:10025 }"),),
+        {("round-egress", "main.cf:?")},
+        False,
+    ),
+    "all mail to the door": (
+        (("-e", "content_filter=mailgate:[127.0.0.1]:10025"),),
+        {("content-filter", "main.cf:?")},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_DOOR)
+def test_one_broken_setting_of_the_door_is_one_finding_and_mended(door_folder: Path, case: str) -> None:
+    edits, wanted, is_mended = BROKEN_DOOR[case]
+    edit(door_folder, *edits)
+    placed = {(name, _numbered(place, edits, door_folder)) for name, place in wanted}
+    assert roads(door_wiring(door_folder)) == placed
+    if is_mended:
+        apply(door_folder, door_wiring(door_folder))
+        assert open_roads(door_wiring(door_folder)) == []
+        assert commands(door_wiring(door_folder)) == []
+
+
+@pytest.mark.parametrize(
+    ("hook", "what"),
+    [(None, "no hook"), (HookSection(name="mx", listener=DOOR.hook["listener"]), "the hook mx")],
+)
+def test_a_door_that_is_not_the_hook_egress_is_no_egress(
+    door_folder: Path, hook: HookSection | None, what: str
+) -> None:
+    wired = door_wiring(door_folder, [*HOOKS[:2], *filter(None, [hook]), HOOKS[3]])
+    (road,) = open_roads(wired)
+    assert road.road == "no-egress"
+    assert f"leads to an SMTP door that is {what} of mailgate.toml" in road.what
+    assert stanzas(wired) == ["[[hook]]", 'name = "egress"', f'listener = "{DOOR.hook["listener"]}"']
+
+
+@pytest.mark.parametrize(
+    ("ways", "where"),
+    [
+        ({"next_hop": "inet:127.0.0.1:10099"}, "[smtp] next_hop"),
+        ({"next_hop": "inet:192.0.2.1:25"}, "[smtp] next_hop"),
+        ({"hold_next_hop": ""}, "[smtp] hold_next_hop"),
+    ],
+)
+def test_a_next_hop_that_is_not_of_this_postfix_is_a_note(
+    door_folder: Path, ways: dict[str, str], where: str
+) -> None:
+    """Nothing passes by it that we know of; its smtpd in this master.cf is one as any other."""
+    (edited,) = {BACK, HOLDING} - {{"[smtp] next_hop": HOLDING, "[smtp] hold_next_hop": BACK}[where]}
+    edit(door_folder, ("-MX", edited))
+    (road,) = open_roads(door_wiring(door_folder, ways=ways))
+    assert (road.road, road.where, road.is_note) == ("egress-way-back", where, True)
+    assert by_hand(door_wiring(door_folder, ways=ways))
+
+
+def test_a_way_back_by_a_socket_of_postfix_is_known(door_folder: Path) -> None:
+    edit(door_folder, ("-F", f"{BACK}/type=unix"), ("-F", "127.0.0.1:10026/unix/service=back"))
+    ways = {"next_hop": "unix:/var/spool/postfix/private/back"}
+    assert open_roads(door_wiring(door_folder, ways=ways)) == []
+
+
+# -- names of sockets, and the command -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("address", ["inet:localhost:8891", "inet:[127.0.0.1]:8891"])

@@ -81,11 +81,16 @@ class Dovecot(Daemon):
         self._config = self.folder / "dovecot.conf"
         self._config.write_text(CONFIG.format(folder=self.folder, password=PASSWORD, redirects=redirects))
         for name, script in scripts.items():
-            path = self.folder / "sieve" / f"{name}.sieve"
+            path = self.scripts / f"{name}.sieve"
             path.write_text(script)
             subprocess.run(
                 [find_program("sievec", "dovecot-sieve"), "-c", self._config, path], check=True, capture_output=True
             )
+
+    @property
+    def scripts(self) -> Path:
+        """The folder of each mailbox's NAME.sieve."""
+        return self.folder / "sieve"
 
     @property
     def lmtp(self) -> str:

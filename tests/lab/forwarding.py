@@ -25,6 +25,7 @@ from tests.lab.dovecot import PASSWORD, Dovecot
 from tests.lab.mailgate import Config, Mailgate
 from tests.lab.ports import free_port
 from tests.lab.postfix import Postfix, shipped_settings
+from tests.lab.shipped_wiring import egress_door
 from tests.lab.sink import Sink
 from tests.lab.smtp_client import SmtpClient, send
 from tests.lab.waiting import wait_until
@@ -191,6 +192,7 @@ class ForwardingSystem:
     always_bcc_ports: dict[str, int]
     holding_port: int  # where whatever comes is put on hold, by an administrator's order
     strips: str
+    folder: Path  # of the aliases, of .forward files, of what they run
 
     def letter(self, row: Row, *fields: str) -> bytes:
         """Return a row's mail."""
@@ -323,7 +325,8 @@ def forwarding_system(
 ) -> Iterator[ForwardingSystem]:
     """Run the system; `rule` are keys of [rules.auto-forward], `config` further sections.
 
-    by_smtp_door: what leaves passes Mailgate's SMTP door instead of a second smtpd with the milter.
+    by_smtp_door: what leaves passes Mailgate's SMTP door instead of a second smtpd with the milter, wired as
+    config/mailgate.toml says.
 
     strips: "" for nothing, "markers" takes every marker header away before egress sees the copy and forges ORCPT,
     "received" takes our Received lines too, so that only the memory is left.
@@ -351,6 +354,7 @@ def forwarding_system(
             sendmail=sendmail,
         )
         door, back, hold = (free_port() for _ in range(3))
+        wired = egress_door({10025: door, 10026: back, 10027: hold}, f"smtp:[127.0.0.1]:{sink.port}")
         milter, local = (f"unix:{folder}/{name}.sock" for name in ("milter", "local"))
         mailgate = Mailgate(
             {
@@ -358,10 +362,9 @@ def forwarding_system(
                 "listen": {"milter": [milter, local], "smtp": [f"inet:127.0.0.1:{door}"] if by_smtp_door else []},
                 "smtp": {"next_hop": f"inet:127.0.0.1:{back}", "hold_next_hop": f"inet:127.0.0.1:{hold}"},
                 "hook": [
-                    *([{"name": "egress", "listener": f"inet:127.0.0.1:{door}"}] if by_smtp_door else []),
                     {"name": "mx", "listener": milter, "daemon_name": "MX"},
                     {"name": "submission", "listener": milter, "daemon_name": "SUBMISSION"},
-                    {"name": "egress", "listener": milter, "daemon_name": "EGRESS"},
+                    wired.hook if by_smtp_door else {"name": "egress", "listener": milter, "daemon_name": "EGRESS"},
                     {"name": "non-smtp", "listener": local},
                 ],
                 "dns": {"servers": [names_server.address]},
@@ -386,14 +389,14 @@ def forwarding_system(
             is_system=True,
             main_cf={
                 **_main_cf(folder, sendmail, by_smtp, by_program, sink.port, names if strips else ""),
-                **({"default_transport": f"mailgate:[127.0.0.1]:{door}"} if by_smtp_door else {}),
+                **(wired.main_cf if by_smtp_door else {}),
             },
             master_cf=[
                 *(line for kind in TARGETS for line in _always_bcc(kind, bcc_ports[kind])),
                 f"127.0.0.1:{holding_port} inet n - n - - smtpd",
                 "  -o milter_macro_daemon_name=MX",
                 "  -o { smtpd_data_restrictions = check_client_access static:HOLD }",
-                *(_door_services(back, hold, sink.port) if by_smtp_door else ()),
+                *(wired.master_cf if by_smtp_door else ()),
             ],
         )
         postfix.build_aliases(folder / "aliases")
@@ -403,7 +406,7 @@ def forwarding_system(
         for server in (mailgate, by_smtp, by_program, postfix):
             running.enter_context(server)
         relay.to_port = postfix.smtp_port
-        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, holding_port, strips)
+        yield ForwardingSystem(postfix, mailgate, sink, by_smtp, by_program, bcc_ports, holding_port, strips, folder)
 
 
 @contextmanager
@@ -420,27 +423,6 @@ def _always_bcc(kind: str, port: int) -> list[str]:
         "  -o milter_macro_daemon_name=MX",
         f"bcc-{kind} unix n - n - 0 cleanup",
         f"  -o always_bcc={TARGETS[kind]}",
-    ]
-
-
-def _door_services(back: int, hold: int, sink_port: int) -> list[str]:
-    """Return the way to the SMTP door, as egress, and its two ways back, from which mail goes on to the world."""
-    taken = [
-        "  -o smtpd_milters=",
-        f"  -o content_filter=smtp:[127.0.0.1]:{sink_port}",
-        "  -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_address_mappings",
-        "  -o smtpd_authorized_xforward_hosts=127.0.0.0/8",
-        "  -o smtpd_recipient_restrictions=permit_mynetworks,reject",
-    ]
-    return [
-        "mailgate unix - - n - - smtp",
-        "  -o smtp_send_xforward_command=yes",
-        "  -o disable_mime_output_conversion=yes",
-        f"127.0.0.1:{back} inet n - n - - smtpd",
-        *taken,
-        f"127.0.0.1:{hold} inet n - n - - smtpd",
-        "  -o { smtpd_client_restrictions = check_client_access static:HOLD, permit_mynetworks, reject }",
-        *taken,
     ]
 
 
@@ -486,7 +468,6 @@ def _main_cf(
         "mailbox_transport_maps": f"regexp:{_store_map(folder, by_program)}",
         "mailbox_transport": by_smtp.lmtp,
         "egress_destination_recipient_limit": "1",
-        "mailgate_destination_recipient_limit": "1",
         "smtp_header_checks": f"regexp:{checks}",
         "smtpd_sasl_path": by_smtp.sasl_path,
         "default_privs": "nobody",

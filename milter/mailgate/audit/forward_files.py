@@ -1,4 +1,4 @@
-"""Forwards in people's own files: .forward (local(8)) and .procmailrc (procmailrc(5))."""
+"""Forwards in people's own files: .forward (local(8)) and .procmailrc."""
 
 import glob
 import os
@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ..postfix.instance import Instance
 from ..postfix.lists import logical_lines, split_list
-from ..sources import SCRIPT_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
-from .edges import Edge, Harvest, addresses_of, addresses_within
+from ..sources import SCRIPT_LIMIT_BYTES, UnreadError, read_source, text_of
+from .edges import Harvest
+from .procmail import harvest_rules
 from .recipients import Origin, recipients_of
 
 _DEFAULT_FORWARD_PATH = "$home/.forward${recipient_delimiter}${extension}, $home/.forward"
@@ -27,12 +28,9 @@ class Home:
 
 
 def passwd_homes() -> list[Home]:
-    """Return the home of every user of the passwd database, each folder once, by its first user."""
-    found: dict[str, Home] = {}
-    for entry in pwd.getpwall():
-        if entry.pw_dir.startswith("/") and entry.pw_dir != "/":
-            found.setdefault(entry.pw_dir, Home(entry.pw_name, Path(entry.pw_dir)))
-    return list(found.values())
+    """Return the home of every user of the passwd database; users may share one, as /nonexistent."""
+    entries = {entry.pw_name: entry.pw_dir for entry in pwd.getpwall()}
+    return [Home(user, Path(folder)) for user, folder in entries.items() if folder.startswith("/") and folder != "/"]
 
 
 def homes_of(patterns: Sequence[str]) -> list[Home]:
@@ -50,15 +48,16 @@ def harvest_homes(homes: Sequence[Home], instance: Instance | None) -> Harvest:
     for home in homes:
         for pattern in split_list(forward_path):
             for path in _expanded(pattern, home, delimiters):
-                if path not in seen:
-                    seen.add(path)
+                if (home.user, path) not in seen:
+                    seen.add((home.user, path))
                     harvest.add(_forward(Path(path), home))
     uses_procmail = instance is not None and "procmail" in instance.get("mailbox_command")
+    read = {(edge.source, edge.file) for edge in harvest.edges}
     for home in homes:
         rc = home.folder / ".procmailrc"
-        if os.path.lexists(rc):
+        if os.path.lexists(rc) and (home.user, str(rc)) not in read:  # a .forward may have named it
             note = "" if uses_procmail else "mailbox_command names no procmail: a .forward or an alias may"
-            harvest.add(_procmail(rc, home.user, note))
+            harvest.add(harvest_rules(rc, home.user, note))
     return harvest
 
 
@@ -93,33 +92,4 @@ def _forward(path: Path, home: Home) -> Harvest:
         origin = Origin(home.user, "forward-file", str(path), number)
         # A .forward may include only what its owner may read; what it names is shown, whoever owns it.
         harvest.add(recipients_of(line, origin, lambda name: home.folder / name.removeprefix("~/")))
-    return harvest
-
-
-def _procmail(path: Path, user: str, note: str) -> Harvest:
-    """Read actions that begin with `!`; their addresses may hang on variables, which are not followed."""
-    try:
-        text = text_of(read_source(path, SCRIPT_LIMIT_BYTES))
-    except UnreadError as error:
-        return Harvest(unread=[error.unread])
-    harvest = Harvest()
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        if stripped.startswith("!"):
-            action = stripped[1:].strip()
-            bare = re.sub(r"(?:^|\s)-(?:[fr]\s*)?\S+", " ", action)  # ! -oi -f SENDER ADDRESS
-            targets = [target for target in addresses_of(bare) if target]
-            for target in targets:
-                unknown = "$" in target or "`" in target
-                said = f"target not known: ! {action}" if unknown else ""
-                text_note = "; ".join(filter(None, [said, note]))
-                harvest.edges.append(Edge(user, "" if unknown else target, "procmail", str(path), number, text_note))
-        elif stripped.startswith("|") and re.search(r"\bsendmail\b", stripped):
-            targets = addresses_within(re.sub(r"\s-[fr]\s*\S+", " ", stripped)) or [""]
-            said = f"given to a command: {stripped[1:].strip()}"
-            said = said if targets[0] else f"target not known: {said}"
-            text_note = "; ".join(filter(None, [said, note]))
-            harvest.edges += [Edge(user, target, "procmail", str(path), number, text_note) for target in targets]
-        elif re.match(r"INCLUDERC\s*=|SWITCHRC\s*=", stripped):
-            harvest.unread.append(Unread(str(path), number, f"{stripped}: another file's rules are not read"))
     return harvest

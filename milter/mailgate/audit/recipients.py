@@ -9,6 +9,7 @@ from pathlib import Path
 from ..postfix.lists import logical_lines
 from ..sources import TABLE_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
 from .edges import Edge, Harvest, addresses_of, addresses_within, items_of
+from .procmail import harvest_rules, rules_of_command
 
 _INCLUDE_DEPTH = 20  # a list of lists of lists is already odd
 # Programs that send what they are given on as a mail.
@@ -39,7 +40,7 @@ def _recipients(value: str, origin: Origin, find: Callable[[str], Path], within:
     for item in items_of(value):
         bare = item[1:-1].replace('\\"', '"').strip() if item.startswith('"') and item.endswith('"') else item
         if bare.startswith("|"):
-            harvest.add(_command(bare[1:].strip(), origin))
+            harvest.add(_command(bare[1:].strip(), origin, find))
         elif bare.lower().startswith(":include:"):
             harvest.add(_include(bare[len(":include:") :].strip().strip('"'), origin, find, within))
         elif bare.startswith(("/", "~/")):
@@ -50,9 +51,18 @@ def _recipients(value: str, origin: Origin, find: Callable[[str], Path], within:
     return harvest
 
 
-def _command(command: str, origin: Origin) -> Harvest:
-    """Read what a command is given: its addresses, if it sends mail. It is never run."""
+def _command(command: str, origin: Origin, find: Callable[[str], Path]) -> Harvest:
+    """Read what a command is given: its addresses, if it sends mail, and procmail's rules. It is never run."""
     if not _MAILER.search(command):
+        # procmail looks for a name without a folder in its user's home; where that is not known, a person looks.
+        rules = [path for path in map(find, rules_of_command(command)) if path.is_absolute()]
+        if rules:
+            harvest = Harvest()
+            said = f"procmail is run by {origin.file}:{origin.line}"
+            note = f"{origin.note}; {said}" if origin.note else said
+            for path in rules:
+                harvest.add(harvest_rules(path, origin.source, note))
+            return harvest
         note = f"{origin.file}:{origin.line}: {origin.source} is given to a command: see what it does: {command}"
         return Harvest(notes=[note])
     targets = addresses_within(_SENDER.sub(" ", command)) or [""]

@@ -3,6 +3,9 @@
 An edge counts where its target is outside. Whose mailbox it leaves is its source, when that is ours; a local name
 is that mailbox of each local domain of ours; of any other name, it is the mailboxes of ours whose mail comes there
 (a virtual alias to a local name whose alias leads outside).
+
+A mailing list that [organization] lists names is no mailbox: what it sends to its members is no automatic forward, as
+the rule auto-forward has it when mail flows. Its edges are notes: a forward that is called a list is still seen.
 """
 
 from collections import defaultdict
@@ -91,6 +94,9 @@ def audit(
         if not mailboxes and "@" not in edge.source:
             notes.append(f"{edge.file}:{edge.line}: {edge.source} is no mailbox of ours here; goes to {edge.target}")
         for mailbox in mailboxes:
+            if mailbox in organization.lists:
+                notes.append(f"{edge.file}:{edge.line}: {mailbox} is a mailing list; goes to {edge.target}")
+                continue
             way = "" if graph.is_of(edge.source, mailbox) else f"by way of {edge.source}"
             note = "; ".join(filter(None, [way, edge.note]))
             document = exempting_document(exemptions, mailbox, edge.target, at)

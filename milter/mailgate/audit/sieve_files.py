@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -25,10 +26,18 @@ def harvest_folders(folders: Sequence[Path], organization: Organization, local: 
 
     It is the part that is an address, the part after one that is a domain of ours, or else the first folder
     below the one that was named. A script that lies directly in that one is every mailbox's, unless its own name
-    is a mailbox.
+    is a mailbox. In place of a folder may stand what Dovecot's `sieve` is set to, such as /vmail/%d/%n.sieve: then
+    its variables tell.
     """
     harvest = Harvest()
     for folder in folders:
+        if "%" in str(folder):
+            places = _named_by(str(folder))
+            if not places:
+                harvest.unread.append(Unread(str(folder), 0, "names no script and no folder"))
+            domains = local.official or tuple(sorted(organization.domains))
+            harvest.add(_named_scripts(places, domains))
+            continue
         if not folder.is_dir():
             harvest.unread.append(Unread(str(folder), 0, "no such folder"))
             continue
@@ -121,41 +130,70 @@ def harvest_dovecot(
             for script in _scripts(Path(path), harvest) if os.path.isdir(path) else [Path(path)]:
                 if os.path.lexists(script):
                     harvest.add(_script_file(script, everyone, seen))
-    for home in [*homes, *_virtual_homes(settings.get("mail_home", ""))]:
+    homes = [*homes, *(Home(owner, path) for path, owner in _named_by(settings.get("mail_home", "")))]
+    for home in homes:
         for place in _personal(settings, home):
             scripts = _scripts(place, harvest) if place.is_dir() else [place]
             for script in scripts:
                 if os.path.lexists(script):
                     harvest.add(_script_file(script, [home.user], seen))
+    for text in _places(settings):
+        harvest.add(_named_scripts(_named_by(text), local.official or tuple(sorted(organization.domains))))
     return harvest
 
 
+def _places(settings: dict[str, str]) -> list[str]:
+    """Return where mailboxes have scripts: `sieve = file:~/sieve;active=~/.dovecot.sieve`, and sieve_dir."""
+    texts = [text for name in ("sieve", "sieve_dir") for text in settings.get(name, "").split(";")]
+    return [text.removeprefix("active=").removeprefix("file:") for text in texts]
+
+
 def _personal(settings: dict[str, str], home: Home) -> list[Path]:
-    """Return where a home's scripts are: `sieve = file:~/sieve;active=~/.dovecot.sieve`, and sieve_dir."""
+    """Return where a home's scripts are."""
     found = []
-    for name in ("sieve", "sieve_dir"):
-        for text in settings.get(name, "").split(";"):
-            text = text.partition("=")[2] if text.startswith("active=") else text
-            text = text.removeprefix("file:").replace("%h", str(home.folder))
-            if text.startswith("~/"):
-                found.append(home.folder / text[2:])
-            elif text.startswith("/") and "%" not in text:
-                found.append(Path(text))
+    for place in _places(settings):
+        text = place.replace("%h", str(home.folder))
+        if text.startswith("~/"):
+            found.append(home.folder / text[2:])
+        elif text.startswith("/") and "%" not in text:
+            found.append(Path(text))
     return found
 
 
-def _virtual_homes(mail_home: str) -> list[Home]:
-    """Return the folders that mail_home may be, such as /var/vmail/%d/%n, by the names in their paths."""
-    if "%" not in mail_home:
+# Dovecot's variables of who it is: %u whole, %n without and %d with the domain alone; %Ln in lower case.
+_VARIABLE = re.compile(r"%(?:L?(?P<letter>[und])|\{(?P<word>user|username|domain)\})")
+_LETTERS = {"user": "u", "username": "n", "domain": "d"}
+
+
+def _named_by(template: str) -> list[tuple[Path, str]]:
+    """Return what is at a path with Dovecot's variables, such as /var/vmail/%d/%n, each with its mailbox or name."""
+    kinds = [match["letter"] or _LETTERS[match["word"]] for match in _VARIABLE.finditer(template)]
+    literals = _VARIABLE.sub("\0", template).split("\0")
+    if not kinds or not template.startswith("/") or any("%" in literal for literal in literals):
         return []
-    pattern = mail_home
-    for variable in ("%u", "%n", "%d", "%Lu", "%Ln", "%Ld", "%{user}", "%{username}", "%{domain}"):
-        pattern = pattern.replace(variable, "*")
-    if "%" in pattern:
-        return []
-    homes = []
-    for path in glob.glob(pattern):
-        parts = Path(path).parts
-        user = parts[-1] if "@" in parts[-1] or not ("%d" in mail_home or "domain" in mail_home) else ""
-        homes.append(Home(user or f"{parts[-1]}@{parts[-2]}", Path(path)))
-    return homes
+    groups = ["([^/]+)" if kind == "u" else "([^/@]+)" for kind in kinds]
+    pattern = re.compile(
+        "".join(re.escape(text) + group for text, group in zip(literals, [*groups, ""], strict=True))
+    )
+    found = []
+    for path in sorted(glob.glob("*".join(map(glob.escape, literals)))):
+        match = pattern.fullmatch(path)
+        pairs = set(zip(kinds, match.groups(), strict=True)) if match else set()
+        values = dict(pairs)
+        if not values or len(values) < len(pairs):  # /vmail/%n/%n.sieve, with two names
+            continue
+        owner = values.get("u") or "@".join(filter(None, (values.get("n"), values.get("d"))))
+        found.append((Path(path), owner if "u" in values or "n" in values else f"@{owner}"))
+    return found
+
+
+def _named_scripts(places: Iterable[tuple[Path, str]], domains: Sequence[str]) -> Harvest:
+    """Read scripts whose path tells whose they are; a name without a domain is a mailbox of each of these."""
+    harvest = Harvest()
+    seen: set[tuple[str, str]] = set()
+    for path, owner in places:
+        names = [owner] if "@" in owner else [f"{owner}@{domain}" for domain in domains]
+        owners = [mailbox_of(os.fsencode(name)) if not name.startswith("@") else name for name in names]
+        for script in _scripts(path, harvest) if path.is_dir() else [path]:
+            harvest.add(_script_file(script, owners, seen))
+    return harvest

@@ -45,7 +45,7 @@ def forwards_audit(
     ] = None,
     sieve: Annotated[
         list[Path] | None,
-        typer.Option("--sieve", metavar="DIR", help="Sieve scripts below DIR; default what Dovecot is set to."),
+        typer.Option("--sieve", metavar="DIR", help="Sieve scripts below DIR, or DIR/%n.sieve; default Dovecot's."),
     ] = None,
     zimbra: Annotated[
         list[Path] | None, typer.Option("--zimbra", metavar="FILE", help="What `zmprov -l gaa -v` printed.")

@@ -8,8 +8,9 @@ from ..model import Organization
 from ..postfix.instance import Instance, Service
 from ..postfix.lists import seconds_of, split_list
 from ..postfix.next_hops import host_of, is_outside_host, transport_of
+from ..postfix.tables import ANY, Entry, Shape, read_table
 from .doors import Doors, Milter, doors_of
-from .egress import Egress, find_egress, is_on_loopback
+from .egress import Egress, find_egress, is_loopback, is_on_loopback, listening_of, smtpd_at, ways_back
 from .roads import Road
 from .routes import open_routes
 
@@ -30,11 +31,13 @@ class Wiring:
     deadline_s: float
 
     def is_egress(self, service: Service | None) -> bool:
-        """Tell whether a service is the hop's smtpd, by its name where default_transport leads to none."""
+        """Tell whether a service is an smtpd of the hop, by its name where default_transport leads to none."""
         if service is None or service.command != "smtpd":
             return False
         if self.egress:
-            return service == self.egress.server
+            return service in self.egress.servers
+        if self.doors.egress_door():
+            return service in ways_back(self.instance, self.doors)
         name = self.instance.get("milter_macro_daemon_name", service)
         return any(self.doors.hook(milter.listener, name) == "egress" for milter in self.milters(service))
 
@@ -63,10 +66,11 @@ class Wiring:
 
 def wiring_of(instance: Instance, settings: Settings) -> Wiring:
     """Put a Postfix beside a configuration."""
-    egress = find_egress(instance)
+    doors = doors_of(settings)
+    egress = find_egress(instance, doors)
     return Wiring(
         instance,
-        doors_of(settings),
+        doors,
         settings.resolved_organization(),
         None if isinstance(egress, str) else egress,
         settings.rules["attachment-size"].max_message_bytes,
@@ -207,6 +211,8 @@ def _hooks(wiring: Wiring) -> Iterator[Road]:
     """Compare what the daemon would take each service's mail for with what it is."""
     instance = wiring.instance
     for service, parameter in wiring.askers():
+        if wiring.doors.egress_door() and wiring.is_egress(service):
+            continue  # the door has judged its mail: no hook is right there
         name = instance.get("milter_macro_daemon_name", service)
         for milter in wiring.milters(service, parameter):
             hook = wiring.doors.hook(milter.listener, name)
@@ -328,15 +334,112 @@ _COPIES = "copies that aliases, .forward and *_bcc_maps send outside pass no oth
 
 def _egress(wiring: Wiring) -> Iterator[Road]:
     instance = wiring.instance
-    found = find_egress(instance)
+    found = find_egress(instance, wiring.doors)
     if isinstance(found, str):
         yield Road("no-egress", str(instance.place("default_transport")), found, _COPIES, SHOW)
-    elif not wiring.milters(found.server):
-        what = f"{found.server.key}, which default_transport leads to, asks no milter of ours"
-        yield Road("no-egress", str(instance.place("smtpd_milters", found.server)), what, _COPIES, SHOW)
+        if wiring.doors.egress_door():
+            yield from _ways_back(wiring)
+    elif found.door:
+        yield from _door(wiring, found)
+    elif not wiring.milters(found.servers[0]):
+        (server,) = found.servers
+        what = f"{server.key}, which default_transport leads to, asks no milter of ours"
+        yield Road("no-egress", str(instance.place("smtpd_milters", server)), what, _COPIES, SHOW)
     else:
         yield from _client(instance, found.client)
-        yield from _server(instance, found)
+        yield from _server(wiring, found, found.servers[0])
+
+
+def _door(wiring: Wiring, egress: Egress) -> Iterator[Road]:
+    """What must be so where the hop is our SMTP door: the client that leads to it, and the smtpds behind it."""
+    instance, doors = wiring.instance, wiring.doors
+    hook = doors.hook(egress.door, "")
+    if hook != "egress":
+        named = f"the hook {hook}" if hook else "no hook"
+        yield Road(
+            "no-egress",
+            str(instance.place("default_transport")),
+            f"default_transport = {egress.transport} leads to an SMTP door that is {named} of mailgate.toml",
+            "the rules of egress are not applied to the copies that aliases, .forward and *_bcc_maps send outside",
+            f'write [[hook]] name = "egress", listener = "{egress.door}" in mailgate.toml',
+        )
+        return
+    yield from _client(instance, egress.client)
+    if instance.get("smtp_send_xforward_command", egress.client) != "yes":
+        yield Road(
+            "egress-xforward",
+            str(instance.place("smtp_send_xforward_command", egress.client)),
+            f"smtp_send_xforward_command of {egress.client.key} is not yes",
+            "Mailgate is not told whose mail it is: every client is taken for one of our own",
+            f"add -o smtp_send_xforward_command=yes to {egress.client.key}",
+        )
+    for server in egress.servers:
+        yield from _server(wiring, egress, server)
+        if wiring.milters(server):
+            yield Road(
+                "egress-twice",
+                str(instance.place("smtpd_milters", server)),
+                f"{server.key} asks Mailgate once more of what its SMTP door hands on",
+                "each copy is judged and counted twice, the second time by the rules of another hook",
+                f"add -o smtpd_milters= to {server.key}",
+                is_note=True,
+            )
+    yield from _ways_back(wiring)
+
+
+def _ways_back(wiring: Wiring) -> Iterator[Road]:
+    """Where the door hands mail on to: what is not of this Postfix, what is not there, and what does not hold."""
+    instance, doors = wiring.instance, wiring.doors
+    for name, address in (("next_hop", doors.next_hop), ("hold_next_hop", doors.hold_next_hop)):
+        if smtpd_at(instance, address) is None:
+            named = address or "empty"
+            why = (
+                "what stands there is of another's making: whether it sends mail on, or holds it, is not known"
+                if address
+                else "copies that are to be held are deferred instead, until Postfix returns them to their senders"
+            )
+            yield Road(
+                "egress-way-back",
+                f"[smtp] {name}",
+                f"{name} of mailgate.toml is {named}, which is no smtpd of {instance.config_dir}/master.cf",
+                why,
+                "see config/mailgate.toml, [smtp], for the services that belong there",
+                is_note=True,
+            )
+    holding = smtpd_at(instance, doors.hold_next_hop)
+    if holding is not None and not is_holding(instance, holding):
+        yield Road(
+            "egress-hold",
+            str(instance.place("smtpd_client_restrictions", holding)),
+            f"{holding.key}, the hold_next_hop of mailgate.toml, does not hold what it takes",
+            "copies that Mailgate quarantines leave",
+            "let its smtpd_client_restrictions begin with check_client_access static:HOLD",
+        )
+
+
+_RESTRICTIONS = ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data")
+
+
+def is_holding(instance: Instance, service: Service) -> bool:
+    """Tell whether an smtpd holds whatever it takes: by a table of HOLD that it asks before it permits anything."""
+    for name in _RESTRICTIONS:
+        parameter = f"smtpd_{name}_restrictions"
+        before = ""
+        for word in split_list(instance.get(parameter, service)):
+            if word.startswith("permit"):
+                break  # the rest of this list is not read
+            if before.startswith("check_") and before.endswith("_access") and ":" in word:
+                reading = read_table(instance, word, instance.place(parameter, service), Shape.TABLE, ())
+                if any(_holds_us(entry) for entry in reading.entries):
+                    return True
+            before = word
+    return False
+
+
+def _holds_us(entry: Entry) -> bool:
+    """Tell whether an entry of access(5) holds what the door brings, by loopback and of any sender."""
+    is_for_us = entry.key == ANY or entry.is_pattern or entry.key.startswith("127")
+    return is_for_us and entry.value.upper().split()[:1] == ["HOLD"]
 
 
 def _client(instance: Instance, client: Service) -> Iterator[Road]:
@@ -381,8 +484,8 @@ def _dsn(instance: Instance, service: Service, parameter: str) -> Iterator[Road]
         )
 
 
-def _server(instance: Instance, egress: Egress) -> Iterator[Road]:
-    server = egress.server
+def _server(wiring: Wiring, egress: Egress, server: Service) -> Iterator[Road]:
+    instance = wiring.instance
     if not is_on_loopback(instance, server):
         yield Road(
             "egress-open",
@@ -399,7 +502,7 @@ def _server(instance: Instance, egress: Egress) -> Iterator[Road]:
         what = f"{server.key} has no content_filter of its own"
         why = "default_transport leads its mail to itself again, without end"
         yield Road("egress-loop", place, what, why, f"add -o content_filter=smtp: to {server.key}")
-    elif exit_service == egress.client:
+    elif exit_service == egress.client or comes_back(wiring, egress, nexthop):
         what = f"content_filter of {server.key} is {value}, the hop itself"
         yield Road("egress-loop", place, what, "its mail comes back to it without end", "name smtp: there")
     elif exit_service is None:
@@ -425,6 +528,14 @@ def _server(instance: Instance, egress: Egress) -> Iterator[Road]:
     yield from _dsn(instance, server, "smtpd_discard_ehlo_keywords")
 
 
+def comes_back(wiring: Wiring, egress: Egress, nexthop: str) -> bool:
+    """Tell whether a next hop is the hop's own smtpd, or its door, by whatever transport."""
+    host, port = host_of(nexthop)
+    if egress.door:
+        return wiring.doors.filter_of(nexthop) == egress.door
+    return is_loopback(host) and any(port == listening_of(server)[1] for server in egress.servers)
+
+
 # -- content filters -------------------------------------------------------------------------------
 
 
@@ -441,7 +552,12 @@ def _content_filters(wiring: Wiring) -> Iterator[Road]:
         if not value:
             continue
         place = instance.place("content_filter", service)
-        if wiring.egress and instance.named(transport, "unix") == wiring.egress.client:
+        egress = wiring.egress
+        if egress and egress.door and wiring.doors.is_filter(nexthop):
+            what = f"content_filter = {value} leads to an SMTP door of ours, and so does default_transport"
+            why = "both hand mail on to the same next hop: mail for our own mailboxes leaves the system there"
+            yield Road("content-filter", str(place), what, why, "let a milter judge what comes in")
+        elif egress and instance.named(transport, "unix") == egress.client:
             what = f"content_filter = {value} leads all mail to the egress hop, also what comes in"
             mend = "empty it: default_transport leads there what leaves"
             yield Road("content-filter", str(place), what, "mail for our own mailboxes leaves the system", mend)

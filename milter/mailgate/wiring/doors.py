@@ -27,21 +27,32 @@ class Milter:
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """[listen] and [[hook]] of mailgate.toml; `filters` are the SMTP doors."""
+    """[listen] and [[hook]] of mailgate.toml; `filters` are the SMTP doors, which lead to the two next hops."""
 
     listeners: tuple[str, ...]
     hooks: tuple[HookSection, ...]
     filters: tuple[str, ...] = ()
+    next_hop: str = ""
+    hold_next_hop: str = ""
 
     def is_filter(self, nexthop: str) -> bool:
         """Tell whether a next hop is one of our SMTP doors."""
+        return bool(self.filter_of(nexthop))
+
+    def filter_of(self, nexthop: str) -> str:
+        """Return the SMTP door of ours that a next hop is, "" for none."""
         host, port = host_of(nexthop)
         for door in self.filters:
             known, known_port = host_of(door)
             same_host = host == known or (host in _HERE and known in (*_HERE, *_EVERYWHERE))
             if nexthop == door or (port and port == known_port and same_host):
-                return True
-        return False
+                return door
+        return ""
+
+    def egress_door(self) -> str:
+        """Return the SMTP door that [[hook]] makes egress, "" for none; smtp(8) reaches no Unix socket."""
+        doors = (door for door in self.filters if door.startswith("inet:"))
+        return next((door for door in doors if self.hook(door, "") == "egress"), "")
 
     def hook(self, listener: str, daemon_name: str) -> str:
         """Return the hook that the daemon would take a mail for, "" where the login decides."""
@@ -51,9 +62,9 @@ class Doors:
         return ""
 
     def of_hook(self, name: str) -> tuple[str, str]:
-        """Return the listener and {daemon_name} for a hook, as mailgate.toml has them or as they would be."""
+        """Return the milter door and {daemon_name} for a hook, as mailgate.toml has them or as they would be."""
         for hook in self.hooks:
-            if hook.name == name:
+            if hook.name == name and hook.listener not in self.filters:
                 return hook.listener, hook.daemon_name
         taken = [hook.listener for hook in self.hooks if hook.name == "non-smtp"]
         if name == "non-smtp":
@@ -100,7 +111,8 @@ class Doors:
 
 def doors_of(settings: Settings) -> Doors:
     """Return the doors of a configuration."""
-    return Doors(tuple(settings.listen.milter), tuple(settings.hook), tuple(settings.listen.smtp))
+    listen, smtp = settings.listen, settings.smtp
+    return Doors(tuple(listen.milter), tuple(settings.hook), tuple(listen.smtp), smtp.next_hop, smtp.hold_next_hop)
 
 
 def _is_socket(listener: str) -> bool:

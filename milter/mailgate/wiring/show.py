@@ -5,20 +5,21 @@ running them once.
 """
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..postfix.instance import Service
+from ..postfix.instance import Place, Service
 from ..postfix.lists import settings_of, split_list
-from ..postfix.next_hops import transport_of
-from .check import Wiring, is_submission, milter_settings, open_roads, takes_back
-from .egress import is_on_loopback, listening_of
+from ..postfix.next_hops import host_of, transport_of
+from .check import Wiring, comes_back, is_holding, is_submission, milter_settings, open_roads, takes_back
+from .egress import Egress, is_on_loopback, listening_of, smtpd_at, ways_back
 
 CLIENT = "egress"
+DOOR_CLIENT = "mailgate"
 FIRST_PORT = 10_026
 _MARGIN_S = 60  # of content_timeout above [workers] deadline_s: Mailgate's answer comes first
 _REENTRY = "no_unknown_recipient_checks,no_header_body_checks,no_address_mappings"
-_BYHAND = ("round-egress", "unread", "content-filter", "proxy-filter", "milter-maps")
+_BYHAND = ("round-egress", "unread", "content-filter", "proxy-filter", "milter-maps", "egress-way-back")
 
 # The hop hands a mail on as it is: what main.cf says of mail to and from other machines is not for it.
 CLIENT_OPTIONS = {
@@ -44,6 +45,10 @@ SERVER_OPTIONS = {
 }
 # What a hop must have whatever its administrator made of the rest.
 _CLIENT_NEEDS = ("disable_mime_output_conversion", "smtp_fallback_relay", "smtp_discard_ehlo_keywords")
+# And what one that leads to an SMTP door needs besides: who the client was, and the queue id.
+_XFORWARD = "smtp_send_xforward_command"
+DOOR_CLIENT_OPTIONS = {_XFORWARD: "yes", **CLIENT_OPTIONS, "smtp_line_length_limit": "0"}
+_HOLD = "check_client_access,static:HOLD,permit_mynetworks,reject"
 _SERVER_NEEDS = ("receive_override_options", "smtpd_discard_ehlo_keywords")
 # Main.cf settings that would change the mail on its way to the hop, or where it comes from; only where they are set.
 _CLIENT_WHERE_SET = (
@@ -87,8 +92,9 @@ def stanzas(wiring: Wiring) -> list[str]:
     known = {hook.name for hook in wiring.doors.hooks}
     lines = []
     for name in ("mx", "submission", "egress", "non-smtp"):
-        if name not in known:
-            listener, daemon_name = wiring.doors.of_hook(name)
+        door = wiring.egress.door if name == "egress" and wiring.egress else ""
+        if name not in known or (door and wiring.doors.hook(door, "") != "egress"):
+            listener, daemon_name = (door, "") if door else wiring.doors.of_hook(name)
             lines += ["[[hook]]", f'name = "{name}"', f'listener = "{listener}"']
             lines += [f'daemon_name = "{daemon_name}"'] if daemon_name else []
     return lines
@@ -146,6 +152,8 @@ def _chroots(wiring: Wiring) -> Iterator[Step]:
     """Take services out of a chroot from which Mailgate's socket cannot be seen."""
     instance = wiring.instance
     for service, parameter in wiring.askers():
+        if wiring.doors.egress_door() and wiring.is_egress(service):
+            continue  # it asks no milter
         hook = "non-smtp" if parameter == "non_smtpd_milters" else "mx"
         listener, _ = wiring.doors.of_hook(hook)
         outside = listener.startswith("unix:") and not listener.startswith(f"unix:{instance.queue_directory}/")
@@ -169,15 +177,19 @@ def _egress(wiring: Wiring) -> Iterator[Step]:
     instance = wiring.instance
     _, name = wiring.doors.of_hook("egress")
     name = name or "EGRESS"
+    if wiring.egress and wiring.egress.door:
+        yield from _mended_door(wiring, wiring.egress)
+        return
     if wiring.egress:
-        yield from _mended(wiring, wiring.egress.client, wiring.egress.server, name)
+        yield from _mended(wiring, wiring.egress.client, wiring.egress.servers[0], name)
+        return
+    if door := wiring.doors.egress_door():
+        yield from _led_to_door(wiring, door)
         return
     model = instance.named("smtp", "unix")
     chroot = "y" if model and model.chroot else "n"
     if (client := instance.named(CLIENT, "unix")) is None:
-        options = CLIENT_OPTIONS | {name: "" for name in _CLIENT_WHERE_SET if instance.get(name)}
-        service = f"{CLIENT} unix - - {chroot} - - smtp {_as_options(options)}"
-        yield ("-M", f"{CLIENT}/unix={service}"), "the hop's first half hands a mail to the second as it is"
+        yield _client(wiring, CLIENT, CLIENT_OPTIONS)
     server = next((s for s in instance.services if wiring.is_egress(s) and s.type == "inet"), None)
     if server is None:
         port = _free_port(wiring)
@@ -203,33 +215,88 @@ def _egress(wiring: Wiring) -> Iterator[Step]:
     yield from _limit(wiring, CLIENT)
 
 
+def _client(wiring: Wiring, name: str, options: Mapping[str, str]) -> Step:
+    """Return the command that makes the hop's first half."""
+    model = wiring.instance.named("smtp", "unix")
+    chroot = "y" if model and model.chroot else "n"
+    all_options = {**options, **{option: "" for option in _CLIENT_WHERE_SET if wiring.instance.get(option)}}
+    service = f"{name} unix - - {chroot} - - smtp {_as_options(all_options)}"
+    return ("-M", f"{name}/unix={service}"), "the hop's first half hands a mail to the second as it is"
+
+
+def _led_to_door(wiring: Wiring, door: str) -> Iterator[Step]:
+    """Lead what leaves to the SMTP door that mailgate.toml makes egress."""
+    host, port = host_of(door)
+    transport = f"{DOOR_CLIENT}:[{'127.0.0.1' if host in ('', '0.0.0.0', '::') else host}]:{port}"
+    client = wiring.instance.named(DOOR_CLIENT, "unix")
+    if client is None:
+        yield _client(wiring, DOOR_CLIENT, DOOR_CLIENT_OPTIONS)
+        yield from _limit(wiring, DOOR_CLIENT)
+    servers = ways_back(wiring.instance, wiring.doors)
+    # What is there is mended as if it were led to already: else it would take a second run.
+    made = client or Service(DOOR_CLIENT, "unix", False, "smtp", DOOR_CLIENT_OPTIONS, Place(""))
+    yield from _mended_door(wiring, Egress(transport, made, servers, door))
+    yield (
+        ("-e", f"default_transport={transport}"),
+        "what leaves passes the SMTP door: copies by aliases, .forward and *_bcc_maps pass no milter",
+    )
+
+
 def _mended(wiring: Wiring, client: Service, server: Service, name: str) -> Iterator[Step]:
     """Give a hop that is there what it lacks."""
     instance = wiring.instance
+    yield from _mended_client(wiring, client)
+    if instance.get("milter_macro_daemon_name", server) != name:
+        yield ("-P", f"{server.key}/milter_macro_daemon_name={name}"), "Mailgate tells hooks by this name: egress"
+    if not _asks_well(wiring, server, "smtpd_milters"):
+        value = _compact(_ours(wiring, "egress"))
+        yield ("-P", f"{server.key}/smtpd_milters={value}"), "the hop is there to ask Mailgate"
+    yield from _mended_server(wiring, Egress("", client, (server,)), server)
+    yield from _limit(wiring, client.name)
+
+
+def _mended_door(wiring: Wiring, egress: Egress) -> Iterator[Step]:
+    """Give a hop that is our SMTP door what it lacks; services that are not there are for a person to make."""
+    instance = wiring.instance
+    yield from _mended_client(wiring, egress.client)
+    if instance.get(_XFORWARD, egress.client) != "yes":
+        yield ("-P", f"{egress.client.key}/{_XFORWARD}=yes"), "Mailgate is told whose mail it is"
+    for server in egress.servers:
+        if wiring.milters(server):
+            yield ("-P", f"{server.key}/smtpd_milters="), "what the door hands on was judged there"
+        yield from _mended_server(wiring, egress, server)
+    holding = smtpd_at(instance, wiring.doors.hold_next_hop)
+    if holding is not None and not is_holding(instance, holding):
+        reason = "hold_next_hop of mailgate.toml: it holds whatever it takes"
+        yield ("-P", f"{holding.key}/smtpd_client_restrictions={_HOLD}"), reason
+    yield from _limit(wiring, egress.client.name)
+
+
+def _mended_client(wiring: Wiring, client: Service) -> Iterator[Step]:
     for option in _CLIENT_NEEDS:
-        if instance.get(option, client) != CLIENT_OPTIONS[option]:
+        if wiring.instance.get(option, client) != CLIENT_OPTIONS[option]:
             yield ("-P", f"{client.key}/{option}={CLIENT_OPTIONS[option]}"), "the hop hands a mail on as it is"
+
+
+def _mended_server(wiring: Wiring, egress: Egress, server: Service) -> Iterator[Step]:
+    """Give an smtpd of the hop what it lacks to send mail on as it is, and to be reached from nowhere else."""
+    instance = wiring.instance
     for option in _SERVER_NEEDS:
         held = set(split_list(instance.get(option, server)))
         if (option == "receive_override_options" and "no_address_mappings" not in held) or (
             option != "receive_override_options" and "dsn" in held
         ):
             yield ("-P", f"{server.key}/{option}={SERVER_OPTIONS[option]}"), "the hop hands a mail on as it is"
-    if instance.get("milter_macro_daemon_name", server) != name:
-        yield ("-P", f"{server.key}/milter_macro_daemon_name={name}"), "Mailgate tells hooks by this name: egress"
-    if not _asks_well(wiring, server, "smtpd_milters"):
-        value = _compact(_ours(wiring, "egress"))
-        yield ("-P", f"{server.key}/smtpd_milters={value}"), "the hop is there to ask Mailgate"
     value = instance.get("content_filter", server)
     transport, nexthop = transport_of(value)
     exit_service = instance.named(transport, "unix")
     relay = instance.get("relayhost", server)
-    if exit_service is None or exit_service == client or (relay and not nexthop):
+    returns = exit_service == egress.client or comes_back(wiring, egress, nexthop)
+    if exit_service is None or returns or (relay and not nexthop):
         yield ("-P", f"{server.key}/content_filter={_exit(wiring)}"), "content_filter sends the mail on from the hop"
     if not is_on_loopback(instance, server):
         port = listening_of(server)[1]
         yield ("-F", f"{server.key}/service=127.0.0.1:{port}"), "no other machine may hand it mail"
-    yield from _limit(wiring, client.name)
 
 
 def _limit(wiring: Wiring, transport: str) -> Iterator[Step]:
