@@ -39,59 +39,86 @@ def page(results: Results) -> str:
     parts = [
         "<h1>Mailgate and its peers</h1>",
         _table(("", ""), facts.items(), css_class="text"),
-        "<h2>CPU of the server, µs a mail</h2><p>Less is better.</p>",
-        *(_bars(f"Mails of {size}", _by_load(results.milter, size, "cpu_us")) for size in sizes),
-        "<h2>Mails a second</h2><p>More is better.</p>",
-        *(_bars(f"Mails of {size}", _by_load(results.milter, size, "rate")) for size in sizes),
-        "<h2>Memory with idle connections</h2>",
-        _bars("MB resident", _idle_groups(results)),
-        "<h2>Through Postfix</h2><p>More is better.</p>",
-        _bars("Mails a second, as a share of the same Postfix without a milter", _postfix_groups(results)),
-        "<h2>Outgoing mail through Postfix, shown to Mailgate once more</h2>",
-        _bars("Mails a second; more is better", _egress_groups(results.egress, "rate")),
-        _bars("CPU of Mailgate, µs a mail; less is better", _egress_groups(results.egress, "mailgate_us")),
-        _bars("CPU of the whole machine, µs a mail; less is better", _egress_groups(results.egress, "machine_us")),
-        "<h2>All figures</h2><p>Medians of the rounds; ratios are medians of the rounds' ratios.</p>",
-        _milter_table(results.milter),
-        "<h3>Idle connections</h3>",
-        _table(
-            ("filter", "KB a connection"),
-            ((idle.peer, f"{idle.kb_a_connection:.1f}") for idle in results.idle),
+        *_where(
+            results.milter,
+            "<h2>CPU of the server, µs a mail</h2><p>Less is better.</p>",
+            *(_bars(f"Mails of {size}", _by_load(results.milter, size, "cpu_us")) for size in sizes),
+            "<h2>Mails a second</h2><p>More is better.</p>",
+            *(_bars(f"Mails of {size}", _by_load(results.milter, size, "rate")) for size in sizes),
         ),
-        "<h3>Through Postfix</h3>",
-        _table(
-            ("mail", "milter", "mails/s", "to none", "rounds"),
-            (
-                (
-                    *(door.size, door.variant, f"{door.rate:,.0f}", f"{door.ratio_to_none:.2f}"),
-                    " ".join(f"{rate:,.0f}" for rate in door.rounds),
-                )
-                for door in results.postfix
+        *_where(
+            results.idle,
+            "<h2>Memory with idle connections</h2>",
+            _bars("MB resident", _idle_groups(results)),
+        ),
+        *_where(
+            results.postfix,
+            "<h2>Through Postfix</h2><p>More is better.</p>",
+            _bars("Mails a second, as a share of the same Postfix without a milter", _postfix_groups(results)),
+        ),
+        *_where(
+            results.egress,
+            "<h2>Outgoing mail through Postfix, shown to Mailgate once more</h2>",
+            _bars("Mails a second; more is better", _egress_groups(results.egress, "rate")),
+            _bars("CPU of Mailgate, µs a mail; less is better", _egress_groups(results.egress, "mailgate_us")),
+            _bars(
+                "CPU of the whole machine, µs a mail; less is better", _egress_groups(results.egress, "machine_us")
             ),
         ),
-        "<h3>Outgoing mail through Postfix</h3>",
-        _table(
-            ("mail", "wiring", "mails/s", "to none", "Mailgate µs", "machine µs", "to none", "rounds: mails/s"),
-            (
-                (
-                    *(egress.size, egress.variant, f"{egress.median.rate:,.0f}", f"{egress.ratio_to_none.rate:.2f}"),
-                    *(f"{egress.median.mailgate_us:,.1f}", f"{egress.median.machine_us:,.0f}"),
-                    f"{egress.ratio_to_none.cpu:.2f}",
-                    " ".join(f"{figures.rate:,.0f}" for figures in egress.rounds),
-                )
-                for egress in results.egress
+        "<h2>All figures</h2><p>Medians of the rounds; ratios and differences are medians of the rounds' own.</p>",
+        *_where(results.milter, _milter_table(results.milter)),
+        *_where(
+            results.idle,
+            "<h3>Idle connections</h3>",
+            _table(
+                ("filter", "KB a connection"),
+                ((idle.peer, f"{idle.kb_a_connection:.1f}") for idle in results.idle),
             ),
         ),
-        "<h3>What join and memory cost, CPU µs a mail</h3>",
-        _table(
-            ("mail", "with", "without", "difference", "rounds"),
-            (
+        *_where(
+            results.memory,
+            "<h3>What join and memory cost, CPU µs a mail</h3>",
+            _table(
+                ("mail", "with", "without", "difference", "rounds"),
                 (
-                    *(memory.direction, f"{memory.remembering_us:,.1f}", f"{memory.forgetting_us:,.1f}"),
-                    f"{memory.difference_us:+.1f}",
-                    " ".join(f"{difference:+.1f}" for difference in memory.rounds),
-                )
-                for memory in results.memory
+                    (
+                        *(memory.direction, f"{memory.remembering_us:,.1f}", f"{memory.forgetting_us:,.1f}"),
+                        f"{memory.difference_us:+.1f}",
+                        " ".join(f"{difference:+.1f}" for difference in memory.rounds),
+                    )
+                    for memory in results.memory
+                ),
+            ),
+        ),
+        *_where(
+            results.postfix,
+            "<h3>Through Postfix</h3>",
+            _table(
+                ("mail", "milter", "mails/s", "to none", "rounds"),
+                (
+                    (
+                        *(door.size, door.variant, f"{door.rate:,.0f}", f"{door.ratio_to_none:.2f}"),
+                        " ".join(f"{rate:,.0f}" for rate in door.rounds),
+                    )
+                    for door in results.postfix
+                ),
+            ),
+        ),
+        *_where(
+            results.egress,
+            "<h3>Outgoing mail through Postfix</h3>",
+            _table(
+                ("mail", "wiring", "mails/s", "to none", "Mailgate µs", "machine µs", "to none", "rounds: mails/s"),
+                (
+                    (
+                        *(egress.size, egress.variant, f"{egress.median.rate:,.0f}"),
+                        f"{egress.ratio_to_none.rate:.2f}",
+                        *(f"{egress.median.mailgate_us:,.1f}", f"{egress.median.machine_us:,.0f}"),
+                        f"{egress.ratio_to_none.cpu:.2f}",
+                        " ".join(f"{figures.rate:,.0f}" for figures in egress.rounds),
+                    )
+                    for egress in results.egress
+                ),
             ),
         ),
     ]
@@ -100,6 +127,11 @@ def page(results: Results) -> str:
         '<meta name="viewport" content="width=device-width"><title>Mailgate and its peers</title>'
         f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
     )
+
+
+def _where(measured: Sequence[object], *parts: str) -> Sequence[str]:
+    """Show these parts of the page where what they show was measured."""
+    return parts if measured else ()
 
 
 def _by_load(cells: Iterable[Cell], size: str, figure: str) -> Groups:

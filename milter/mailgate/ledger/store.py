@@ -1,7 +1,7 @@
 """What a store of activity and mailbox states can do, and which one a URL names.
 
-Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). All calls are
-coroutines, but for one; any of them may raise StoreError, which says what to mend.
+Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). All calls but
+`recall_at_once` are coroutines; any of those may raise StoreError, which says what to mend.
 """
 
 from collections.abc import Sequence
