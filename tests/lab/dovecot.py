@@ -112,10 +112,18 @@ class Dovecot(Daemon):
             return trial.recv(4) == b"220 "
         return False
 
+    def close(self) -> None:
+        super().close()
+        unmounted()
+
     def delivered(self, name: str) -> list[bytes]:
         """Return the mails in a mailbox, oldest first."""
         files = sorted((self.folder / "mail" / name).glob("new/*"), key=os.path.getmtime)
         return [file.read_bytes() for file in files]
+
+
+ETC_POSTFIX = Path("/etc/postfix")
+_IS_A_MOUNT = os.path.ismount(ETC_POSTFIX)  # somebody else's
 
 
 def in_namespace(command: list[str], etc_postfix: Path | None) -> list[str]:
@@ -125,5 +133,13 @@ def in_namespace(command: list[str], etc_postfix: Path | None) -> list[str]:
     """
     if etc_postfix is None:
         return command
-    mount = 'mount --bind "$0" /etc/postfix && exec "$@"'
-    return [find_program("unshare", "util-linux"), "--mount", "/bin/sh", "-c", mount, str(etc_postfix), *command]
+    # In a chroot, / is no mount point and cannot be made private: what is mounted may then show outside.
+    mount = 'mount --make-rprivate / 2>/dev/null; mount --bind "$0" /etc/postfix && exec "$@"'
+    unshare = [find_program("unshare", "util-linux"), "--mount", "--propagation", "unchanged"]
+    return [*unshare, "/bin/sh", "-c", mount, str(etc_postfix), *command]
+
+
+def unmounted() -> None:
+    """Take away from /etc/postfix what a namespace in a chroot may have left there."""
+    while os.path.ismount(ETC_POSTFIX) and not _IS_A_MOUNT:
+        subprocess.run([find_program("umount", "mount"), "--lazy", ETC_POSTFIX], check=True)

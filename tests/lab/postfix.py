@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.daemon import Daemon, ServerError, find_program
-from tests.lab.dovecot import in_namespace
+from tests.lab.dovecot import in_namespace, unmounted
 from tests.lab.ports import free_port
 from tests.lab.waiting import wait_until
 
@@ -175,6 +175,11 @@ class Postfix(Daemon):
     def ready(self) -> bool:
         # Said after the listening sockets are bound, and once more by each later start.
         return f"[{self.pid}]: daemon started" in self.log_text()
+
+    def close(self) -> None:
+        super().close()
+        if self._is_system:
+            unmounted()
 
     def log_text(self) -> str:
         """Return the mail log so far, and whatever Postfix said where it could not log."""
