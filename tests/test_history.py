@@ -16,6 +16,7 @@ from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import MOST_OF_ONE, Store, StoreError, open_store
+from mailgate.mailboxes.states import StateFollower
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 
 DAY_S = 86_400.0
@@ -259,6 +260,23 @@ async def test_the_site_s_key_is_one_and_outlives_the_store(store: Store, tmp_pa
         await later.ask(mail(OUTSIDE, hook="egress"), NOW)
     with pytest.raises(StoreError):
         await History(Away(), Fresh(), DAY_S, tmp_path / "none").load()
+
+
+async def test_no_mail_is_taken_before_the_site_s_key_is_known(store: Store) -> None:
+    """A mail that was taken in without being remembered would have copies that nobody knows."""
+    away = True
+
+    async def load() -> None:
+        if away:
+            raise StoreError("away")
+
+    follower = StateFollower(store, lambda error: None, load)
+    with pytest.raises(StoreError):
+        await follower.load()
+    assert follower.states is None, "and mail is deferred"
+    away = False
+    await follower.load()
+    assert follower.states == {}
 
 
 async def test_traces_go_through_the_journal(tmp_path: Path, store: Store) -> None:

@@ -98,13 +98,11 @@ class Worker:
         journal = Journal(settings.journal_folder(), journal_of(self._orders.number))
         commits = Commits(store, journal, self._ledger_state)
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
-        follower = StateFollower(store, self._states_failed)
         history = History(store, self._orders.fresh, settings.keep_s(), settings.journal_folder() / HISTORY_KEY_FILE)
+        follower = StateFollower(store, self._states_failed, history.load)
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
         services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), history, notices, _now)
         self._gate = Gate(settings, services)
-        with contextlib.suppress(Exception):
-            await history.load()
         with contextlib.suppress(Exception):
             await follower.load()
         follower.start()

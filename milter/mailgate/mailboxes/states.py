@@ -5,7 +5,7 @@ locked (7.1-7.3): no sending, still receiving; revoked (6.2): neither.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -61,19 +61,27 @@ class StateFollower:
     """The states as this process last saw them; kept while the store is away.
 
     `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
-    whoever asks it compares its time.
+    whoever asks it compares its time. first: what must be known before any state is, for mail is taken from then on.
     """
 
-    def __init__(self, store: StateStore, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        failed: Callable[[Exception], None],
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self.states: Mapping[str, MailboxState] | None = None
         self.exemptions: tuple[Exemption, ...] = ()
         self._store = store
         self._failed = failed
+        self._first = first
         self._version: int | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Load the states when they have changed; raises what the store raises."""
+        if self._first is not None:
+            await self._first()
         version = await self._store.states_version()
         if version != self._version:
             states = await self._store.states()
