@@ -239,8 +239,10 @@ class Gate:
     async def count(self, mail: Mail, verdict: Verdict) -> None:
         """Count and remember a mail that goes on; raises OSError or StoreError where that cannot be made durable."""
         if not self._note(mail, verdict):
+            noted = self._noted(mail, verdict)
             async with asyncio.timeout(self._commit_wait_s):
-                await self.services.ledger.commit(self._noted(mail, verdict))
+                await self.services.ledger.commit(noted)
+            self._add_events(noted)
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -248,7 +250,7 @@ class Gate:
         """Ask every service that this mail needs at once; what cannot be had goes to mail.missing."""
         scanner, engine = (self.scanner, self.engine) if raw is not None else (None, None)
         claims = self.policy.claims(mail) if raw is not None else frozenset[str]()
-        settled = self.services.past.settles(mail)
+        settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
         if scanner is None and engine is None and not claims:
             if not settled:
                 await self._recall(mail, timings)
@@ -376,14 +378,19 @@ class Gate:
     def _note(self, mail: Mail, verdict: Verdict) -> bool:
         """Hand what is to be counted and remembered to the ledger, and tell whether it has it."""
         noted = self._noted(mail, verdict)
-        return not noted or self.services.ledger.note(noted)
+        if noted and not self.services.ledger.note(noted):
+            return False
+        self._add_events(noted)
+        return True
+
+    def _add_events(self, noted: Sequence[Noted]) -> None:
+        self.services.metrics.add("events", sum([isinstance(item, ActivityEvent) for item in noted]))
 
     def _noted(self, mail: Mail, verdict: Verdict) -> list[Noted]:
         """Return what a mail counts, and its trace: an accepted mail's both, of one that is held the trace alone."""
         noted: list[Noted] = []
         if verdict.action is Action.ACCEPT:
             noted += self._events(mail, verdict)
-            self.services.metrics.add("events", len(noted))
         if verdict.action in (Action.ACCEPT, Action.QUARANTINE):
             noted += self.services.past.traces(mail, verdict, self.services.seconds())
         return noted
