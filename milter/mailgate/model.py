@@ -51,7 +51,10 @@ class MailboxStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MailboxState:
-    """One mailbox's state and the act that made it so; `at` is ISO 8601 with an offset."""
+    """One mailbox's state and the act that made it so; `at` is ISO 8601 with an offset, `by` who did it.
+
+    must_change_password: whoever logs in next must change it (7.3), as after every restoration.
+    """
 
     address: str
     status: MailboxStatus
@@ -59,6 +62,27 @@ class MailboxState:
     reason: str = ""
     document: str = ""
     at: str = ""
+    by: str = ""
+    must_change_password: bool = False
+
+
+class MailboxKind(StrEnum):
+    """Whose a mailbox is (clause 5): one official's (cá nhân) or a unit's (cơ quan, đơn vị)."""
+
+    INDIVIDUAL = "individual"
+    UNIT = "unit"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the registry knows of one mailbox; dates are ISO 8601, password_changed "" for a default password."""
+
+    address: str
+    kind: MailboxKind
+    name: str
+    unit: str
+    created: str
+    password_changed: str = ""
 
 
 # -- addresses -----------------------------------------------------------------------------------
@@ -585,6 +609,20 @@ class ActivityKind(StrEnum):
     RECEIVED = "received"
 
 
+class MailClass(StrEnum):
+    """What a mail is that a mailbox received, so that it can be said later which of them count as activity.
+
+    human: none of the others. bulk: of a list or a mass mailing. automatic: written by a program (RFC 3834), such as
+    a vacation reply. report: a delivery or reading report (RFC 3464, 8098). spam: accepted, though found to be spam.
+    """
+
+    HUMAN = "human"
+    BULK = "bulk"
+    AUTOMATIC = "automatic"
+    REPORT = "report"
+    SPAM = "spam"
+
+
 class ActivityEvent(NamedTuple):
     """One mailbox sent or received one mail. The same key counts once; `at` is Unix seconds (UTC)."""
 
@@ -593,6 +631,7 @@ class ActivityEvent(NamedTuple):
     mailbox: str
     at: float
     octets: int
+    mail_class: MailClass = MailClass.HUMAN
 
 
 class Trace(NamedTuple):

@@ -4,17 +4,22 @@ Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). 
 `recall_at_once` are coroutines; any of those may raise StoreError, which says what to mend.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from ..model import Exemption, MailboxState, Noted
+from ..model import Exemption, MailboxState, MailClass, Noted, Registration
 
 REMEMBERED_S = 14 * 86_400
 """How long an event's key is remembered. Postfix gives up a mail after 5 days (maximal_queue_lifetime) and
 most others after at most 7; twice that, so that a retry never counts twice."""
 
+
+DAYS_KEPT = 400
+"""Days of which it is kept what each mailbox did: the year of a report (11.8), and a month to write it."""
 
 MOST_OF_ONE = 200
 """Traces that are recalled under one key: a sender who repeats his Message-ID for ever makes no look-up long."""
@@ -24,9 +29,25 @@ class StoreError(Exception):
     """The store could not be reached or did not answer as it should."""
 
 
+class Counts(StrEnum):
+    """Which received mails count as activity (6.2c, 7.2a): all, those of class human, or none."""
+
+    ALL = "all"
+    HUMAN = "human"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Mails of one class that a mailbox received: how many, and the last, in Unix seconds."""
+
+    count: int
+    last: float
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Totals of one mailbox; times are Unix seconds, None where nothing was counted."""
+    """Totals of one mailbox; times are Unix seconds, None where nothing was counted. node: where it was seen last."""
 
     mailbox: str
     sent: int = 0
@@ -36,6 +57,49 @@ class Activity:
     first_sent: float | None = None
     last_sent: float | None = None
     last_received: float | None = None
+    node: str = ""
+    received_by_class: Mapping[MailClass, Received] = field(default_factory=dict)
+
+    def last(self, counts: Counts) -> float | None:
+        """Return when it was active last, where these received mails count."""
+        times = [] if self.last_sent is None else [self.last_sent]
+        if counts is Counts.ALL:
+            times += [received.last for received in self.received_by_class.values()]
+        elif counts is Counts.HUMAN and MailClass.HUMAN in self.received_by_class:
+            times.append(self.received_by_class[MailClass.HUMAN].last)
+        return max(times, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What a mailbox did on one day of the province's civil time; received_other: of every class but human."""
+
+    day: date
+    sent: int
+    received_human: int
+    received_other: int
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A mailbox that is to be looked at for inactivity.
+
+    since: when its time began to run, Unix seconds: its last activity that counts or what came later of its issue
+    (registered), its restoration and, where it is not registered, the day it was first seen.
+    """
+
+    mailbox: str
+    since: float
+    last_activity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """From when to when a node counted without a break, Unix seconds."""
+
+    node: str
+    begin: float
+    end: float
 
 
 class Store(Protocol):
@@ -68,6 +132,36 @@ class Store(Protocol):
     async def totals(self) -> list[Activity]:
         """Return the totals of every mailbox that was ever counted, by address."""
 
+    def days(self, first: date, last: date) -> AsyncIterator[tuple[str, list[Day]]]:
+        """Yield each mailbox that did anything within these days, with what it did; DAYS_KEPT are kept."""
+
+    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+        """Return the mailboxes that are not revoked and whose time began to run before then, by address.
+
+        Costs what its answer costs, however many mailboxes there are.
+        """
+
+    async def default_passwords(self, before: float) -> list[Registration]:
+        """Return the registered mailboxes whose default password is older and still unchanged (7.2d), by address.
+
+        The time runs from the issue, and anew from a restoration, which makes the password a default one (7.3b).
+        """
+
+    async def observed(self) -> list[Observed]:
+        """Return from when to when each node counted, by node and time."""
+
+    async def forget_node(self, node: str) -> bool:
+        """Forget a node that is no more; tell whether it was known."""
+
+    async def register(self, registrations: Sequence[Registration]) -> None:
+        """Put mailboxes into the registry, all or none; one that is there is replaced."""
+
+    async def registration(self, mailbox: str) -> Registration | None:
+        """Return what the registry knows of a mailbox, None for nothing."""
+
+    async def registrations(self) -> list[Registration]:
+        """Return the registry, by address."""
+
     async def states_version(self) -> int:
         """Return a number that changes whenever any state or exemption changes."""
 
@@ -79,6 +173,9 @@ class Store(Protocol):
 
     async def history(self, mailbox: str) -> list[MailboxState]:
         """Return every state that a mailbox was given, oldest first."""
+
+    async def changes(self) -> list[MailboxState]:
+        """Return every state that any mailbox was given, oldest first."""
 
     async def exemptions(self) -> list[Exemption]:
         """Return every exemption that was not removed, oldest first, expired ones included."""
