@@ -81,6 +81,8 @@ MAY_IMPORT = {
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
+    "mailgate.mailboxes.calendar": "",
+    "mailgate.mailboxes.inactivity": "model ledger",
     "mailgate.mailboxes.states": "model wire",
     "mailgate.incidents": "",
     "mailgate.incidents.log": "model wire",
@@ -88,7 +90,7 @@ MAY_IMPORT = {
     "mailgate.incidents.recorder": "model wire batches",
     "mailgate.incidents.search": "model wire",
     # what puts them together
-    "mailgate.config": "model rule policy mime probes mailgate_rules",
+    "mailgate.config": "model rule policy mime probes ledger mailgate_rules",
     "mailgate.wiring": "",
     "mailgate.wiring.check": "config model postfix",
     "mailgate.wiring.doors": "config postfix",
@@ -118,6 +120,7 @@ MAY_IMPORT = {
     "mailgate.cli.common": "config ledger model tables",
     "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
+    "mailgate.cli.inactivity": "config ledger mailboxes model tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
@@ -125,7 +128,9 @@ MAY_IMPORT = {
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
-PURE = ("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text")
+PURE = (
+    *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
+)
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
 # Packages that one place has: elsewhere they would slow every worker's start, or break where they are missing.
@@ -142,7 +147,7 @@ ONLY_IN = {
     "typer": {
         f"mailgate.cli.{name}"
         for name in (
-            *("check", "common", "exemptions", "forwards", "incidents", "mailboxes", "main"),
+            *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
             *("postfix", "quarantine"),
         )
     },
