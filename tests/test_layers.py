@@ -84,6 +84,10 @@ MAY_IMPORT = {
     "mailgate.mailboxes.calendar": "",
     "mailgate.mailboxes.inactivity": "model ledger",
     "mailgate.mailboxes.states": "model wire",
+    "mailgate.reports": "",
+    "mailgate.reports.chart": "",
+    "mailgate.reports.figures": "model ledger mailboxes incidents",
+    "mailgate.reports.page": "",
     "mailgate.incidents": "",
     "mailgate.incidents.log": "model wire",
     "mailgate.incidents.record": "model wire",
@@ -125,11 +129,13 @@ MAY_IMPORT = {
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
+    "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = (
     *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
+    *("mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -148,7 +154,7 @@ ONLY_IN = {
         f"mailgate.cli.{name}"
         for name in (
             *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine"),
+            *("postfix", "quarantine", "report"),
         )
     },
     "uvloop": {"mailgate.worker"},

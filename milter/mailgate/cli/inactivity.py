@@ -58,7 +58,7 @@ def inactivity(
     pending = not_counted(settings)
 
     async def work(store: Store) -> int:
-        answer = await ask(store, settings, moment or now(), pending)
+        answer, _ = await ask(store, settings, moment or now(), pending)
         for note in answer.notes:
             say(note, 0)
         if apply:
@@ -70,14 +70,6 @@ def inactivity(
     raise typer.Exit(with_store(settings, work))
 
 
-def terms_of(settings: Settings) -> Terms:
-    """Return what [activity] says of when a mailbox is due."""
-    section = settings.activity
-    return Terms(
-        section.lock_months, section.revoke_months, section.password_months, timedelta(minutes=section.hole_minutes)
-    )
-
-
 def not_counted(settings: Settings) -> list[Hole]:
     """Let the daemon count what it has answered before now; return the hole that is left where it does not."""
     folder = settings.journal_folder()
@@ -87,18 +79,25 @@ def not_counted(settings: Settings) -> list[Hole]:
     return [Hole("", civil(since), now())]
 
 
-async def ask(store: Store, settings: Settings, at: datetime, pending: list[Hole]) -> Answer:
-    """Return who is due at a time; costs what the answer costs, however many mailboxes there are."""
-    terms = terms_of(settings)
-    return find_due(
-        await store.idle(settings.activity.counts_receive, terms.idle_before(at).timestamp()),
+async def ask(store: Store, settings: Settings, at: datetime, pending: list[Hole]) -> tuple[Answer, list[Hole]]:
+    """Return who is due at a time, and the holes in what was observed.
+
+    Costs what the answer costs, however many mailboxes there are.
+    """
+    section = settings.activity
+    hole = timedelta(minutes=section.hole_minutes)
+    terms = Terms(section.lock_months, section.revoke_months, section.password_months, hole)
+    found = [*holes(await store.observed(), min(at, now()), terms.hole), *pending]
+    answer = find_due(
+        await store.idle(section.counts_receive, terms.idle_before(at).timestamp()),
         await store.default_passwords(terms.password_before(at).timestamp()),
         await store.states(),
         await store.exemptions(),
-        [*holes(await store.observed(), min(at, now()), terms.hole), *pending],
+        found,
         at,
         terms,
     )
+    return answer, found
 
 
 async def _apply(store: Store, due: list[Due], document: str, by: str) -> int:
