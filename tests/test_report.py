@@ -21,7 +21,9 @@ JUSTICE, FINANCE = "Sở Tư pháp", "Sở Tài chính"
 HOSTILE = "<script>alert('1')</script>\" onload=\"x&lt;"
 MADE_AT = datetime(2026, 11, 5, 9, 0, tzinfo=CIVIL_TIME)
 YEAR = year_of(2026, "11-01")
-HEAD = Head("UBND tỉnh Hà Nam", "Sở Thông tin và Truyền thông", "Hà Nam", "Giám đốc", "Nguyễn Văn Giám")
+HEAD = Head(
+    "UBND tỉnh Hà Nam", "Sở Thông tin và Truyền thông", "Theo quy chế", "Hà Nam", "Giám đốc", "Nguyễn Văn Giám"
+)
 
 
 def registered(address: str, unit: str, kind: MailboxKind = MailboxKind.INDIVIDUAL) -> Registration:
@@ -387,6 +389,7 @@ def test_the_page_is_one_whole_document_in_the_form_of_administrative_documents(
         "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM Độc lập - Tự do - Hạnh phúc",
         "Hà Nam, ngày 05 tháng 11 năm 2026",
         "BÁO CÁO tình hình sử dụng hộp thư điện tử công vụ năm 2026",
+        "Theo quy chế, Sở Thông tin và Truyền thông báo cáo như sau:",
         "từ ngày 01/11/2025 đến ngày 31/10/2026",
         "Giám đốc",
         "Nguyễn Văn Giám",
@@ -437,7 +440,7 @@ def test_charts_are_told_to_who_cannot_see_them_and_stand_beside_a_table() -> No
 
 @pytest.mark.parametrize("hostile", [HOSTILE, "</table></title></style></svg>", "a & b <b>", "&lt;script&gt;", "]]>"])
 def test_hostile_names_are_text(hostile: str) -> None:
-    head = Head(hostile, hostile, hostile, hostile, hostile)
+    head = Head(*6 * [hostile])
     figures = made(registrations=[registered(A, hostile)], spans=[Observed(hostile, 0.0, at("2026-10-01"))])
     figures.add_incident(record("2026-01-01T00:00", "reject", finding(hostile, hostile), rcpts=[A]))
     figures.add_change(state(A, "locked", hostile, "2026-01-01T00:00"))

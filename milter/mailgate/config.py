@@ -291,6 +291,10 @@ class ReportSection(_Section):
     year_begins: Annotated[str, AfterValidator(_day_of_year)] = "11-01"
     superior: str = "Ủy ban nhân dân tỉnh Hà Nam"
     unit_name: str = "Sở Thông tin và Truyền thông"
+    basis: str = (
+        "Thực hiện khoản 8 Điều 11 Quy chế Quản lý và sử dụng Hệ thống thư điện tử công vụ"
+        " ban hành kèm theo Quyết định số 27/2023/QĐ-UBND"
+    )
     place: str = "Hà Nam"
     signer_title: str = "Giám đốc"
     signer: str = ""

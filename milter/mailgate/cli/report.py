@@ -83,5 +83,12 @@ def _written(settings: Settings, figures: Figures, style: Style) -> str:
     if style is Style.CSV:
         return render(list(long_rows(shown)), COLUMNS, Format.CSV)
     section = settings.report
-    name = figures.unit or section.unit_name
-    return page(shown, Head(section.superior, name, section.place, section.signer_title, section.signer)).rstrip()
+    head = Head(
+        section.superior,
+        figures.unit or section.unit_name,
+        section.basis,
+        section.place,
+        section.signer_title,
+        section.signer,
+    )
+    return page(shown, head).rstrip()

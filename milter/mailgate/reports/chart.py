@@ -5,7 +5,7 @@ from html import escape
 
 WIDTH = 680
 _LABELS, _NUMBERS = 210, 70  # room left of the bars and right of them
-_BAR, _GAP, _LINE = 11, 8, 18
+_BAR, _GAP, _LINE = 10, 6, 16
 _COLOURS = ("#1d4f91", "#9bb8d9", "#d9822b")  # told apart in grey, too
 _LONGEST = 34
 
@@ -24,15 +24,15 @@ def bars(
     """
     most = max((value for _, values in groups for value in values), default=0) or 1
     parts = []
-    y = 0
+    y = _GAP
     if len(series) > 1:
         for place, text in enumerate(series):
             x = place * WIDTH // len(series)
             parts.append(
-                f'<rect x="{x}" y="3" width="{_BAR}" height="{_BAR}" fill="{_COLOURS[place]}"/>'
-                f'<text x="{x + _LINE}" y="{_BAR + 2}">{escape(text)}</text>'
+                f'<rect x="{x}" y="{y}" width="{_BAR}" height="{_BAR}" fill="{_COLOURS[place]}"/>'
+                f'<text x="{x + _LINE}" y="{y + _BAR - 1}">{escape(text)}</text>'
             )
-        y = _LINE + _GAP
+        y += _LINE + _GAP
     for label, values in groups:
         middle = y + _BAR * len(values) // 2 + 4
         short = label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…"

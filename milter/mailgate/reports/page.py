@@ -66,23 +66,26 @@ _FIGURES = {"all": "Tất cả", "traffic": "Gửi, nhận", "incidents": "Sự 
 _STYLE = """
 @page { size: A4; margin: 20mm 15mm 20mm 25mm }
 body { font: 12pt/1.35 "Times New Roman", Tinos, serif; color: #000; max-width: 170mm; margin: 0 auto; padding: 1em }
-header { display: flex; justify-content: space-between; gap: 1em; text-align: center }
+header { display: flex; justify-content: space-between; gap: 1em; text-align: center; font-size: 11pt }
+header > div:last-child { white-space: nowrap }
 header p, footer p { margin: 0 }
 header .rule { width: 40%; margin: .2em auto; border-top: 1px solid }
 .caps { text-transform: uppercase }
 h1 { font-size: 14pt; text-align: center; margin: 1.5em 0 .3em }
 h1 span { display: block }
-h2 { font-size: 12pt; margin: 1.4em 0 .4em; break-after: avoid }
+h2 { font-size: 12pt; margin: 1.4em 0 .4em }
+h2, caption { break-after: avoid }
 .period { text-align: center; margin: 0 0 1em }
 table { border-collapse: collapse; width: 100%; font-size: 10.5pt; margin: .4em 0 }
 caption { text-align: left; font-style: italic; padding: .2em 0 }
-th, td { border: 1px solid #555; padding: .15em .4em; text-align: right; overflow-wrap: anywhere }
-th { background: #eee; text-align: center }
-th[scope=row], td.text { text-align: left; font-weight: normal; background: none }
+th, td { border: 1px solid #555; padding: .15em .4em; text-align: right; white-space: nowrap }
+th { background: #eee; text-align: center; white-space: normal }
+th[scope=row], td.text { text-align: left; font-weight: normal; background: none; white-space: normal;
+  overflow-wrap: anywhere }
 tr { break-inside: avoid }
 thead { display: table-header-group }
-svg { width: 100%; height: auto; break-inside: avoid; font: 11px sans-serif; print-color-adjust: exact }
-.units { font-size: 8.5pt }
+svg { width: 100%; height: auto; break-inside: avoid; font: 10px sans-serif; print-color-adjust: exact }
+.units { font-size: 8pt }
 footer { display: flex; justify-content: space-between; gap: 1em; margin-top: 2em; break-inside: avoid }
 footer .signature { text-align: center; min-width: 45% }
 footer .name { margin-top: 5em; font-weight: bold }
@@ -91,10 +94,11 @@ footer .name { margin-top: 5em; font-weight: bold }
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Who reports, to be signed by whom; a name that is "" is left to be written."""
+    """Who reports, on what ground, to be signed by whom; a name that is "" is left to be written."""
 
     superior: str
     unit_name: str
+    basis: str
     place: str
     signer_title: str
     signer: str
@@ -136,8 +140,7 @@ def page(shown: Mapping[str, Any], head: Head) -> str:
 <main>
 <h1><span>BÁO CÁO</span> tình hình sử dụng hộp thư điện tử công vụ năm {year}</h1>
 <p class="period">(Kỳ báo cáo: từ ngày {_day(shown["first"])} đến ngày {_day(shown["last"])})</p>
-<p>Thực hiện khoản 8 Điều 11 Quy chế Quản lý và sử dụng Hệ thống thư điện tử công vụ ban hành kèm theo Quyết định số
-27/2023/QĐ-UBND, {escape(head.unit_name)} báo cáo như sau:</p>
+<p>{escape(head.basis)}, {escape(head.unit_name)} báo cáo như sau:</p>
 {body}
 </main>
 <footer>
