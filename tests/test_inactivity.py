@@ -1,6 +1,7 @@
 """Who is due to be locked or revoked: terms, states, exemptions, and the holes that keep somebody from it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -96,24 +97,26 @@ def test_what_is_due_without_activity(since: str, status: MailboxStatus | None, 
 
 
 @pytest.mark.parametrize(
-    ("created", "restored", "status", "is_due"),
+    ("created", "changed", "restored", "status", "is_due"),
     [
-        ("2026-10-24", "", None, True),
-        ("2026-10-24T08:00:01+07:00", "", None, False),
-        ("2026-10-24T08:00:00+07:00", "", None, True),
-        ("2026-10-24T01:00:00+00:00", "", None, True),
-        ("2026-10-25", "", None, False),
-        ("2026-10-31", "", None, False),
-        ("2026-01-05", "2026-10-24T08:00:01+07:00", ACTIVE, False),
-        ("2026-01-05", "2026-10-24T08:00:00+07:00", ACTIVE, True),
-        ("2026-10-30", "2026-10-01T08:00:00+07:00", ACTIVE, False),
-        ("2026-01-05", "2026-01-06T08:00:00+07:00", LOCKED, False),
-        ("2026-01-05", "2026-01-06T08:00:00+07:00", REVOKED, False),
+        ("2026-10-24", "", "", None, True),
+        ("2026-10-25", "", "", None, False),
+        ("2026-10-31", "", "", None, False),
+        ("2026-01-05", "2026-02-01", "", None, False),
+        # a restoration makes a new password
+        ("2026-01-05", "", "2026-10-24T08:00:01+07:00", ACTIVE, False),
+        ("2026-01-05", "", "2026-10-24T08:00:00+07:00", ACTIVE, True),
+        ("2026-01-05", "2026-02-01", "2026-10-24T01:00:00+00:00", ACTIVE, True),
+        ("2026-01-05", "2026-10-25", "2026-10-24T08:00:00+07:00", ACTIVE, False),
+        ("2026-01-05", "", "2026-01-06T08:00:00+07:00", LOCKED, False),
+        ("2026-01-05", "", "2026-01-06T08:00:00+07:00", REVOKED, False),
     ],
 )
-def test_a_default_password(created: str, restored: str, status: MailboxStatus | None, is_due: bool) -> None:
-    states = [state(A, status, restored)] if status else []
-    answer = asked(passwords=[registered(A, created)], states=states)
+def test_a_default_password(
+    created: str, changed: str, restored: str, status: MailboxStatus | None, is_due: bool
+) -> None:
+    states = [MailboxState(A, status, at=restored, must_change_password=status is ACTIVE)] if status else []
+    answer = asked(passwords=[replace(registered(A, created), password_changed=changed)], states=states)
     assert acts(answer) == ([(A, "lock", "7.2d")] if is_due else [])
 
 
@@ -391,6 +394,6 @@ def test_the_store_is_asked_for_all_that_may_be_due(lock: int, revoke: int, at: 
 
 
 def test_the_store_is_asked_for_all_passwords_that_may_be_due() -> None:
-    before = Terms().password_before(moment(AT))
+    before = Terms().password_before(moment(AT)).date()
     edge = [registered(A, before.isoformat()), registered(B, (before - timedelta(days=1)).isoformat())]
     assert [due.address for due in asked(passwords=edge).due] == [B]

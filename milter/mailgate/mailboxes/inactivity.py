@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from ..ledger.store import Idle, Observed
+from ..ledger.store import Idle, Observed, password_since
 from ..model import Exemption, MailboxState, MailboxStatus, Registration, domain_of
-from .calendar import CIVIL_TIME, civil, due_before, is_due, months_after
+from .calendar import civil, due_before, is_due, months_after
 
 RULE = "inactivity"
 COLUMNS = ("address", "kind", "unit", "action", "clause", "last_activity", "due_since", "reason", "exempt_until")
@@ -185,13 +185,11 @@ def _of_idleness(state: MailboxState | None, start: datetime, at: datetime, term
 def _of_password(
     registration: Registration, state: MailboxState | None, at: datetime, terms: Terms
 ) -> _Ground | None:
-    issued = _moment(registration.created)
-    if state is not None and state.status is MailboxStatus.ACTIVE:  # restored: the password is a new one (7.3b)
-        issued = max(issued, _moment(state.at))
-    if not _allows(state, "lock") or not is_due(issued, terms.password_months, at):
+    since = password_since(registration, state)
+    if since is None or not _allows(state, "lock") or not is_due(civil(since), terms.password_months, at):
         return None
-    reason = f"default password unchanged since {issued:%Y-%m-%d} ({_counted(terms.password_months)})"
-    return _Ground("lock", "7.2d", months_after(issued, terms.password_months), reason)
+    reason = f"default password unchanged since {civil(since):%Y-%m-%d} ({_counted(terms.password_months)})"
+    return _Ground("lock", "7.2d", months_after(civil(since), terms.password_months), reason)
 
 
 def _allows(state: MailboxState | None, action: str) -> bool:
@@ -226,12 +224,6 @@ def _notes(withheld: int, last_hole: Hole | None, holes: Sequence[Hole]) -> Iter
 
 def _counted(months: int) -> str:
     return f"{months} month{'' if months == 1 else 's'}"
-
-
-def _moment(text: str) -> datetime:
-    """Read ISO 8601; a day is its beginning in civil time."""
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(CIVIL_TIME) if moment.tzinfo else moment.replace(tzinfo=CIVIL_TIME)
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -53,7 +53,8 @@ async def change(
     current = known.status if known else MailboxStatus.ACTIVE
     if current not in allowed:
         raise ValueError(f"{address} is {current}: {act} takes a mailbox that is {' or '.join(sorted(allowed))}")
-    state = MailboxState(address, status, clause, reason, document, now.isoformat(timespec="seconds"), by)
+    at = now.isoformat(timespec="seconds")
+    state = MailboxState(address, status, clause, reason, document, at, by, must_change_password=act == "restore")
     await store.set_state(state)
     return state
 
