@@ -162,9 +162,9 @@ def test_figures_equal_those_made_by_hand() -> None:
         {"rule": "virus", "clause": "QD27/2023 4.2", "action": "reject", "mails": 1},
     ]
     assert shown["changes"] == [
-        {"change": "lock", "clause": "7.2b", "mailboxes": 1},
-        {"change": "restore", "clause": "7.3", "mailboxes": 1},
-        {"change": "revoke", "clause": "6.2c", "mailboxes": 1},
+        {"change": "lock", "clause": "7.2b", "acts": 1},
+        {"change": "restore", "clause": "7.3", "acts": 1},
+        {"change": "revoke", "clause": "6.2c", "acts": 1},
     ]
     assert shown["incidents"] == [
         {"rule": "auto-forward", "records": 6},
@@ -418,7 +418,7 @@ def test_the_page_has_the_figures() -> None:
         ["Tổng số", "1.246", "15", "19"],
         ["Chuyển thư tự động", "QD27/2023 4.5", "Từ chối", "3"],
         ["Tạm khóa", "7.2b", "Bị virus chiếm dụng, bị người khác chiếm dụng, lộ mật khẩu", "1"],
-        ["Vi rút, mã độc", "3"],
+        ["Virus, mã độc", "3"],
         [JUSTICE, "2", "0", "1", "1", "0", "5", "7", "9", "8", "0", "1"],
         ["Chưa có trong danh bạ", "0", "0", "1", "0", "1", "1.234", "0", "1", "1", "0", "0"],
     ):

@@ -188,7 +188,7 @@ class Figures:
                 for month, numbers in self._traffic.items()
             ],
             "refused": _listed(self._refused, ("rule", "clause", "action"), "mails"),
-            "changes": _listed(self._changes, ("change", "clause"), "mailboxes"),
+            "changes": _listed(self._changes, ("change", "clause"), "acts"),
             "incidents": _listed(self._incidents, ("rule",), "records"),
             "inactive": _listed(self._inactive, ("action", "clause"), "mailboxes"),
             "withheld": self._withheld,
@@ -236,9 +236,9 @@ def long_rows(shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 yield row(section, one[label] or "", key, one[key])
     for one in shown["refused"]:
         yield row("refused", f"{one['rule']} {one['clause']}", one["action"], one["mails"])
-    for section, label in (("changes", "change"), ("inactive", "action")):
+    for section, label, number in (("changes", "change", "acts"), ("inactive", "action", "mailboxes")):
         for one in shown[section]:
-            yield row(section, one[label], one["clause"], one["mailboxes"])
+            yield row(section, one[label], one["clause"], one[number])
     yield row("inactive", "withheld", "", shown["withheld"])
     for one in shown["unknown"]:
         where = f" {one['node']}" if one["node"] else ""

@@ -17,7 +17,7 @@ _TRAFFIC = {"sent": "Gửi đi", "received_human": "Nhận (người gửi)", "r
 _RULES = {
     "auto-forward": "Chuyển thư tự động",
     "attachment-size": "Tệp gửi kèm quá dung lượng",
-    "virus": "Vi rút, mã độc",
+    "virus": "Virus, mã độc",
     "spam": "Thư rác",
     "advertising": "Thư quảng cáo",
     "mailbox-state": "Hộp thư tạm khóa, thu hồi",
@@ -207,9 +207,7 @@ def _refused(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _changes(rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = [
-        (_ACTIONS[row["change"]], row["clause"], _CLAUSES.get(row["clause"], ""), row["mailboxes"]) for row in rows
-    ]
+    cells = [(_ACTIONS[row["change"]], row["clause"], _CLAUSES.get(row["clause"], ""), row["acts"]) for row in rows]
     return _table("Trong kỳ báo cáo", ("Việc", "Điều khoản", "Lý do", "Số lượt"), cells) if rows else _none()
 
 
