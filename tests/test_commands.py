@@ -386,6 +386,7 @@ def test_inactivity_in_every_format(kept: Run) -> None:
     assert idle["last_activity"] == civil(ago(3)).isoformat(timespec="seconds")
     assert idle["due_since"] == months_after(civil(ago(3)), 3).isoformat(timespec="seconds")
     assert (new["kind"], new["unit"]) == ("unit", "Sở <Tài chính>")
+    assert new["last_activity"] == civil(ago(0)).isoformat(timespec="seconds")
     assert exempt["exempt_until"] == civil(ago(-1)).isoformat(timespec="seconds")
     cells = table(kept("inactivity", "--format", "csv"))
     assert [(row["address"], row["action"], row["clause"]) for row in cells] == PROPOSED

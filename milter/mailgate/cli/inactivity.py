@@ -1,7 +1,8 @@
 """mailgate inactivity: who is due to be locked or revoked (6.2c, 7.2a, 7.2d), and, where ordered, the act."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +64,7 @@ def inactivity(
             say(note, 0)
         if apply:
             return await _apply(store, [due for due in answer.due if due.exemption is None], document, by)
-        rows = [due.row(await store.registration(due.address)) for due in answer.due]
+        rows = [await _row(store, due, settings) for due in answer.due]
         print(render(rows, COLUMNS, style))
         return 0
 
@@ -98,6 +99,13 @@ async def ask(store: Store, settings: Settings, at: datetime, pending: list[Hole
         terms,
     )
     return answer, found
+
+
+async def _row(store: Store, due: Due, settings: Settings) -> dict[str, Any]:
+    if due.clause == "7.2d":  # it was not asked for when a mailbox was last active that is not idle
+        last = (await store.activity(due.address)).last(settings.activity.counts_receive)
+        due = replace(due, last_activity=None if last is None else civil(last))
+    return due.row(await store.registration(due.address))
 
 
 async def _apply(store: Store, due: list[Due], document: str, by: str) -> int:

@@ -61,7 +61,10 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One mailbox's gravest due act, lock or revoke, and its clause; exemption: what forbids it."""
+    """One mailbox's gravest due act, lock or revoke, and its clause.
+
+    last_activity: None where there is none, and for 7.2d, which does not depend on it. exemption: what forbids it.
+    """
 
     address: str
     action: str
