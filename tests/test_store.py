@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,30 +29,6 @@ DATE = 1_795_000_000
 def event(number: int, kind: ActivityKind = RECEIVED, mailbox: str = OFFICER, later_s: float = 0) -> ActivityEvent:
     """Return an event whose key is its number."""
     return ActivityEvent(number.to_bytes(16, "big"), kind, mailbox, DATE + later_s, 100 * number)
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-async def make_store(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_server: Redis
-) -> AsyncIterator[Callable[[], Store]]:
-    """A function that opens the same, at first empty store, as several workers do."""
-    redis_server.ask("FLUSHALL")
-    url = redis_server.url if request.param == "redis" else "sqlite:mailgate.db"
-    opened: list[Store] = []
-
-    def make() -> Store:
-        opened.append(open_store(url, tmp_path))
-        return opened[-1]
-
-    yield make
-    for store in opened:
-        await store.close()
-
-
-@pytest.fixture
-def store(make_store: Callable[[], Store]) -> Store:
-    """An empty store."""
-    return make_store()
 
 
 # -- events ----------------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ class RedisStore:
             self._client, self._is_cluster = _connect(url)
         except (ValueError, TypeError) as error:
             raise StoreError(f"[store] url: {error}") from error
+        self._meeting = asyncio.Lock()
         # Of each run, the last batch that each shard is known to have taken.
         self._taken: dict[str, list[int]] = {}
 
@@ -145,7 +146,7 @@ class RedisStore:
     async def _taken_of(self, run: str) -> list[int]:
         if run not in self._taken:
             asked = [self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS)]
-            self._taken[run] = [int(number or 0) for number in await self._ask(asyncio.gather(*asked))]
+            self._taken[run] = [int(number or 0) for number in await self._all(asked)]
         return self._taken[run]
 
     def _parts(self, batch: Batch) -> dict[int, list[Any]]:
@@ -232,7 +233,7 @@ class RedisStore:
             self._client.zrangebyscore(f"{_prefix(shard)}{index}", "-inf", f"({before}", withscores=True)
             for shard in range(SHARDS)
         ]
-        rows = [row for answer in await self._ask(asyncio.gather(*asked)) for row in answer]
+        rows = [row for answer in await self._all(asked) for row in answer]
         revoked = {
             address for address, state in (await self.states()).items() if state.status is MailboxStatus.REVOKED
         }
@@ -373,17 +374,27 @@ class RedisStore:
 
     # -- the way there and back ----------------------------------------------------------------
 
+    async def _meet(self) -> None:
+        """Learn the cluster's nodes before several calls at once do so, which redis-py does not bear."""
+        if self._is_cluster:
+            async with self._meeting:
+                await self._client.initialize()
+
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         try:
+            await self._meet()
             return await answer
         except (RedisError, OSError, TimeoutError) as error:
             raise _store_error(error) from error
 
+    async def _all(self, answers: Sequence[Awaitable[Any]]) -> list[Any]:
+        async def ask() -> list[Any]:
+            return await asyncio.gather(*answers)
+
+        return list(await self._ask(ask()))
+
     async def _many(self, command: str, keys: Iterable[str]) -> list[Any]:
-        """Ask the same of many keys: in one pipeline, or, where they are on several nodes, of each by itself."""
-        if self._is_cluster:
-            asked = [getattr(self._client, command)(key) for key in keys]
-            return list(await self._ask(asyncio.gather(*asked)))
+        """Ask the same of many keys, in one pipeline to each node."""
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
             getattr(pipeline, command)(key)
@@ -416,6 +427,7 @@ class RedisStore:
 
     async def _evaluate(self, call: "_Call") -> Any:
         try:
+            await self._meet()
             try:
                 return await self._client.evalsha(call.sha, len(call.keys), *call.keys, *call.arguments)
             except NoScriptError:
