@@ -83,7 +83,13 @@ MAY_IMPORT = {
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
+    "mailgate.mailboxes.calendar": "",
+    "mailgate.mailboxes.inactivity": "model ledger",
     "mailgate.mailboxes.states": "model wire",
+    "mailgate.reports": "",
+    "mailgate.reports.chart": "",
+    "mailgate.reports.figures": "model ledger mailboxes incidents",
+    "mailgate.reports.page": "",
     "mailgate.incidents": "",
     "mailgate.incidents.log": "model wire",
     "mailgate.incidents.record": "model wire",
@@ -120,21 +126,19 @@ MAY_IMPORT = {
     "mailgate.cli.common": "config ledger model tables",
     "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
+    "mailgate.cli.inactivity": "config ledger mailboxes model tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
+    "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = (
     "mailgate.activity",
-    "mailgate.model",
-    "mailgate.rule",
-    "mailgate.policy",
-    "mailgate.wire",
-    "mailgate.mime",
-    "mailgate.text",
+    *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
+    *("mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -152,8 +156,8 @@ ONLY_IN = {
     "typer": {
         f"mailgate.cli.{name}"
         for name in (
-            *("check", "common", "exemptions", "forwards", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine"),
+            *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
+            *("postfix", "quarantine", "report"),
         )
     },
     "uvloop": {"mailgate.worker"},

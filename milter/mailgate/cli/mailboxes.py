@@ -128,7 +128,7 @@ def mailboxes_show(address: AddressArgument, config: ConfigOption = None, style:
     totals = _activity_row(activity)
     if style is Format.JSON:
         shown = {"address": mailbox, "status": status, "history": rows, **totals}
-        print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
         return
     if style is Format.TABLE:
         print(f"{mailbox}: {status}; " + ", ".join(f"{k} {v}" for k, v in totals.items() if v and k != "mailbox"))

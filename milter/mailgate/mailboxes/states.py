@@ -45,6 +45,7 @@ async def change(
     clause: str = "",
     reason: str = "",
     document: str = "",
+    by: str = "",
 ) -> MailboxState:
     """Lock, restore or revoke a mailbox; raises ValueError when its state does not allow that."""
     allowed, status = TRANSITIONS[act]
@@ -52,7 +53,8 @@ async def change(
     current = known.status if known else MailboxStatus.ACTIVE
     if current not in allowed:
         raise ValueError(f"{address} is {current}: {act} takes a mailbox that is {' or '.join(sorted(allowed))}")
-    state = MailboxState(address, status, clause, reason, document, now.isoformat(timespec="seconds"))
+    at = now.isoformat(timespec="seconds")
+    state = MailboxState(address, status, clause, reason, document, at, by, must_change_password=act == "restore")
     await store.set_state(state)
     return state
 
