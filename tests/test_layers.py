@@ -85,6 +85,7 @@ MAY_IMPORT = {
     "mailgate.mailboxes": "",
     "mailgate.mailboxes.calendar": "",
     "mailgate.mailboxes.inactivity": "model ledger",
+    "mailgate.mailboxes.aliases": "model postfix sources",
     "mailgate.mailboxes.states": "model wire",
     "mailgate.reports": "",
     "mailgate.reports.chart": "",
@@ -96,7 +97,7 @@ MAY_IMPORT = {
     "mailgate.incidents.recorder": "model wire batches",
     "mailgate.incidents.search": "model wire",
     # what puts them together
-    "mailgate.config": "ledger model rule policy mime probes mailgate_rules",
+    "mailgate.config": "ledger mailboxes model rule policy mime probes mailgate_rules",
     "mailgate.wiring": "",
     "mailgate.wiring.check": "config model postfix",
     "mailgate.wiring.doors": "config postfix",
