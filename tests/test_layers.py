@@ -78,6 +78,7 @@ MAY_IMPORT = {
     "mailgate.ledger.fresh": "",
     "mailgate.ledger.history": "model text",
     "mailgate.ledger.journal": "model wire",
+    "mailgate.ledger.moving": "",
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
@@ -119,7 +120,7 @@ MAY_IMPORT = {
     "mailgate.next_hop": "wire probes",
     "mailgate.sockets": "config probes",
     "mailgate.scratch": "model config gate incidents ledger mailboxes metrics",
-    "mailgate.doctor": "model config health incidents probes spool postfix wiring",
+    "mailgate.doctor": "ledger model config health incidents probes spool postfix wiring",
     "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics notices sockets",
     "mailgate.daemon": "config doors ledger logs metrics sockets systemd_notify worker",
     "mailgate.cli": "",
@@ -133,6 +134,7 @@ MAY_IMPORT = {
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
     "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
+    "mailgate.cli.store": "ledger",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 

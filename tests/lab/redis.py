@@ -24,6 +24,7 @@ class Redis(Daemon):
     def __init__(self, *, durable: bool = False, settings: str = "", parent: Path = Path("/tmp")) -> None:
         self._server = find_program("redis-server", "redis-server")
         self.port = free_port()
+        self.tls_port = free_port()  # for who sets tls-port
         super().__init__("redis", parent)
         self.socket = self.folder / "redis.sock"
         self._config = self.folder / "redis.conf"

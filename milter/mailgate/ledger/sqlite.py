@@ -47,6 +47,7 @@ from .store import (
     Counts,
     Day,
     Idle,
+    Kept,
     Observed,
     Received,
     StoreError,
@@ -270,7 +271,7 @@ class SqliteStore:
         connection.execute("DELETE FROM event WHERE at < ?", (now - REMEMBERED_S,))
         connection.execute("DELETE FROM claim WHERE until < ?", (now,))
         connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(now) - DAYS_KEPT,))
-        connection.execute("DELETE FROM batch WHERE at < ?", (now - REMEMBERED_S,))
+        connection.execute("DELETE FROM batch WHERE at < ?", (time.time() - 2 * REMEMBERED_S,))
         newest = connection.execute("SELECT coalesce(max(number), 0) FROM trace").fetchone()[0]
         connection.execute("DELETE FROM trace WHERE number <= ?", (newest - MOST_TRACES,))
         old = "SELECT number, at FROM trace ORDER BY number LIMIT ?"
@@ -521,6 +522,51 @@ class SqliteStore:
         """Mark an exemption as removed."""
         statement = "UPDATE exemption SET removed = 1 WHERE number = ? AND NOT removed"
         return await self._run(lambda connection: connection.execute(statement, (number,)).rowcount == 1)
+
+    async def complaints(self) -> list[tuple[bool, str]]:
+        """Return nothing: who can write the file has all it takes."""
+        await self.states_version()
+        return []
+
+    # -- for a move to another store -------------------------------------------------------------
+
+    async def kept(self) -> AsyncIterator[list[Kept]]:
+        """Yield all that is kept of mailboxes' activity, in groups."""
+        mailboxes = f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox WHERE address > ? ORDER BY address LIMIT 1000"
+        days = "SELECT mailbox, day, sent, human, other FROM day WHERE mailbox > ? AND mailbox <= ? ORDER BY day"
+        last = ""
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            rows = connection.execute(mailboxes, (last,)).fetchall()
+            return rows, connection.execute(days, (last, rows[-1][0])).fetchall() if rows else []
+
+        while (answer := await self._run(work))[0]:
+            found: dict[str, list[Day]] = {}
+            for mailbox, day, *counts in answer[1]:
+                found.setdefault(mailbox, []).append(Day(civil_date(day), *counts))
+            rows = [dict(zip(_ACTIVITY_FIELDS, row, strict=True)) for row in answer[0]]
+            yield [Kept(_activity(row), row["baseline"], found.get(row["address"], [])) for row in rows]
+            last = rows[-1]["address"]
+
+    async def traces(self) -> AsyncIterator[list[Trace]]:
+        """Yield every trace, in groups."""
+        query = (
+            "SELECT number, queue_key, message_key, value, at FROM trace WHERE number > ? ORDER BY number LIMIT 1000"
+        )
+        last = 0
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(query, (last,)).fetchall()
+
+        while rows := await self._run(work):
+            yield [Trace(*row[1:]) for row in rows]
+            last = rows[-1][0]
+
+    async def runs(self) -> dict[str, int]:
+        """Return of each run the last batch that was taken."""
+        return dict(
+            await self._run(lambda connection: connection.execute("SELECT run, number FROM batch").fetchall())
+        )
 
     async def close(self) -> None:
         """Close the file."""

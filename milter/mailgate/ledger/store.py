@@ -174,6 +174,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """All that a store has of a mailbox's activity; baseline: when its time began to run, Unix seconds."""
+
+    activity: Activity
+    baseline: float
+    days: Sequence[Day]
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """From when to when a node counted without a break, Unix seconds."""
 
@@ -277,6 +286,9 @@ class Store(Protocol):
 
     async def remove_exemption(self, number: int) -> bool:
         """Remove an exemption; tell whether it was there."""
+
+    async def complaints(self) -> list[tuple[bool, str]]:
+        """Return what is wrong with the store as it is set up: whether mail suffers, and what to mend."""
 
     async def close(self) -> None:
         """Give connections and files back."""
