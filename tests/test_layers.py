@@ -160,7 +160,7 @@ ONLY_IN = {
         f"mailgate.cli.{name}"
         for name in (
             *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine", "report"),
+            *("postfix", "quarantine", "report", "store"),
         )
     },
     "uvloop": {"mailgate.worker"},
