@@ -81,6 +81,9 @@ MAY_IMPORT = {
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
+    "mailgate.mailboxes.addresses": "model",
+    "mailgate.mailboxes.logins": "model",
+    "mailgate.mailboxes.registry": "model",
     "mailgate.mailboxes.states": "model wire",
     "mailgate.incidents": "",
     "mailgate.incidents.log": "model wire",
@@ -125,7 +128,10 @@ MAY_IMPORT = {
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
-PURE = ("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text")
+PURE = (
+    *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
+    *("mailgate.mailboxes.addresses", "mailgate.mailboxes.logins", "mailgate.mailboxes.registry"),
+)
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
 # Packages that one place has: elsewhere they would slow every worker's start, or break where they are missing.
