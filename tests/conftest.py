@@ -6,10 +6,12 @@ nothing is skipped.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.lab.clamd import Clamd
+from tests.lab.commands import Run, runner
 from tests.lab.libmilter import Libmilter
 from tests.lab.mailgate import Config
 from tests.lab.redis import Redis
@@ -45,6 +47,12 @@ def libmilter() -> Iterator[Libmilter]:
     """The libmilter door, whose gate a test sets."""
     with Libmilter() as server:
         yield server
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A function that runs a command in a folder of its own, where mailgate.toml is `config`."""
+    return runner(tmp_path)
 
 
 @pytest.fixture

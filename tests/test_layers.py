@@ -125,6 +125,8 @@ MAY_IMPORT = {
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
+    "mailgate.cli.registry": "ledger mailboxes model tables",
+    "mailgate.cli.states": "ledger mailboxes model",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
@@ -149,7 +151,7 @@ ONLY_IN = {
         f"mailgate.cli.{name}"
         for name in (
             *("check", "common", "exemptions", "forwards", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine"),
+            *("postfix", "quarantine", "registry", "states"),
         )
     },
     "uvloop": {"mailgate.worker"},
