@@ -24,6 +24,7 @@ MYPY_OPTIONS = (
     "--explicit-package-bases",
 )
 MODULES = (
+    "milter/mailgate/activity.py",
     "milter/mailgate/doors/milter.py",
     "milter/mailgate/doors/transaction.py",
     "milter/mailgate/gate.py",

@@ -4,7 +4,7 @@ A server that is not installed fails the tests that need it and is told by its D
 nothing is skipped.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from tests.lab.clamd import Clamd
 from tests.lab.commands import Run, runner
 from tests.lab.libmilter import Libmilter
 from tests.lab.mailgate import Config
-from tests.lab.redis import Redis
+from tests.lab.redis import Redis, RedisCluster
 from tests.lab.rspamd import Rspamd
 from tests.lab.system import MailSystem, mail_system
+
+from mailgate.ledger.store import Store, open_store
 
 MailSystemFactory = Callable[..., MailSystem]
 
@@ -40,6 +42,42 @@ def redis_server() -> Iterator[Redis]:
     """A Redis shared by all tests: each uses a key prefix or database of its own, or FLUSHALL first."""
     with Redis() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """A Redis Cluster of three masters, shared as redis_server is."""
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "redis", "cluster"])
+async def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Store]]:
+    """A function that opens the same, at first empty store, as several workers do."""
+    url = "sqlite:mailgate.db"
+    if request.param == "redis":
+        server: Redis = request.getfixturevalue("redis_server")
+        server.ask("FLUSHALL")
+        url = server.url
+    elif request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+        cluster.flush()
+        url = cluster.url
+    opened: list[Store] = []
+
+    def make() -> Store:
+        opened.append(open_store(url, tmp_path))
+        return opened[-1]
+
+    yield make
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+def store(make_store: Callable[[], Store]) -> Store:
+    """An empty store."""
+    return make_store()
 
 
 @pytest.fixture(scope="session")

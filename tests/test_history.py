@@ -15,7 +15,7 @@ from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
 from mailgate.ledger.sqlite import SqliteStore
-from mailgate.ledger.store import MOST_OF_ONE, Store, StoreError, open_store
+from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError, open_store
 from mailgate.mailboxes.states import StateFollower
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 
@@ -71,7 +71,7 @@ class Site:
         await self.history.load()
         traces = self.history.traces(taken, Verdict(), at)
         if not late:
-            await self.store.commit(traces)
+            await self.store.commit(Batch(traces))
 
     async def ask(self, copy: Mail, at: float = NOW + 1) -> Mail:
         """Ask of a mail's past, by both ways where the store answers at once."""
@@ -144,7 +144,7 @@ async def test_what_is_refused_is_not_remembered(store: Store) -> None:
     traces = site.history.traces(
         mail(OFFICER, OFFICE, queue_id="AAAA1"), Verdict(recipient_replies={OFFICE: "550"}), NOW
     )
-    await store.commit(traces)
+    await store.commit(Batch(traces))
     copy = await site.ask(mail(OUTSIDE, hook="egress", received=("AAAA1",)))
     assert [passage.mailboxes for passage in copy.passages] == [(OFFICER,)]
     assert site.history.traces(mail(OUTSIDE, hook="egress", queue_id="DDDD1"), Verdict(), NOW) == []
@@ -156,7 +156,7 @@ async def test_a_message_id_that_is_repeated_for_ever_makes_no_look_up_long(stor
     await site.history.load()
     for start in range(0, 2 * MOST_OF_ONE, 100):
         mails = [mail(OFFICER, queue_id=f"AAAA{number}") for number in range(start, start + 100)]
-        await store.commit([trace for one in mails for trace in site.history.traces(one, Verdict(), NOW)])
+        await store.commit(Batch([trace for one in mails for trace in site.history.traces(one, Verdict(), NOW)]))
     (key,) = {trace.message_key for trace in site.history.traces(mails[0], Verdict(), NOW)}
     assert len(await store.recall([key])) <= MOST_OF_ONE
     copy = await site.ask(mail(OUTSIDE, hook="egress"))
@@ -172,7 +172,7 @@ async def test_another_machine_s_trace_is_waited_for(store: Store) -> None:
     traces = first.history.traces(taken, Verdict(), NOW)
     asked = asyncio.create_task(second.ask(mail(OUTSIDE, hook="egress", received=("AAAA1",))))
     await asyncio.sleep(0)
-    await store.commit(traces)
+    await store.commit(Batch(traces))
     assert [passage.queue_id for passage in (await asked).passages] == ["AAAA1"]
 
 
@@ -289,7 +289,7 @@ async def test_traces_go_through_the_journal(tmp_path: Path, store: Store) -> No
     journal.append(traces)
     path = journal.roll()
     assert path is not None
-    assert read(path) == traces
+    assert [batch.noted for batch in read(path)] == [traces]
 
 
 async def test_claims_and_exemptions(store: Store) -> None:

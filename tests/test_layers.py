@@ -18,6 +18,7 @@ MAY_IMPORT = {
     # the core: no IO
     "mailgate.model": "",
     "mailgate.rule": "model",
+    "mailgate.activity": "model",
     "mailgate.policy": "model rule text",
     "mailgate.wire": "",
     "mailgate.wire.clamd": "model",
@@ -78,6 +79,7 @@ MAY_IMPORT = {
     "mailgate.ledger.history": "model text",
     "mailgate.ledger.journal": "model wire",
     "mailgate.ledger.redis": "model wire",
+    "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
@@ -91,7 +93,7 @@ MAY_IMPORT = {
     "mailgate.incidents.recorder": "model wire batches",
     "mailgate.incidents.search": "model wire",
     # what puts them together
-    "mailgate.config": "model rule policy mime probes mailgate_rules",
+    "mailgate.config": "ledger model rule policy mime probes mailgate_rules",
     "mailgate.wiring": "",
     "mailgate.wiring.check": "config model postfix",
     "mailgate.wiring.doors": "config postfix",
@@ -99,7 +101,7 @@ MAY_IMPORT = {
     "mailgate.wiring.roads": "",
     "mailgate.wiring.routes": "model postfix sources",
     "mailgate.wiring.show": "postfix",
-    "mailgate.gate": "model policy mime config incidents ledger logs metrics probes spool",
+    "mailgate.gate": "activity model policy mime config incidents ledger logs metrics probes spool",
     "mailgate.notices": "model config",
     "mailgate.quarantine": "model incidents",
     "mailgate.doors": "",
@@ -131,8 +133,16 @@ MAY_IMPORT = {
 }
 
 PURE = (
-    *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
-    *("mailgate.mailboxes.addresses", "mailgate.mailboxes.logins", "mailgate.mailboxes.registry"),
+    "mailgate.activity",
+    "mailgate.mailboxes.addresses",
+    "mailgate.mailboxes.logins",
+    "mailgate.mailboxes.registry",
+    "mailgate.model",
+    "mailgate.rule",
+    "mailgate.policy",
+    "mailgate.wire",
+    "mailgate.mime",
+    "mailgate.text",
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 

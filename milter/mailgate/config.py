@@ -9,6 +9,7 @@ import dataclasses
 import ipaddress
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime, time
@@ -21,6 +22,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from mailgate_rules import STANZAS
 
+from .ledger.commits import Bounds
+from .ledger.store import SCHEMES
 from .mime.walker import WalkLimits
 from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
 from .policy import Policy
@@ -85,8 +88,8 @@ def _service_action(text: str) -> str:
 
 
 def _store_url(text: str) -> str:
-    if text.partition(":")[0] not in ("sqlite", "redis", "rediss", "unix"):
-        raise ValueError("write sqlite:PATH, redis://..., rediss://... or unix://...")
+    if text.partition(":")[0] not in SCHEMES:
+        raise ValueError(f"write sqlite:PATH, or a URL with one of {', '.join(SCHEMES[1:])}")
     return text
 
 
@@ -211,7 +214,11 @@ class StoreSection(_Section):
     """[store]"""
 
     url: Annotated[str, AfterValidator(_store_url)] = "sqlite:mailgate.db"
+    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-]*$", max_length=64)] = ""
     journal_path: str = ""
+    journal_bytes: int = Field(1_073_741_824, ge=1_048_576)
+    journal_full: Literal["tempfail", "accept"] = "tempfail"
+    replay_hours: float = Field(2, ge=0, le=168)
     commit_wait_ms: int = Field(500, ge=0, le=60_000)
 
 
@@ -347,6 +354,16 @@ class Settings(_Section):
             return self.folder / self.store.journal_path
         scheme, _, path = self.store.url.partition(":")
         return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
+
+    def journal_bounds(self) -> Bounds:
+        """Return what the journals may take; an embedded store loses nothing that must be given to it again."""
+        section = self.store
+        keep_s = 0.0 if section.url.startswith("sqlite:") else section.replay_hours * 3_600
+        return Bounds(section.journal_bytes, section.journal_full == "accept", keep_s)
+
+    def node(self) -> str:
+        """Return this node's name among those that share a store."""
+        return self.store.node or socket.gethostname()
 
     def keep_s(self) -> float:
         """Return for how long traces of mails are kept, in seconds; 0: none are, and nothing is asked for."""

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from . import logs
+from .activity import activity_events
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
 from .ledger.history import LATE_S
@@ -28,7 +29,6 @@ from .model import (
     AFTER_EXPANSION,
     Action,
     ActivityEvent,
-    ActivityKind,
     Attachment,
     Exemption,
     Finding,
@@ -37,7 +37,6 @@ from .model import (
     Noted,
     Trace,
     Verdict,
-    domain_of,
 )
 from .policy import Policy
 from .probes.clamd import Scanner
@@ -47,7 +46,6 @@ from .spool import Spool
 
 OWN_ERROR_REPLY = "451 4.3.0 Internal error, try again later / Loi he thong, vui long gui lai sau"
 _ZONE = ZoneInfo(TIME_ZONE)
-_NOT_COUNTED = frozenset({"virus", "spam"})  # rules whose finding makes a mail no activity (6.2c, 7.2a)
 
 log = structlog.get_logger()
 
@@ -395,11 +393,9 @@ class Gate:
             noted += self.services.past.traces(mail, verdict, self.services.seconds())
         return noted
 
-    def _events(self, mail: Mail, verdict: Verdict) -> Sequence[ActivityEvent]:
-        for finding in verdict.findings:
-            if finding.rule in _NOT_COUNTED and _is_about_content(finding):
-                return ()
-        return activity_events(mail, verdict, self.services.seconds(), self.services.node)
+    def _events(self, mail: Mail, verdict: Verdict) -> list[ActivityEvent]:
+        seconds = self.services.seconds()
+        return activity_events(mail, verdict, seconds, self.services.node, self.organization.accounts)
 
     # -- the log's one line a mail -------------------------------------------------------------
 
@@ -424,51 +420,12 @@ class Gate:
         )
 
 
-def _is_about_content(finding: Finding) -> bool:
-    """Tell whether a finding says what the mail is, not that a service was away or could not look inside."""
-    return not any(piece.kind == "missing" or piece.name in ("encrypted", "too-large") for piece in finding.evidence)
-
-
 def deciding_rule(verdict: Verdict) -> str:
     """Return the rule that made a verdict, "" when none did."""
     for finding in verdict.findings:
         if finding.mode is Mode.ENFORCE and finding.action is verdict.action and finding.decides:
             return finding.rule
     return ""
-
-
-def activity_events(mail: Mail, verdict: Verdict, now: float, node: str) -> list[ActivityEvent]:
-    """Return what an accepted mail counts: `sent` for its official sender, `received` for each official recipient.
-
-    The sender is the login's mailbox, or the envelope sender of a client of our own. The key is made of the
-    Message-ID where there is one, so that a mail which is sent again after a lost answer counts once.
-    """
-    organization, envelope = mail.organization, mail.envelope
-    identity = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode()
-    octets = mail.content.octets
-    events = []
-    sender = envelope.login if organization.is_official(envelope.login) else ""
-    if (
-        not sender
-        and organization.is_official(envelope.sender)
-        and (envelope.login or organization.is_internal(mail.session.client_ip))
-    ):
-        sender = envelope.sender
-    if sender:
-        events.append(_event(ActivityKind.SENT, organization.account(sender), identity, now, octets))
-    for recipient in envelope.recipients:
-        if organization.is_official_domain(domain_of(recipient)) and recipient not in verdict.recipient_replies:
-            mailbox = organization.account(recipient)
-            events.append(_event(ActivityKind.RECEIVED, mailbox, identity, now, octets))
-    return events
-
-
-def _event(kind: ActivityKind, mailbox: str, identity: bytes, now: float, octets: int) -> ActivityEvent:
-    name = mailbox.encode("utf-8", "surrogateescape")
-    key = hashlib.blake2b(b"\0".join((kind.encode(), name, identity)), digest_size=16).digest()
-    if not mailbox.isascii():
-        mailbox = mailbox.encode("utf-8", "replace").decode()
-    return ActivityEvent(key, kind, mailbox, now, octets)
 
 
 def hash_attachments(raw: Spool, attachments: Sequence[Attachment]) -> None:

@@ -28,6 +28,7 @@ _COUNTERS = {
     "own_errors": "Mails that were deferred by an error of our own.",
     "octets": "Octets of message bodies that were read.",
     "events": "Activity events that were handed to the ledger.",
+    "events_dropped": "Activity events and traces that were not kept since the journal was full.",
     "worker_restarts": "Workers that ended unasked and were started again.",
 }
 _GAUGES = {
@@ -36,6 +37,8 @@ _GAUGES = {
     "open_mails": "Mails that are being judged.",
     "spooled_octets": "Octets of messages that are spooled now.",
     "ledger_failing": "Workers whose store is away (their events go to the journal).",
+    "journal_octets": "Octets of the journals that wait for the store, as last measured.",
+    "journal_full": "Workers whose journal takes nothing more.",
     "loop_lag_seconds": "How late the slowest worker's loop woke up last.",
 }
 

@@ -138,7 +138,7 @@ class Organization:
     All domains are canonical (`canonical_domain`). A name in a set stands for itself and for all
     below it, compared label by label: `gov.vn` covers `hanam.gov.vn`, not `hanam-gov.vn`.
     lists: addresses of mailing lists that this system hosts. state_networks: clients that are state
-    bodies' mail servers.
+    bodies' mail servers. aliases: other addresses of ours, with the mailboxes behind each.
     """
 
     domains: frozenset[str]
@@ -148,6 +148,7 @@ class Organization:
     subaddress_separators: str = "+"
     lists: frozenset[str] = frozenset()
     state_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     _internal: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def is_official_domain(self, domain: str) -> bool:
@@ -187,6 +188,11 @@ class Organization:
             if found and base:
                 local = base
         return f"{local}@{domain}"
+
+    def accounts(self, mailbox: str) -> tuple[str, ...]:
+        """Return the mailboxes that an address of ours stands for: those behind an alias, else its account."""
+        account = self.account(mailbox)
+        return self.aliases.get(account) or (account,)
 
 
 def _is_below(domain: str, names: frozenset[str]) -> bool:
@@ -436,6 +442,20 @@ class Memory:
     addressed: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What a login handed over up to now, this mail included, whatever became of it: mails and recipients within the
+    last 5 minutes (burst), the last hour and the last day, and the client networks of the last hour."""
+
+    burst_mails: int = 0
+    burst_recipients: int = 0
+    hour_mails: int = 0
+    hour_recipients: int = 0
+    day_mails: int = 0
+    day_recipients: int = 0
+    networks: int = 0
+
+
 class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
@@ -643,4 +663,10 @@ class Trace(NamedTuple):
     at: float
 
 
-Noted = ActivityEvent | Trace
+class Beat(NamedTuple):
+    """The node counts, at this time: where no beats are, the ledger has a hole."""
+
+    at: float
+
+
+Noted = ActivityEvent | Trace | Beat

@@ -5,7 +5,6 @@ With `record`, history and incidents go to the configured store and log, as the 
 
 import asyncio
 import secrets
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,14 +16,14 @@ from .config import TIME_ZONE, Settings
 from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
-from .ledger.commits import Commits
+from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
 from .ledger.store import Store, StoreError, open_store
 from .mailboxes.states import StateFollower
 from .metrics import Metrics
-from .model import ActivityEvent, Noted
+from .model import ActivityEvent, Noted, Trace
 
 
 class Scratch:
@@ -45,7 +44,7 @@ class Scratch:
         for item in noted:
             if isinstance(item, ActivityEvent):
                 self.events.setdefault(item.key, item)
-            else:
+            elif isinstance(item, Trace):
                 for key in filter(None, (item.queue_key, item.message_key)):
                     self.traces.setdefault(key, []).append(item.value)
         return True
@@ -103,7 +102,9 @@ class Bench:
         ledger: Any = self.scratch
         if self._record:
             journal = Journal(settings.journal_folder(), "activity-check")
-            ledger = self._commits = Commits(self._store, journal, lambda failing, reason: None)
+            ledger = self._commits = Commits(
+                self._store, journal, settings.journal_folder(), Report(), settings.node()
+            )
             notebook = self._recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         follower = StateFollower(self._store, lambda error: None)
         exists = self._record or _exists(settings)
@@ -124,7 +125,7 @@ class Bench:
             follower.states = {}  # a store that was never made holds no states
             await past.load()
         metrics = Metrics(1, list(settings.rules))
-        self._services = Services(notebook, ledger, follower, metrics, socket.gethostname(), past, now=_now)
+        self._services = Services(notebook, ledger, follower, metrics, settings.node(), past, now=_now)
         self._gate = Gate(settings, self._services)
         return self
 

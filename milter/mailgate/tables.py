@@ -20,7 +20,7 @@ class Format(StrEnum):
 def render(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], style: Format) -> str:
     """Return the rows; a table and CSV show the columns, JSON whole rows as an array of objects."""
     if style is Format.JSON:
-        return orjson.dumps(list(rows), option=orjson.OPT_INDENT_2, default=str).decode()
+        return orjson.dumps(list(rows), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode()
     cells = [[_text(row.get(column)) for column in columns] for row in rows]
     if style is Format.CSV:
         out = io.StringIO()

@@ -20,7 +20,7 @@ from .doors.milter import BufferedConnection, Hook, Listener, MilterConnection
 from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
-from .ledger.commits import Commits
+from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
@@ -96,12 +96,21 @@ class Worker:
         settings = self._settings
         store = open_store(settings.store.url, settings.folder, settings.keep_s())
         journal = Journal(settings.journal_folder(), journal_of(self._orders.number))
-        commits = Commits(store, journal, self._ledger_state)
+        report = Report(self._ledger_state, self._journal_waits, self._journal_full, self._not_counted)
+        commits = Commits(
+            store,
+            journal,
+            settings.journal_folder(),
+            report,
+            settings.node(),
+            settings.journal_bounds(),
+            beats=self._orders.number == 0,
+        )
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         history = History(store, self._orders.fresh, settings.keep_s(), settings.journal_folder() / HISTORY_KEY_FILE)
         follower = StateFollower(store, self._states_failed, history.load)
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
-        services = Services(recorder, commits, follower, self._metrics, socket.gethostname(), history, notices, _now)
+        services = Services(recorder, commits, follower, self._metrics, settings.node(), history, notices, _now)
         self._gate = Gate(settings, services)
         with contextlib.suppress(Exception):
             await follower.load()
@@ -189,6 +198,20 @@ class Worker:
             log.error("store is away: events go to the journal", reason=reason)
         else:
             log.info("store is back: the journal is counted")
+
+    def _journal_waits(self, octets: int) -> None:
+        self._metrics.set("journal_octets", octets if self._orders.number == 0 else 0)  # of all workers together
+
+    def _journal_full(self, full: bool) -> None:
+        self._metrics.set("journal_full", full)
+        if full:
+            then = "is not counted" if self._settings.store.journal_full == "accept" else "is deferred"
+            log.error(f"journal is full: mail {then} until the store answers, or [store] journal_bytes is raised")
+        else:
+            log.info("journal has room again")
+
+    def _not_counted(self, events: int) -> None:
+        self._metrics.add("events_dropped", events)
 
     def _states_failed(self, error: Exception) -> None:
         self._metrics.add("probe_errors mailboxes")

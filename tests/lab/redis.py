@@ -2,10 +2,14 @@
 
 import contextlib
 import socket
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.lab.daemon import Daemon, find_program
 from tests.lab.ports import free_port
+from tests.lab.waiting import wait_until
 
 TIMEOUT_S = 5.0
 
@@ -49,9 +53,111 @@ class Redis(Daemon):
             return self.ask("PING") == "+PONG"
         return False
 
+    def read(self, command: str) -> str:
+        """Send one inline command and return its answer, a bulk string."""
+        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S) as link:
+            link.sendall(command.encode() + b"\r\n")
+            with link.makefile("rb") as answer:
+                return answer.read(int(answer.readline()[1:])).decode()
+
     def ask(self, command: str) -> str:
         """Send one inline command and return the first line of its answer, such as "+PONG"."""
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S) as link:
             link.sendall(command.encode() + b"\r\n")
             with link.makefile("rb") as answer:
                 return answer.readline().decode().rstrip("\r\n")
+
+
+class RedisCluster:
+    """Three masters of a Redis Cluster, each a durable Redis with a third of the slots; use it in a `with` block."""
+
+    def __init__(self) -> None:
+        settings = "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-require-full-coverage no\n"
+        self.nodes = [Redis(durable=True, settings=settings) for _ in range(3)]
+        self._running = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where it is, as mailgate.toml has it."""
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as starting:
+            for number, node in enumerate(self.nodes):
+                starting.enter_context(node)
+                first, last = 16_384 * number // 3, 16_384 * (number + 1) // 3 - 1
+                node.ask(f"CLUSTER ADDSLOTSRANGE {first} {last}")
+                node.ask(f"CLUSTER MEET 127.0.0.1 {self.nodes[0].port}")
+            for node in self.nodes:
+                wait_until(partial(_is_whole, node), 20, "the cluster to have all its slots")
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def flush(self) -> None:
+        """Forget all keys."""
+        for node in self.nodes:
+            node.ask("FLUSHALL")
+
+
+def _is_whole(node: Redis) -> bool:
+    info = node.read("CLUSTER INFO")
+    return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info and "cluster_known_nodes:3" in info
+
+
+class RedisSentinel:
+    """A durable master, a replica and three Sentinels that fail over within seconds; use it in a `with` block."""
+
+    def __init__(self) -> None:
+        self.master = Redis(durable=True)
+        self.replica = Redis(durable=True, settings=f"replicaof 127.0.0.1 {self.master.port}\n")
+        self.sentinels = [Sentinel(self.master.port) for _ in range(3)]
+        self._running = contextlib.ExitStack()
+
+    @property
+    def url(self) -> str:
+        """Where it is, as mailgate.toml has it."""
+        return "redis+sentinel://" + ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels) + "/mailgate/0"
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as starting:
+            for server in (self.master, self.replica, *self.sentinels):
+                starting.enter_context(server)
+            wait_until(lambda: "master_link_status:up" in self.replica.read("INFO replication"), 20, "the replica")
+            for one in self.sentinels:
+                wait_until(partial(_knows_all, one), 20, "the sentinels to know the replica and each other")
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def wait_failover(self) -> None:
+        """Wait until the replica is the master."""
+        wait_until(lambda: "role:master" in self.replica.read("INFO replication"), 30, "the replica to take over")
+
+
+class Sentinel(Redis):
+    """redis-server --sentinel, which watches the master `mailgate`."""
+
+    def __init__(self, master_port: int) -> None:
+        super().__init__()
+        self._config.write_text(
+            f"bind 127.0.0.1\nport {self.port}\ndir {self.folder}\n"
+            f"sentinel monitor mailgate 127.0.0.1 {master_port} 2\n"
+            "sentinel down-after-milliseconds mailgate 1000\nsentinel failover-timeout mailgate 3000\n"
+        )
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--sentinel"]
+
+
+def _knows_all(one: Sentinel) -> bool:
+    info = one.read("INFO sentinel")
+    return "slaves=1,sentinels=3" in info

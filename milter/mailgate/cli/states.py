@@ -120,6 +120,10 @@ def password_changed(
         registration = await store.registration(mailbox)
         state = (await store.states()).get(mailbox)
         is_marked = state is not None and state.must_change_password
+        if state is not None and is_marked and day.isoformat() < state.at[:10]:
+            raise Refused(
+                f"--at {day}: {mailbox} was restored on {state.at[:10]}, and its password reset then (7.3b)"
+            )
         if registration is None and not is_marked:
             raise Refused(f"{mailbox} is not in the registry: import it first")
         if registration is not None:

@@ -1,102 +1,175 @@
-"""The store that many nodes share: Redis, through its asyncio client.
+"""The store that many nodes share: Redis, through its asyncio client: one server, Sentinel or Cluster.
 
-Keys, all under one prefix:
+All that is one mailbox's is in the slot of its shard, one of SHARDS; what is the site's is in the slot of {site}.
+Times are whole Unix seconds.
 
-    mailgate:event:<key>          "1", expires after REMEMBERED_S: this event was counted
-    mailgate:activity:{<mailbox>} hash: sent, sent_octets, sent_first, sent_last, received, ...
-    mailgate:mailboxes            set of the mailboxes that have an activity hash
-    mailgate:states               hash: address → its state as JSON
-    mailgate:states:version       counter
-    mailgate:history:{<address>}  list of states as JSON, oldest first
-    mailgate:trace:<key>          set of the traces under a key (ledger.history), expires
-    mailgate:secret               the site's key of keyed hashes
-    mailgate:claim:<name>         "1", expires: said or done once
-    mailgate:exemptions           hash: number → an exemption as JSON
-    mailgate:exemptions:last      the last number that was given
+    mailgate:{<shard>}:mailbox:<address>      hash: s, so (mails and octets sent), s1, sl (first and last sent), ro
+                                              (octets received), h b a r p (mails received: human, bulk, automatic,
+                                              report, spam), hl bl al rl pl (the last of each), n (node), z (since
+                                              when its time runs: first seen, issued or restored)
+    mailgate:{<shard>}:days:<address>         11 octets a day it did anything on, DAYS_KEPT of them
+    mailgate:{<shard>}:seen:<week>:<address>  set of keys of the events that were counted, 64-bit; expires
+    mailgate:{<shard>}:quiet:human, :sent     sorted sets: every mailbox by when it was last active (by mail sent and
+                                              human mail, or sent alone), or, where later, by when its time began
+    mailgate:{<shard>}:registry               hash: address → its registration as JSON
+    mailgate:{<shard>}:passwords              sorted set: mailboxes with a default password, by since when
+    mailgate:{<shard>}:trace:<key>            set of the traces under a key (ledger.history); expires
+    mailgate:{<shard>}:batches, :runs         the last batch of each run that was taken, and when
+    mailgate:{<shard>}:observed:<node>        list of "begin end": when the node counted; :nodes their set
+    mailgate:{<shard>}:sending:<login>        hash: what a login handed over of late, :networks from where; expires
+    mailgate:{site}:states, :changes          hash: address → its state as JSON; list of all states ever set
+    mailgate:{site}:exemptions, :exemption    hash: number → an exemption as JSON; the last number that was given
+    mailgate:{site}:units                     set of the mailboxes that are a unit's
+    mailgate:{site}:version                   counter of changes of states, exemptions and registry
+    mailgate:{site}:secret                    the site's key of keyed hashes
+    mailgate:claim:<name>                     "1", expires: said or done once
 
-A batch is one call of a script, which counts each event once, so that a batch whose acknowledgement
-was lost can be sent again.
+A batch is one call of a script for each shard that it touches, which takes it once.
 """
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+import struct
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import asdict, replace
+from datetime import date
+from hashlib import sha1
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from zlib import crc32
 
 import orjson
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import NoScriptError, RedisError
 
-from ..model import Exemption, MailboxState, MailboxStatus, Noted, Trace
-from .store import MOST_OF_ONE, REMEMBERED_S, Activity, StoreError
+from ..model import (
+    ActivityEvent,
+    ActivityKind,
+    Beat,
+    Exemption,
+    MailboxKind,
+    MailboxState,
+    MailboxStatus,
+    MailClass,
+    Registration,
+    Sending,
+    Trace,
+)
+from . import redis_scripts as scripts
+from .store import (
+    MOST_OF_ONE,
+    REMEMBERED_S,
+    Activity,
+    Batch,
+    Counts,
+    Day,
+    Idle,
+    Observed,
+    Received,
+    StoreError,
+    WentBack,
+    chunks,
+    civil_date,
+    civil_day,
+    civil_midnight,
+    civil_number,
+    moment,
+    password_since,
+)
 
-_COUNT = """
-for i = 2, #ARGV, 5 do
-  local key, kind, mailbox, at, octets = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  if redis.call('SET', 'mailgate:event:' .. key, '1', 'NX', 'EX', ARGV[1]) then
-    local hash = 'mailgate:activity:{' .. mailbox .. '}'
-    redis.call('HINCRBY', hash, kind, 1)
-    redis.call('HINCRBY', hash, kind .. '_octets', octets)
-    local first, last = redis.call('HGET', hash, kind .. '_first'), redis.call('HGET', hash, kind .. '_last')
-    if not first or tonumber(at) < tonumber(first) then redis.call('HSET', hash, kind .. '_first', at) end
-    if not last or tonumber(at) > tonumber(last) then redis.call('HSET', hash, kind .. '_last', at) end
-    redis.call('SADD', 'mailgate:mailboxes', mailbox)
-  end
-end
-"""
-_REMEMBER = """
-for i = 1, #KEYS do
-  if redis.call('SCARD', KEYS[i]) < tonumber(ARGV[2]) then redis.call('SADD', KEYS[i], ARGV[i + 2]) end
-  redis.call('EXPIRE', KEYS[i], ARGV[1])
-end
-"""
+SHARDS = 16
+"""Part of the keys' names: never changed. More would cost a call each, of every batch; fewer would not spread."""
 TIMEOUT_S = 2.0
+_AT_ONCE = 1_000  # keys of one pipeline
+_LETTERS = {
+    MailClass.HUMAN: "h",
+    MailClass.BULK: "b",
+    MailClass.AUTOMATIC: "a",
+    MailClass.REPORT: "r",
+    MailClass.SPAM: "p",
+}
+_DAY = struct.Struct(">H3s3s3s")
+_STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET = (
+    f"mailgate:{{site}}:{name}"
+    for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret")
+)
 
 
 class RedisStore:
-    """A store on one Redis server; the URL may carry user, password and database."""
+    """A store on Redis; the URL may carry user, password, database, and TLS options as redis-py names them."""
 
     def __init__(self, url: str, keep_s: float = REMEMBERED_S) -> None:
         self._keep_s = int(keep_s)
         try:
-            self._client: Any = redis.asyncio.from_url(
-                url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry_on_timeout=False
-            )
-        except ValueError as error:
+            self._client, self._is_cluster = _connect(url)
+        except (ValueError, TypeError) as error:
             raise StoreError(f"[store] url: {error}") from error
-        self._count = self._client.register_script(_COUNT)
-        self._remember = self._client.register_script(_REMEMBER)
+        self._meeting = asyncio.Lock()
+        # Of each run, the last batch that each shard is known to have taken.
+        self._taken: dict[str, list[int]] = {}
 
-    async def _ask(self, answer: Any) -> Any:
-        try:
-            return await answer
-        except (RedisError, OSError) as error:
-            text = str(error) or type(error).__name__
-            raise StoreError(f"[store] url: Redis: {text}: start it, or change the URL") from error
+    # -- batches -------------------------------------------------------------------------------
 
-    async def commit(self, noted: Sequence[Noted]) -> None:
-        """Keep a batch: its events in one call, its traces in another."""
-        arguments: list[str | bytes | float] = [REMEMBERED_S]
-        keys: list[str] = []
-        values: list[int | bytes] = [self._keep_s, MOST_OF_ONE]
-        for item in noted:
-            if isinstance(item, Trace):
+    async def commit(self, batch: Batch) -> None:
+        """Keep a batch: one call for each shard that it touches."""
+        parts = self._parts(batch)
+        taken = await self._taken_of(batch.run) if batch.run else [0] * SHARDS
+        calls, shards = [], []
+        for shard, items in parts.items():
+            if batch.run and batch.number <= taken[shard]:
+                continue
+            head = [_prefix(shard), batch.run, batch.number, taken[shard], batch.node, self._keep_s, MOST_OF_ONE]
+            calls.append(_Call(scripts.TAKE, [f"{_prefix(shard)}batches"], [*head, *items]))
+            shards.append(shard)
+        answers = await self._call(calls)
+        failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
+        for shard, answer in zip(shards, answers, strict=True):
+            if batch.run and isinstance(answer, int) and answer >= batch.number:
+                taken[shard] = batch.number
+        if failed is not None:
+            raise failed
+        if any(answer < batch.number for answer in answers):
+            del self._taken[batch.run]
+            raise WentBack("[store] url: Redis lost what it had acknowledged: it is given that again")
+
+    async def verify(self) -> None:
+        """Ask each shard for the batches that it took from this process."""
+        for run, taken in list(self._taken.items()):
+            del self._taken[run]
+            if any(now < before for now, before in zip(await self._taken_of(run), taken, strict=True)):
+                raise WentBack("[store] url: Redis lost what it had acknowledged: it is given that again")
+
+    async def _taken_of(self, run: str) -> list[int]:
+        if run not in self._taken:
+            asked = [self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS)]
+            self._taken[run] = [int(number or 0) for number in await self._all(asked)]
+        return self._taken[run]
+
+    def _parts(self, batch: Batch) -> dict[int, list[Any]]:
+        """Return a batch's items by shard, as the script takes them."""
+        parts: dict[int, list[Any]] = {}
+        for item in batch.noted:
+            if isinstance(item, ActivityEvent):
+                letter = "s" if item.kind is ActivityKind.SENT else _LETTERS[item.mail_class]
+                key = int.from_bytes(item.key[-8:], "big", signed=True)
+                row = (letter, key, item.mailbox, int(item.at), item.octets, civil_day(item.at))
+                parts.setdefault(_shard(item.mailbox), []).extend(row)
+            elif isinstance(item, Trace):
                 for key in filter(None, (item.queue_key, item.message_key)):
-                    keys.append(_trace(key))
-                    values.append(item.value)
-            else:
-                arguments += [item.key.hex(), item.kind.value, item.mailbox, item.at, item.octets]
-        if keys:
-            await self._ask(self._remember(keys=keys, args=values))
-        if len(arguments) > 1:
-            await self._ask(self._count(args=arguments))
+                    parts.setdefault(key % SHARDS, []).extend(("t", f"{key:x}", item.value))
+            elif isinstance(item, Beat):
+                parts.setdefault(_shard(batch.node), []).extend(("o", int(item.at)))
+        return parts
+
+    # -- traces --------------------------------------------------------------------------------
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values of traces by their keys."""
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.smembers(_trace(key))
-        answers = await self._ask(pipeline.execute())
+        answers = await self._many("smembers", (f"{_prefix(key % SHARDS)}trace:{key:x}" for key in keys))
         return [(key, value) for key, values in zip(keys, answers, strict=True) for value in values]
 
     def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> None:
@@ -104,8 +177,8 @@ class RedisStore:
 
     async def secret(self) -> bytes:
         """Return the site's key; what two nodes made at once is one."""
-        await self._ask(self._client.set("mailgate:secret", secrets.token_bytes(32), nx=True))
-        value: bytes = await self._ask(self._client.get("mailgate:secret"))
+        await self._ask(self._client.set(_SECRET, secrets.token_bytes(32), nx=True))
+        value: bytes = await self._ask(self._client.get(_SECRET))
         return value
 
     async def once(self, name: str, seconds: float, now: float) -> bool:
@@ -116,79 +189,373 @@ class RedisStore:
         """Give a claim back."""
         await self._ask(self._client.delete(f"mailgate:claim:{name}"))
 
+    # -- activity ------------------------------------------------------------------------------
+
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals."""
-        fields = await self._ask(self._client.hgetall(f"mailgate:activity:{{{mailbox}}}"))
-        values = {name.decode(): float(value) for name, value in fields.items()}
-        return Activity(
-            mailbox,
-            int(values.get("sent", 0)),
-            int(values.get("received", 0)),
-            int(values.get("sent_octets", 0)),
-            int(values.get("received_octets", 0)),
-            values.get("sent_first"),
-            values.get("sent_last"),
-            values.get("received_last"),
-        )
+        return _activity(mailbox, await self._ask(self._client.hgetall(_key("mailbox", mailbox))))
 
     async def totals(self) -> list[Activity]:
         """Return every mailbox's totals."""
-        mailboxes = await self._ask(self._client.smembers("mailgate:mailboxes"))
-        return [await self.activity(mailbox.decode()) for mailbox in sorted(mailboxes)]
+        found = []
+        async for mailboxes in self._mailboxes():
+            answers = await self._many("hgetall", (_key("mailbox", mailbox) for mailbox in mailboxes))
+            for mailbox, fields in zip(mailboxes, answers, strict=True):
+                activity = _activity(mailbox, fields)
+                if activity.sent or activity.received:
+                    found.append(activity)
+        return sorted(found, key=lambda activity: activity.mailbox)
+
+    async def days(self, first: date, last: date) -> AsyncIterator[tuple[str, list[Day]]]:
+        """Yield what each mailbox did within these days."""
+        begin, end = civil_number(first), civil_number(last)
+        async for mailboxes in self._mailboxes():
+            answers = await self._many("get", (_key("days", mailbox) for mailbox in mailboxes))
+            for mailbox, octets in zip(mailboxes, answers, strict=True):
+                found = []
+                for number, *counts in _DAY.iter_unpack(octets or b""):
+                    if begin <= number <= end:
+                        found.append(Day(civil_date(number), *(int.from_bytes(count, "big") for count in counts)))
+                if found:
+                    yield mailbox, found
+
+    async def _mailboxes(self) -> AsyncIterator[list[str]]:
+        """Yield every mailbox that was seen or is registered, in groups."""
+        for shard in range(SHARDS):
+            members = await self._ask(self._client.zrange(f"{_prefix(shard)}quiet:sent", 0, -1))
+            for group in chunks(members, _AT_ONCE):
+                yield [member.decode() for member in group]
+
+    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+        """Return the mailboxes whose time began to run before then, from an index of each shard."""
+        index = "quiet:sent" if counts is Counts.NONE else "quiet:human"
+        asked = [
+            self._client.zrangebyscore(f"{_prefix(shard)}{index}", "-inf", f"({before}", withscores=True)
+            for shard in range(SHARDS)
+        ]
+        rows = [row for answer in await self._all(asked) for row in answer]
+        revoked = {
+            address for address, state in (await self.states()).items() if state.status is MailboxStatus.REVOKED
+        }
+        found = []
+        for group in chunks(rows, _AT_ONCE):
+            since = {mailbox.decode(): score for mailbox, score in group}
+            left = [mailbox for mailbox in since if mailbox not in revoked]
+            answers = await self._many("hgetall", (_key("mailbox", mailbox) for mailbox in left))
+            for mailbox, fields in zip(left, answers, strict=True):
+                last = _activity(mailbox, fields).last(counts)
+                begun = max(since[mailbox], last or 0.0)
+                if begun < before:
+                    found.append(Idle(mailbox, begun, last))
+        return sorted(found, key=lambda idle: idle.mailbox)
+
+    async def observed(self) -> list[Observed]:
+        """Return from when to when each node counted."""
+        found = []
+        for shard in range(SHARDS):
+            for name in await self._ask(self._client.smembers(f"{_prefix(shard)}nodes")):
+                node = name.decode()
+                for text in await self._ask(self._client.lrange(_key("observed", node), 0, -1)):
+                    begin, end = map(float, text.split())
+                    found.append(Observed(node, begin, end))
+        return sorted(found, key=lambda observed: (observed.node, observed.begin))
+
+    async def forget_node(self, node: str) -> bool:
+        """Forget a node."""
+        await self._ask(self._client.delete(_key("observed", node)))
+        return bool(await self._ask(self._client.srem(f"{_prefix(_shard(node))}nodes", node)))
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        """Note what a login hands over, and return what it handed over of late."""
+        call = _Call(scripts.SENDING, [_key("sending", login)], [int(at), recipients, network])
+        return Sending(*(await self._answers([call]))[0])
+
+    # -- registry ------------------------------------------------------------------------------
+
+    async def register(self, registrations: Sequence[Registration]) -> None:
+        """Put mailboxes into the registry, shard by shard; begun again after an error, it does the rest."""
+        states = await self.states()
+        parts: dict[int, list[Any]] = {}
+        kinds: dict[MailboxKind, list[str]] = {kind: [] for kind in MailboxKind}
+        for registration in registrations:
+            address = registration.address
+            since = password_since(registration, states.get(address))
+            row = (address, int(civil_midnight(registration.created)), orjson.dumps(asdict(registration)))
+            parts.setdefault(_shard(address), []).extend((*row, "" if since is None else int(since)))
+            kinds[registration.kind].append(address)
+        for shard, items in parts.items():
+            for group in chunks(items, 4 * _AT_ONCE):
+                call = _Call(scripts.BEGIN, [f"{_prefix(shard)}registry"], [_prefix(shard), *group])
+                await self._answers([call])
+        for change, kind in ((self._client.sadd, MailboxKind.UNIT), (self._client.srem, MailboxKind.INDIVIDUAL)):
+            for addresses in chunks(kinds[kind], _AT_ONCE):
+                await self._ask(change(_UNITS, *addresses))
+        await self._ask(self._client.incr(_VERSION))
+
+    async def registration(self, mailbox: str) -> Registration | None:
+        """Return what the registry knows of a mailbox."""
+        value = await self._ask(self._client.hget(f"{_prefix(_shard(mailbox))}registry", mailbox))
+        return _registration(value) if value else None
+
+    async def registrations(self) -> list[Registration]:
+        """Return the registry."""
+        found = []
+        for shard in range(SHARDS):
+            values = await self._ask(self._client.hvals(f"{_prefix(shard)}registry"))
+            found += [_registration(value) for value in values]
+        return sorted(found, key=lambda registration: registration.address)
+
+    async def default_passwords(self, before: float) -> list[Registration]:
+        """Return the mailboxes that have had a default password since before then."""
+        found = []
+        for shard in range(SHARDS):
+            key = f"{_prefix(shard)}passwords"
+            members = await self._ask(self._client.zrangebyscore(key, "-inf", f"({before}"))
+            for group in chunks(members, _AT_ONCE):
+                values = await self._ask(self._client.hmget(f"{_prefix(shard)}registry", group))
+                found += [_registration(value) for value in values if value]
+        return sorted(found, key=lambda registration: registration.address)
+
+    async def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's."""
+        return frozenset(address.decode() for address in await self._ask(self._client.smembers(_UNITS)))
+
+    # -- states --------------------------------------------------------------------------------
 
     async def states_version(self) -> int:
         """Return the counter of changes."""
-        return int(await self._ask(self._client.get("mailgate:states:version")) or 0)
+        return int(await self._ask(self._client.get(_VERSION)) or 0)
 
     async def states(self) -> dict[str, MailboxState]:
         """Return each mailbox's latest state."""
-        fields = await self._ask(self._client.hgetall("mailgate:states"))
+        fields = await self._ask(self._client.hgetall(_STATES))
         return {address.decode(): _state(value) for address, value in sorted(fields.items())}
 
     async def set_state(self, state: MailboxState) -> None:
-        """Set a state, append it to the history and raise the version, all or nothing."""
+        """Set a state, append it to the changes and raise the version; a restored mailbox's time begins anew."""
+        if state.status is MailboxStatus.ACTIVE and state.at:
+            known = await self.registration(state.address)
+            since = password_since(known, state) if known else None
+            password = ("" if since is None else int(since)) if known else "-"
+            prefix = _prefix(_shard(state.address))
+            row = [prefix, state.address, int(moment(state.at)), "", password]
+            await self._answers([_Call(scripts.BEGIN, [f"{prefix}registry"], row)])
         value = orjson.dumps(asdict(state))
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.hset("mailgate:states", state.address, value)
-        pipeline.rpush(f"mailgate:history:{{{state.address}}}", value)
-        pipeline.incr("mailgate:states:version")
-        await self._ask(pipeline.execute())
+        await self._answers([_Call(scripts.SET_STATE, [_STATES, _CHANGES, _VERSION], [state.address, value])])
 
     async def history(self, mailbox: str) -> list[MailboxState]:
         """Return a mailbox's states, oldest first."""
-        values = await self._ask(self._client.lrange(f"mailgate:history:{{{mailbox}}}", 0, -1))
-        return [_state(value) for value in values]
+        return [state for state in await self.changes() if state.address == mailbox]
+
+    async def changes(self) -> list[MailboxState]:
+        """Return all mailboxes' states, oldest first."""
+        return [_state(value) for value in await self._ask(self._client.lrange(_CHANGES, 0, -1))]
 
     async def exemptions(self) -> list[Exemption]:
         """Return the exemptions that were not removed."""
-        values = await self._ask(self._client.hvals("mailgate:exemptions"))
-        return sorted((Exemption(**orjson.loads(value)) for value in values), key=lambda exemption: exemption.number)
+        values = await self._ask(self._client.hgetall(_EXEMPTIONS))
+        found = [replace(Exemption(**orjson.loads(value)), number=int(number)) for number, value in values.items()]
+        return sorted(found, key=lambda exemption: exemption.number)
 
     async def add_exemption(self, exemption: Exemption) -> Exemption:
         """Keep an exemption under the next number, and raise the version."""
-        exemption = replace(exemption, number=int(await self._ask(self._client.incr("mailgate:exemptions:last"))))
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.hset("mailgate:exemptions", str(exemption.number), orjson.dumps(asdict(exemption)))
-        pipeline.incr("mailgate:states:version")
-        await self._ask(pipeline.execute())
-        return exemption
+        keys = [_EXEMPTIONS, _EXEMPTION, _VERSION]
+        answers = await self._answers([_Call(scripts.EXEMPT, keys, [orjson.dumps(asdict(exemption))])])
+        return replace(exemption, number=int(answers[0]))
 
     async def remove_exemption(self, number: int) -> bool:
         """Remove an exemption, and raise the version."""
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.hdel("mailgate:exemptions", str(number))
-        pipeline.incr("mailgate:states:version")
-        return bool((await self._ask(pipeline.execute()))[0])
+        call = _Call(scripts.UNEXEMPT, [_EXEMPTIONS, _VERSION], [number])
+        return bool((await self._answers([call]))[0])
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
+    # -- the way there and back ----------------------------------------------------------------
 
-def _trace(key: int) -> str:
-    return f"mailgate:trace:{key:x}"
+    async def _meet(self) -> None:
+        """Learn the cluster's nodes before several calls at once do so, which redis-py does not bear."""
+        if self._is_cluster:
+            async with self._meeting:
+                await self._client.initialize()
+
+    async def _ask(self, answer: Awaitable[Any]) -> Any:
+        try:
+            await self._meet()
+            return await answer
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _store_error(error) from error
+
+    async def _all(self, answers: Sequence[Awaitable[Any]]) -> list[Any]:
+        async def ask() -> list[Any]:
+            return await asyncio.gather(*answers)
+
+        return list(await self._ask(ask()))
+
+    async def _many(self, command: str, keys: Iterable[str]) -> list[Any]:
+        """Ask the same of many keys, in one pipeline to each node."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            getattr(pipeline, command)(key)
+        return list(await self._ask(pipeline.execute()))
+
+    async def _answers(self, calls: "Sequence[_Call]") -> list[Any]:
+        answers = await self._call(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _call(self, calls: "Sequence[_Call]") -> list[Any]:
+        """Run scripts, and return the answer of each, or its StoreError."""
+        if self._is_cluster or len(calls) == 1:
+            return await asyncio.gather(*(self._evaluate(call) for call in calls))
+        pipeline = self._client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(call.sha, len(call.keys), *call.keys, *call.arguments)
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            return [_store_error(error)] * len(calls)
+        for position, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError):
+                answers[position] = await self._evaluate(calls[position])
+            elif isinstance(answer, Exception):
+                answers[position] = _store_error(answer)
+        return list(answers)
+
+    async def _evaluate(self, call: "_Call") -> Any:
+        try:
+            await self._meet()
+            try:
+                return await self._client.evalsha(call.sha, len(call.keys), *call.keys, *call.arguments)
+            except NoScriptError:
+                return await self._client.eval(call.script, len(call.keys), *call.keys, *call.arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            return _store_error(error)
+
+
+class _Call:
+    """A script with its keys and arguments."""
+
+    def __init__(self, script: str, keys: list[str], arguments: list[Any]) -> None:
+        self.script = script
+        self.sha = _SHAS[script]
+        self.keys = keys
+        self.arguments = arguments
+
+
+_SHAS = {
+    text: sha1(text.encode(), usedforsecurity=False).hexdigest()
+    for text in vars(scripts).values()
+    if isinstance(text, str) and "redis.call" in text
+}
+
+
+def _store_error(error: Exception) -> StoreError:
+    text = str(error) or type(error).__name__
+    return StoreError(f"[store] url: Redis: {text}: start it, or change the URL")
+
+
+def _connect(url: str) -> tuple[Any, bool]:
+    """Return a client for a URL, and whether it is one of a cluster; raises ValueError, TypeError.
+
+    redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/MASTER/DATABASE (sentinel_username, sentinel_password in the
+    query), redis+cluster://USER:PASSWORD@HOST:PORT,HOST:PORT; rediss+... with TLS; the rest as redis-py reads it.
+    """
+    # A connection that a restarted server closed is found out by the first command on it.
+    retry = Retry(NoBackoff(), 1, supported_errors=(Disconnected,))
+    options: dict[str, Any] = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
+    scheme, _, rest = url.partition("+")
+    if not rest or "://" in scheme:
+        return redis.asyncio.from_url(url, **options, retry=retry), False
+    split = urlsplit(url)
+    user, _, places = split.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    if name:
+        options["username"] = unquote(name)
+    if password:
+        options["password"] = unquote(password)
+    query = {key: values[-1] for key, values in parse_qs(split.query).items()}
+    sentinel_options: dict[str, Any] = {
+        key.removeprefix("sentinel_"): query.pop(key) for key in list(query) if key.startswith("sentinel_")
+    }
+    if scheme == "rediss":
+        options["ssl"] = True
+        sentinel_options |= {"ssl": True, **query}
+    options |= query
+    hosts = []
+    for place in places.split(","):
+        host, colon, port = place.rpartition(":")
+        if not colon or not port.isdigit():
+            raise ValueError(f"{place!r}: write HOST:PORT, several with a comma between")
+        hosts.append((host.strip("[]"), int(port)))
+    if rest.startswith("cluster:"):
+        nodes = [ClusterNode(host, port) for host, port in hosts]
+        client = redis.asyncio.RedisCluster(
+            startup_nodes=nodes, require_full_coverage=False, retry=Retry(NoBackoff(), 1), **options
+        )
+        return client, True
+    master, _, database = split.path.strip("/").partition("/")
+    if not master:
+        raise ValueError("name the master as sentinel knows it: redis+sentinel://HOST:PORT,HOST:PORT/MASTER")
+    sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+        hosts,
+        sentinel_kwargs={
+            "socket_timeout": TIMEOUT_S / 2,
+            "socket_connect_timeout": TIMEOUT_S / 2,
+            **sentinel_options,
+        },
+        **options,
+    )
+    return sentinel.master_for(master, db=int(database or 0), retry=retry), False
+
+
+def _shard(name: str) -> int:
+    return crc32(name.encode("utf-8", "surrogateescape")) % SHARDS
+
+
+def _prefix(shard: int) -> str:
+    return f"mailgate:{{{shard}}}:"
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{_prefix(_shard(name))}{kind}:{name}"
+
+
+def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
+    def number(name: str) -> int:
+        return int(fields.get(name.encode(), 0))
+
+    def time(name: str) -> float | None:
+        value = fields.get(name.encode())
+        return None if value is None else float(value)
+
+    received = {
+        mail_class: Received(number(letter), float(fields[f"{letter}l".encode()]))
+        for mail_class, letter in _LETTERS.items()
+        if letter.encode() in fields
+    }
+    return Activity(
+        mailbox,
+        number("s"),
+        sum(one.count for one in received.values()),
+        number("so"),
+        number("ro"),
+        time("s1"),
+        time("sl"),
+        max((one.last for one in received.values()), default=None),
+        fields.get(b"n", b"").decode(),
+        received,
+    )
 
 
 def _state(value: bytes) -> MailboxState:
     fields = orjson.loads(value)
     return MailboxState(**{**fields, "status": MailboxStatus(fields["status"])})
+
+
+def _registration(value: bytes) -> Registration:
+    fields = orjson.loads(value)
+    return Registration(**{**fields, "kind": MailboxKind(fields["kind"])})

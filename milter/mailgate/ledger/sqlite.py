@@ -12,27 +12,94 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from ..model import ActivityEvent, ActivityKind, Exemption, MailboxState, MailboxStatus, Noted, Trace
-from .store import MOST_OF_ONE, REMEMBERED_S, Activity, StoreError
+from ..model import (
+    ActivityEvent,
+    ActivityKind,
+    Beat,
+    Exemption,
+    MailboxKind,
+    MailboxState,
+    MailboxStatus,
+    MailClass,
+    Registration,
+    Sending,
+    Trace,
+)
+from .store import (
+    BREAK_S,
+    BURST_MINUTES,
+    DAY_MINUTES,
+    DAYS_KEPT,
+    HOUR_MINUTES,
+    MOST_OF_ONE,
+    REMEMBERED_S,
+    Activity,
+    Batch,
+    Counts,
+    Day,
+    Idle,
+    Observed,
+    Received,
+    StoreError,
+    WentBack,
+    chunks,
+    civil_date,
+    civil_day,
+    civil_midnight,
+    civil_number,
+    moment,
+    password_since,
+)
 
 _T = TypeVar("_T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS event (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS event_at ON event (at);
-CREATE TABLE IF NOT EXISTS activity (
-    mailbox TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, octets INTEGER NOT NULL,
-    first_at REAL NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (mailbox, kind)
+-- quiet_*: the civil day since when nothing counts, of sent and human mail, and of sent mail alone; a day, so that
+-- the index is written once a day for a mailbox. baseline: when its time began to run.
+CREATE TABLE IF NOT EXISTS mailbox (
+    address TEXT PRIMARY KEY, sent INTEGER NOT NULL, sent_octets INTEGER NOT NULL, received_octets INTEGER NOT NULL,
+    first_sent REAL, last_sent REAL, human INTEGER NOT NULL, last_human REAL, bulk INTEGER NOT NULL, last_bulk REAL,
+    automatic INTEGER NOT NULL, last_automatic REAL, report INTEGER NOT NULL, last_report REAL,
+    spam INTEGER NOT NULL, last_spam REAL, node TEXT NOT NULL, baseline REAL NOT NULL, quiet_human INTEGER NOT NULL,
+    quiet_sent INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS mailbox_quiet_human ON mailbox (quiet_human);
+CREATE INDEX IF NOT EXISTS mailbox_quiet_sent ON mailbox (quiet_sent);
+CREATE TABLE IF NOT EXISTS day (
+    day INTEGER NOT NULL, mailbox TEXT NOT NULL, sent INTEGER NOT NULL, human INTEGER NOT NULL,
+    other INTEGER NOT NULL,
+    PRIMARY KEY (day, mailbox)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch (run TEXT PRIMARY KEY, number INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS observed (node TEXT NOT NULL, begin REAL NOT NULL, end REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS registry (
+    address TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, unit TEXT NOT NULL, created TEXT NOT NULL,
+    password_changed TEXT NOT NULL, password_since REAL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS registry_password ON registry (password_since);
+CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sending (
+    login TEXT NOT NULL, minute INTEGER NOT NULL, mails INTEGER NOT NULL, recipients INTEGER NOT NULL,
+    PRIMARY KEY (login, minute)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sending_network (
+    login TEXT NOT NULL, network TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (login, network)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY, address TEXT NOT NULL, status TEXT NOT NULL, clause TEXT NOT NULL,
-    reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL
+    reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL DEFAULT '',
+    must_change_password INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS state_address ON state (address, number);
 CREATE TABLE IF NOT EXISTS trace (
@@ -56,10 +123,27 @@ _RECALL_BY_QUEUE, _RECALL_BY_MESSAGE = (
     for column in ("queue_key", "message_key")
 )
 _REMEMBER = "INSERT INTO trace (queue_key, message_key, at, value) VALUES"
-_ADD = "INSERT INTO activity VALUES"
-_TO_TOTALS = """ON CONFLICT (mailbox, kind) DO UPDATE SET
-    count = count + excluded.count, octets = octets + excluded.octets,
-    first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+_CLASSES = tuple(mail_class.value for mail_class in MailClass)
+_COUNTS = ("sent", "sent_octets", "received_octets", *_CLASSES)
+_LASTS = ("last_sent", *(f"last_{name}" for name in _CLASSES))
+_ACTIVITY_FIELDS = ("address", *_COUNTS, *_LASTS, "first_sent", "node", "baseline", "quiet_human", "quiet_sent")
+_ADD = f"INSERT INTO mailbox ({', '.join(_ACTIVITY_FIELDS)}) VALUES"
+_TO_TOTALS = "ON CONFLICT (address) DO UPDATE SET " + ", ".join(
+    (
+        *(f"{name} = {name} + excluded.{name}" for name in _COUNTS),
+        # An event that comes late changes no time but the first.
+        *(f"{name} = coalesce(max({name}, excluded.{name}), {name}, excluded.{name})" for name in _LASTS),
+        "first_sent = coalesce(min(first_sent, excluded.first_sent), first_sent, excluded.first_sent)",
+        "node = excluded.node",
+        "quiet_human = CASE WHEN coalesce(excluded.last_sent, excluded.last_human) IS NULL THEN quiet_human"
+        " ELSE max(quiet_human, excluded.quiet_human) END",
+        "quiet_sent = CASE WHEN excluded.last_sent IS NULL THEN quiet_sent"
+        " ELSE max(quiet_sent, excluded.quiet_sent) END",
+    )
+)
+_ADD_DAYS = "INSERT INTO day VALUES"
+_TO_DAYS = """ON CONFLICT (day, mailbox) DO UPDATE SET
+    sent = sent + excluded.sent, human = human + excluded.human, other = other + excluded.other
 """
 _QUICK_S = 0.000_5
 _PAUSE = 20
@@ -68,7 +152,9 @@ so many times as long. The loop stands still for a twentieth of the time at the 
 MOST_TRACES = 2_000_000
 """Traces that are kept at the most, one a mail, about 200 octets: then the oldest go before their time."""
 _EXEMPTION_FIELDS = "rule, mailbox, counterpart, until, document, reason, approver"
-_STATE_FIELDS = "address, status, clause, reason, document, at"
+_STATE_FIELDS = "address, status, clause, reason, document, at, by, must_change_password"
+_LATEST_STATES = f"SELECT {_STATE_FIELDS} FROM state WHERE number IN (SELECT max(number) FROM state GROUP BY address)"
+_REGISTRY_FIELDS = "address, kind, name, unit, created, password_changed"
 
 
 class SqliteStore:
@@ -82,6 +168,7 @@ class SqliteStore:
         self._reader: sqlite3.Connection | None = None  # the loop's own: WAL lets it read while the thread writes
         self._reads_again = 0.0  # when the next look-up at once may be made, by perf_counter
         self._commits = 0
+        self._taken: dict[str, int] = {}  # of each run, the last batch that the file took from this process
 
     async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         def call() -> _T:
@@ -113,6 +200,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             for statement in _statements(_SCHEMA):
                 connection.execute(statement)
+            _upgrade(connection)
             connection.execute("COMMIT")
         return connection
 
@@ -122,47 +210,67 @@ class SqliteStore:
         reader.execute("PRAGMA query_only = ON")
         return reader
 
-    async def commit(self, noted: Sequence[Noted]) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Keep a batch in one transaction."""
-        events = {event.key: event for event in noted if isinstance(event, ActivityEvent)}
-        traces = [trace for trace in noted if isinstance(trace, Trace)]
+        events = {event.key: event for event in batch.noted if isinstance(event, ActivityEvent)}
+        traces = [trace for trace in batch.noted if isinstance(trace, Trace)]
+        beats = [beat.at for beat in batch.noted if isinstance(beat, Beat)]
 
         def work(connection: sqlite3.Connection) -> None:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._count(connection, events)
-                for chunk in _chunks(traces):
+            with _transaction(connection):
+                if batch.run and not self._is_next(connection, batch):
+                    return
+                self._count(connection, events, batch.node)
+                for chunk in chunks(traces, _ROWS):
                     values: list[int | bytes] = []
                     for queue_key, message_key, value, at in chunk:
                         values += (queue_key, message_key, int(at), value)
                     connection.execute(f"{_REMEMBER} {_places(len(chunk), '(?, ?, ?, ?)')}", values)
+                for at in beats:
+                    _observe(connection, batch.node, at)
                 self._commits += 1
-                if noted and self._commits % 256 == 1:
-                    self._prune(connection, max(item.at for item in noted))
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+                if batch.noted and self._commits % 256 == 1:
+                    self._prune(connection, max(item.at for item in batch.noted))
+            if batch.run:
+                self._taken[batch.run] = batch.number
 
         await self._run(work)
 
-    def _count(self, connection: sqlite3.Connection, distinct: dict[bytes, ActivityEvent]) -> None:
+    async def verify(self) -> None:
+        """Do nothing: this file loses nothing while a process lives."""
+
+    def _is_next(self, connection: sqlite3.Connection, batch: Batch) -> bool:
+        """Tell whether a batch is new, and take note of it; raises WentBack where earlier ones are gone."""
+        row = connection.execute("SELECT number FROM batch WHERE run = ?", (batch.run,)).fetchone()
+        known = row[0] if row else 0
+        if known >= batch.number:
+            return False
+        if known < self._taken.get(batch.run, 0):
+            self._taken[batch.run] = known
+            raise WentBack(f"[store] url: {self.path}: an older file has been put in its place")
+        statement = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?)"
+        connection.execute(statement, (batch.run, batch.number, time.time()))
+        return True
+
+    def _count(self, connection: sqlite3.Connection, distinct: dict[bytes, ActivityEvent], node: str) -> None:
         new = distinct.copy()
-        for keys in _chunks(list(distinct)):
+        for keys in chunks(list(distinct), _ROWS):
             known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
             for (key,) in known.fetchall():
                 del new[key]
-        for chunk in _chunks(list(new.values())):
+        for chunk in chunks(list(new.values()), _ROWS):
             rows = [value for event in chunk for value in (event.key, int(event.at))]
             connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
-        for totals in _chunks(_totals_of(new.values())):
-            values = [value for total in totals for value in total]
-            connection.execute(f"{_ADD} {_places(len(totals), '(?, ?, ?, ?, ?, ?)')} {_TO_TOTALS}", values)
+        totals, days = _totals_of(new.values(), node)
+        _insert(connection, _ADD, totals, _TO_TOTALS)
+        _insert(connection, _ADD_DAYS, days, _TO_DAYS)
 
     def _prune(self, connection: sqlite3.Connection, now: float) -> None:
         """Take away what is older than is remembered; traces stand in the order of their arrival."""
         connection.execute("DELETE FROM event WHERE at < ?", (now - REMEMBERED_S,))
         connection.execute("DELETE FROM claim WHERE until < ?", (now,))
+        connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(now) - DAYS_KEPT,))
+        connection.execute("DELETE FROM batch WHERE at < ?", (now - REMEMBERED_S,))
         newest = connection.execute("SELECT coalesce(max(number), 0) FROM trace").fetchone()[0]
         connection.execute("DELETE FROM trace WHERE number <= ?", (newest - MOST_TRACES,))
         old = "SELECT number, at FROM trace ORDER BY number LIMIT ?"
@@ -228,51 +336,172 @@ class SqliteStore:
 
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals."""
-        found = await self._totals("WHERE mailbox = ?", (mailbox,))
+        found = await self._totals("WHERE address = ?", (mailbox,))
         return found[0] if found else Activity(mailbox)
 
     async def totals(self) -> list[Activity]:
         """Return every mailbox's totals."""
-        return await self._totals("", ())
+        return await self._totals(f"WHERE sent + {' + '.join(_CLASSES)}", ())
 
-    async def _totals(self, where: str, values: tuple[str, ...]) -> list[Activity]:
-        query = f"SELECT mailbox, kind, count, octets, first_at, last_at FROM activity {where} ORDER BY mailbox"
+    async def _totals(self, where: str, values: tuple[object, ...]) -> list[Activity]:
+        query = f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox {where} ORDER BY address"
         rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
-        found: dict[str, dict[str, float]] = {}
-        for mailbox, kind, count, octets, first, last in rows:
-            fields = found.setdefault(mailbox, {})
-            fields |= {kind: count, f"{kind}_octets": octets, f"last_{kind}": last}
-            if kind == ActivityKind.SENT:
-                fields["first_sent"] = first
-        return [Activity(mailbox, **fields) for mailbox, fields in found.items()]  # type: ignore[arg-type]
+        return [_activity(dict(zip(_ACTIVITY_FIELDS, row, strict=True))) for row in rows]
+
+    async def days(self, first: date, last: date) -> AsyncIterator[tuple[str, list[Day]]]:
+        """Yield what each mailbox did within these days."""
+        query = "SELECT mailbox, day, sent, human, other FROM day WHERE day BETWEEN ? AND ? ORDER BY mailbox, day"
+        values = (civil_number(first), civil_number(last))
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
+        for mailbox, days in groupby(rows, key=itemgetter(0)):
+            yield mailbox, [Day(civil_date(day), *counts) for _, day, *counts in days]
+
+    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+        """Return the mailboxes whose time began to run before then."""
+        column = "quiet_sent" if counts is Counts.NONE else "quiet_human"
+        query = (
+            f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox WHERE {column} <= ?"
+            " AND address NOT IN (SELECT address FROM state WHERE number IN"
+            " (SELECT max(number) FROM state GROUP BY address) AND status = ?) ORDER BY address"
+        )
+        values = (civil_day(before), MailboxStatus.REVOKED.value)
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
+        found = []
+        for row in rows:
+            fields = dict(zip(_ACTIVITY_FIELDS, row, strict=True))
+            last = _activity(fields).last(counts)
+            since = max(fields["baseline"], last or 0.0)
+            if since < before:
+                found.append(Idle(fields["address"], since, last))
+        return found
+
+    async def observed(self) -> list[Observed]:
+        """Return from when to when each node counted."""
+        query = "SELECT node, begin, end FROM observed ORDER BY node, begin"
+        rows = await self._run(lambda connection: connection.execute(query).fetchall())
+        return [Observed(*row) for row in rows]
+
+    async def forget_node(self, node: str) -> bool:
+        """Forget a node."""
+        statement = "DELETE FROM observed WHERE node = ?"
+        return await self._run(lambda connection: connection.execute(statement, (node,)).rowcount > 0)
+
+    # -- registry ------------------------------------------------------------------------------
+
+    async def register(self, registrations: Sequence[Registration]) -> None:
+        """Put mailboxes into the registry in one transaction."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                states = {row[0]: _state(row) for row in connection.execute(_LATEST_STATES)}
+                for registration in registrations:
+                    state = states.get(registration.address)
+                    row = (*astuple(registration), password_since(registration, state))
+                    connection.execute("INSERT OR REPLACE INTO registry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                    _begin(connection, registration.address, civil_midnight(registration.created))
+                _change_counter(connection, "registry")
+
+        await self._run(work)
+
+    async def registration(self, mailbox: str) -> Registration | None:
+        """Return what the registry knows of a mailbox."""
+        found = await self._registrations("WHERE address = ?", (mailbox,))
+        return found[0] if found else None
+
+    async def registrations(self) -> list[Registration]:
+        """Return the registry."""
+        return await self._registrations("", ())
+
+    async def default_passwords(self, before: float) -> list[Registration]:
+        """Return the mailboxes that have had a default password since before then."""
+        return await self._registrations("WHERE password_since < ?", (before,))
+
+    async def _registrations(self, where: str, values: tuple[object, ...]) -> list[Registration]:
+        query = f"SELECT {_REGISTRY_FIELDS} FROM registry {where} ORDER BY address"
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
+        return [Registration(row[0], MailboxKind(row[1]), *row[2:]) for row in rows]
+
+    async def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's."""
+        query = "SELECT address FROM registry WHERE kind = ?"
+        values = (MailboxKind.UNIT.value,)
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
+        return frozenset(row[0] for row in rows)
+
+    # -- rates ---------------------------------------------------------------------------------
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        """Note what a login hands over, and return what it handed over of late."""
+        minute = int(at) // 60
+
+        def work(connection: sqlite3.Connection) -> Sending:
+            with _transaction(connection):
+                connection.execute(
+                    "INSERT INTO sending VALUES (?, ?, 1, ?) ON CONFLICT (login, minute)"
+                    " DO UPDATE SET mails = mails + 1, recipients = recipients + excluded.recipients",
+                    (login, minute, recipients),
+                )
+                connection.execute(
+                    "DELETE FROM sending WHERE login = ? AND minute <= ?", (login, minute - DAY_MINUTES)
+                )
+                connection.execute("INSERT OR REPLACE INTO sending_network VALUES (?, ?, ?)", (login, network, at))
+                connection.execute("DELETE FROM sending_network WHERE login = ? AND at <= ?", (login, at - 3_600))
+                sums: list[int] = []
+                for minutes in (BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES):
+                    query = "SELECT sum(mails), sum(recipients) FROM sending WHERE login = ? AND minute > ?"
+                    sums += connection.execute(query, (login, minute - minutes)).fetchone()
+                query = "SELECT count(*) FROM sending_network WHERE login = ?"
+                sums += connection.execute(query, (login,)).fetchone()
+                return Sending(*sums)
+
+        return await self._run(work)
+
+    # -- states --------------------------------------------------------------------------------
 
     async def states_version(self) -> int:
         """Return the number of the latest change."""
         query = (
             "SELECT (SELECT coalesce(max(number), 0) FROM state)"
             " + (SELECT coalesce(max(number), 0) + coalesce(sum(removed), 0) FROM exemption)"
+            " + (SELECT coalesce(sum(value), 0) FROM counter)"
         )
         return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
 
     async def states(self) -> dict[str, MailboxState]:
         """Return each mailbox's latest state."""
-        query = (
-            f"SELECT {_STATE_FIELDS} FROM state "
-            "WHERE number IN (SELECT max(number) FROM state GROUP BY address) ORDER BY address"
-        )
+        query = f"{_LATEST_STATES} ORDER BY address"
         rows = await self._run(lambda connection: connection.execute(query).fetchall())
         return {row[0]: _state(row) for row in rows}
 
     async def set_state(self, state: MailboxState) -> None:
-        """Append a state."""
-        row = (state.address, state.status.value, state.clause, state.reason, state.document, state.at)
-        statement = f"INSERT INTO state ({_STATE_FIELDS}) VALUES (?, ?, ?, ?, ?, ?)"
-        await self._run(lambda connection: connection.execute(statement, row))
+        """Append a state; a restored mailbox's time begins anew (7.3)."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                row = astuple(state)
+                connection.execute(f"INSERT INTO state ({_STATE_FIELDS}) VALUES ({_places(len(row))})", row)
+                if state.status is MailboxStatus.ACTIVE and state.at:
+                    _begin(connection, state.address, moment(state.at))
+                query = f"SELECT {_REGISTRY_FIELDS} FROM registry WHERE address = ?"
+                for known in connection.execute(query, (state.address,)).fetchall():
+                    since = password_since(Registration(*known), state)
+                    connection.execute(
+                        "UPDATE registry SET password_since = ? WHERE address = ?", (since, state.address)
+                    )
+
+        await self._run(work)
 
     async def history(self, mailbox: str) -> list[MailboxState]:
         """Return a mailbox's states, oldest first."""
-        query = f"SELECT {_STATE_FIELDS} FROM state WHERE address = ? ORDER BY number"
-        rows = await self._run(lambda connection: connection.execute(query, (mailbox,)).fetchall())
+        return await self._changes("WHERE address = ?", (mailbox,))
+
+    async def changes(self) -> list[MailboxState]:
+        """Return all mailboxes' states, oldest first."""
+        return await self._changes("", ())
+
+    async def _changes(self, where: str, values: tuple[str, ...]) -> list[MailboxState]:
+        query = f"SELECT {_STATE_FIELDS} FROM state {where} ORDER BY number"
+        rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
         return [_state(row) for row in rows]
 
     async def exemptions(self) -> list[Exemption]:
@@ -308,23 +537,107 @@ class SqliteStore:
         self._thread.shutdown()
 
 
-def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _ROWS):
-        yield items[start : start + _ROWS]
-
-
 def _places(count: int, one: str = "?") -> str:
     return ", ".join([one] * count)
 
 
-def _totals_of(events: Iterable[ActivityEvent]) -> list[tuple[str, str, int, int, float, float]]:
-    """Add events up: mailbox, kind, count, octets, first, last."""
-    totals: dict[tuple[str, str], tuple[int, int, float, float]] = {}
-    for event in events:
-        name = event.mailbox, event.kind.value
-        count, octets, first, last = totals.get(name, (0, 0, event.at, event.at))
-        totals[name] = count + 1, octets + event.octets, min(first, event.at), max(last, event.at)
-    return [(*name, *total) for name, total in totals.items()]
+def _totals_of(
+    events: Iterable[ActivityEvent], node: str
+) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """Add events up: rows of `mailbox` and of `day`."""
+    counts: dict[str, dict[str, Any]] = {}
+    days: dict[tuple[int, str], list[int]] = {}
+    for _, kind, mailbox, at, octets, mail_class in events:
+        total = counts.get(mailbox)
+        if total is None:
+            total = counts[mailbox] = dict.fromkeys(_COUNTS, 0) | {"baseline": at}
+        day = days.setdefault((civil_day(at), mailbox), [0, 0, 0])
+        total["baseline"] = min(total["baseline"], at)
+        if kind is ActivityKind.SENT:
+            name = "sent"
+            day[0] += 1
+            total["sent_octets"] += octets
+            total["first_sent"] = min(total.get("first_sent", at), at)
+        else:
+            name = mail_class.value
+            day[1 if mail_class is MailClass.HUMAN else 2] += 1
+            total["received_octets"] += octets
+        total[name] += 1
+        last = f"last_{name}"
+        total[last] = max(total.get(last, at), at)
+    rows = []
+    for mailbox, total in counts.items():
+        sent = total.get("last_sent", total["baseline"])
+        human = max(sent, total.get("last_human", sent))
+        total |= {"address": mailbox, "node": node, "quiet_sent": civil_day(sent), "quiet_human": civil_day(human)}
+        rows.append(tuple(total.get(name) for name in _ACTIVITY_FIELDS))
+    return rows, [(*name, *day) for name, day in days.items()]
+
+
+def _insert(connection: sqlite3.Connection, start: str, rows: Sequence[tuple[object, ...]], end: str) -> None:
+    for chunk in chunks(rows, _ROWS):
+        places = _places(len(chunk), f"({_places(len(chunk[0]))})")
+        connection.execute(f"{start} {places} {end}", [value for row in chunk for value in row])
+
+
+def _activity(fields: dict[str, Any]) -> Activity:
+    received = {
+        mail_class: Received(fields[mail_class], fields[f"last_{mail_class}"])
+        for mail_class in MailClass
+        if fields[mail_class]
+    }
+    return Activity(
+        fields["address"],
+        fields["sent"],
+        sum(one.count for one in received.values()),
+        fields["sent_octets"],
+        fields["received_octets"],
+        fields["first_sent"],
+        fields["last_sent"],
+        max((one.last for one in received.values()), default=None),
+        fields["node"],
+        received,
+    )
+
+
+def _begin(connection: sqlite3.Connection, mailbox: str, at: float) -> None:
+    """Let a mailbox's time run from then on, where it does not run from later."""
+    day = civil_day(at)
+    connection.execute(
+        "INSERT INTO mailbox (address, node, baseline, quiet_human, quiet_sent, "
+        f"{', '.join(_COUNTS)}) VALUES (?, '', ?, ?, ?{', 0' * len(_COUNTS)}) ON CONFLICT (address) DO UPDATE SET"
+        " baseline = max(baseline, excluded.baseline), quiet_human = max(quiet_human, excluded.quiet_human),"
+        " quiet_sent = max(quiet_sent, excluded.quiet_sent)",
+        (mailbox, at, day, day),
+    )
+
+
+def _observe(connection: sqlite3.Connection, node: str, at: float) -> None:
+    """Take a beat in: what it joins becomes one."""
+    near = (node, at + BREAK_S, at - BREAK_S)
+    where = "WHERE node = ? AND begin <= ? AND end >= ?"
+    begin, end = connection.execute(f"SELECT min(begin), max(end) FROM observed {where}", near).fetchone()
+    connection.execute(f"DELETE FROM observed {where}", near)
+    begin, end = (at, at) if begin is None else (min(begin, at), max(end, at))
+    connection.execute("INSERT INTO observed VALUES (?, ?, ?)", (node, begin, end))
+
+
+def _change_counter(connection: sqlite3.Connection, name: str) -> None:
+    connection.execute(
+        "INSERT INTO counter VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = value + 1", (name,)
+    )
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 @contextlib.contextmanager
@@ -338,9 +651,28 @@ def _only_one(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _state(row: tuple[str, ...]) -> MailboxState:
-    address, status, clause, reason, document, at = row
-    return MailboxState(address, MailboxStatus(status), clause, reason, document, at)
+def _state(row: tuple[Any, ...]) -> MailboxState:
+    address, status, clause, reason, document, at, by, must_change = row
+    return MailboxState(address, MailboxStatus(status), clause, reason, document, at, by, bool(must_change))
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Take over what the version before kept: totals without classes, states without who."""
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
+        connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
+        connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")
+    if "activity" in names:
+        rows = connection.execute("SELECT mailbox, kind, count, octets, first_at, last_at FROM activity").fetchall()
+        for mailbox, kind, count, octets, first, last in rows:
+            sent = kind == ActivityKind.SENT
+            # What was received then has no class: human, so that no mailbox loses by it.
+            event = ActivityEvent(b"", ActivityKind(kind), mailbox, last, octets)
+            total = dict(zip(_ACTIVITY_FIELDS, _totals_of([event], "")[0][0], strict=True))
+            total |= {"sent" if sent else "human": count, "baseline": first}
+            total |= {"first_sent": first} if sent else {}
+            _insert(connection, _ADD, [tuple(total.values())], _TO_TOTALS)
+        connection.execute("DROP TABLE activity")
 
 
 def _statements(script: str) -> list[str]:

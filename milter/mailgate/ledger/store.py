@@ -4,14 +4,27 @@ Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). 
 `recall_at_once` are coroutines; any of those may raise StoreError, which says what to mend.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from ..model import Exemption, MailboxState, MailClass, Noted, Registration
+from ..model import Exemption, MailboxState, MailClass, Noted, Registration, Sending
+
+_T = TypeVar("_T")
+
+SCHEMES = (
+    "sqlite",
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
 
 REMEMBERED_S = 14 * 86_400
 """How long an event's key is remembered. Postfix gives up a mail after 5 days (maximal_queue_lifetime) and
@@ -21,12 +34,79 @@ most others after at most 7; twice that, so that a retry never counts twice."""
 DAYS_KEPT = 400
 """Days of which it is kept what each mailbox did: the year of a report (11.8), and a month to write it."""
 
+BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES = 5, 60, 1_440
+"""The windows of model.Sending; they slide by whole minutes."""
+
+BREAK_S = 180.0
+"""Beats of a node that are further apart than this leave a hole between them: they come each minute."""
+
+CIVIL_OFFSET_S = 7 * 3_600
+"""Asia/Ho_Chi_Minh is UTC+7, without daylight saving time."""
+
 MOST_OF_ONE = 200
 """Traces that are recalled under one key: a sender who repeats his Message-ID for ever makes no look-up long."""
 
 
+def civil_day(at: float) -> int:
+    """Return the day of a time in the province's civil time, as days since 1970-01-01."""
+    return int(at + CIVIL_OFFSET_S) // 86_400
+
+
+def civil_number(day: date) -> int:
+    """Return a date as `civil_day` numbers it."""
+    return (day - date(1970, 1, 1)).days
+
+
+def civil_date(number: int) -> date:
+    """Return the date of a number of `civil_day`."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+def civil_midnight(day: str) -> float:
+    """Return when an ISO 8601 date began in the province's civil time, in Unix seconds."""
+    return civil_number(date.fromisoformat(day)) * 86_400.0 - CIVIL_OFFSET_S
+
+
+def moment(iso: str) -> float:
+    """Return an ISO 8601 time with an offset in Unix seconds."""
+    return datetime.fromisoformat(iso).timestamp()
+
+
+def password_since(registration: Registration, state: MailboxState | None) -> float | None:
+    """Return since when a mailbox has a default password, None where it was changed (7.2d, 7.3b)."""
+    if state is not None and state.must_change_password and state.at:
+        restored = moment(state.at)
+        changed = registration.password_changed
+        return None if changed and civil_midnight(changed) + 86_400 > restored else restored
+    return None if registration.password_changed else civil_midnight(registration.created)
+
+
+def chunks(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    """Yield items in groups of this size, the last one smaller."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
 class StoreError(Exception):
     """The store could not be reached or did not answer as it should."""
+
+
+class WentBack(StoreError):
+    """The store has lost what it had acknowledged: it is to be given everything again that is still at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a store takes once, in order of the numbers of its run.
+
+    run: of the process that noted it; "" where no order is kept, and the events' keys alone keep them from counting
+    twice. node: where that was.
+    """
+
+    noted: Sequence[Noted]
+    run: str = ""
+    number: int = 0
+    node: str = ""
 
 
 class Counts(StrEnum):
@@ -105,8 +185,14 @@ class Observed:
 class Store(Protocol):
     """Activity events, traces of mails, mailbox states and exemptions of one site."""
 
-    async def commit(self, noted: Sequence[Noted]) -> None:
-        """Keep a batch durably; an event whose key was counted before changes nothing, nor does a known trace."""
+    async def commit(self, batch: Batch) -> None:
+        """Keep a batch durably, all or nothing; one that is known changes nothing, nor an event whose key is known.
+
+        Raises WentBack where the store no longer has the batches of this run that it took from this process.
+        """
+
+    async def verify(self) -> None:
+        """Raise WentBack where the store no longer has what it took from this process."""
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values of the traces under these keys, each with its key; of one key MOST_OF_ONE at the most."""
@@ -162,8 +248,14 @@ class Store(Protocol):
     async def registrations(self) -> list[Registration]:
         """Return the registry, by address."""
 
+    async def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's by the registry."""
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
+
     async def states_version(self) -> int:
-        """Return a number that changes whenever any state or exemption changes."""
+        """Return a number that changes whenever any state or exemption changes, or the registry."""
 
     async def states(self) -> dict[str, MailboxState]:
         """Return the state of every mailbox that has one, active ones again included."""
@@ -200,8 +292,8 @@ def open_store(url: str, folder: Path, keep_s: float = REMEMBERED_S) -> Store:
         from .sqlite import SqliteStore
 
         return SqliteStore(folder / rest.removeprefix("//"), keep_s)
-    if scheme in ("redis", "rediss", "unix"):
+    if scheme in SCHEMES:
         from .redis import RedisStore
 
         return RedisStore(url, keep_s)
-    raise ValueError(f"no store has the scheme {scheme!r}: use sqlite:PATH, redis://, rediss:// or unix://")
+    raise ValueError(f"no store has the scheme {scheme!r}: use one of {', '.join(SCHEMES)}")

@@ -1,0 +1,188 @@
+"""What runs inside Redis, so that it is done once and whole: scripts of one shard each.
+
+KEYS[1] says which slot a script works in; all other keys begin as it does, and so are in the same slot.
+"""
+
+TAKE = """
+-- Take a batch once. KEYS[1]: batches. ARGV: key prefix, run, number, number before, node, trace seconds, traces of
+-- one key, then items. Returns what number is known: that of the batch, or an older one, and then nothing is taken.
+local batches, p, run, number, before = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local node = ARGV[5]
+if run ~= '' then
+  local known = tonumber(redis.call('HGET', batches, run) or '0')
+  if known >= number then return number end
+  if known < before then return known end
+end
+
+local function kept(at, text)  -- tell whether an event's key is new, and keep it
+  local week = math.floor(at / 604800)
+  for other = week - 2, week + 2 do
+    if redis.call('SISMEMBER', p .. 'seen:' .. string.format('%d:', other) .. text[1], text[2]) == 1 then
+      return false
+    end
+  end
+  local key = p .. 'seen:' .. string.format('%d:', week) .. text[1]
+  redis.call('SADD', key, text[2])
+  redis.call('EXPIRE', key, 2419200)
+  return true
+end
+
+local function count_day(mailbox, day, column)
+  -- One record a day, oldest first: day, sent, human, other; 2, 3, 3 and 3 octets.
+  local key, add = p .. 'days:' .. mailbox, {0, 0, 0}
+  add[column] = 1
+  local length = redis.call('STRLEN', key)
+  local last = length > 0 and struct.unpack('>I2', redis.call('GETRANGE', key, length - 11, length - 10)) or -1
+  if last == day then
+    local _, sent, human, other = struct.unpack('>I2I3I3I3', redis.call('GETRANGE', key, length - 11, length - 1))
+    local record = struct.pack('>I2I3I3I3', day, sent + add[1], human + add[2], other + add[3])
+    redis.call('SETRANGE', key, length - 11, record)
+  elseif last < day then
+    redis.call('APPEND', key, struct.pack('>I2I3I3I3', day, add[1], add[2], add[3]))
+    local oldest = length > 0 and struct.unpack('>I2', redis.call('GETRANGE', key, 0, 1)) or day
+    if oldest <= day - 400 then
+      local all = redis.call('GET', key)
+      local start = 1
+      while struct.unpack('>I2', all, start) <= day - 400 do start = start + 11 end
+      redis.call('SET', key, string.sub(all, start))
+    end
+  else  -- it comes late
+    local all, start = redis.call('GET', key), 1
+    while struct.unpack('>I2', all, start) < day do start = start + 11 end
+    local known, sent, human, other = struct.unpack('>I2I3I3I3', all, start)
+    local rest = start
+    if known == day then rest = start + 11 else sent, human, other = 0, 0, 0 end
+    local record = struct.pack('>I2I3I3I3', day, sent + add[1], human + add[2], other + add[3])
+    redis.call('SET', key, string.sub(all, 1, start - 1) .. record .. string.sub(all, rest))
+  end
+end
+
+local columns = {s = 1, h = 2}
+local i = 8
+while i <= #ARGV do
+  local kind = ARGV[i]
+  if kind == 't' then
+    local key = p .. 'trace:' .. ARGV[i + 1]
+    if redis.call('SCARD', key) < tonumber(ARGV[7]) then redis.call('SADD', key, ARGV[i + 2]) end
+    redis.call('EXPIRE', key, ARGV[6])
+    i = i + 3
+  elseif kind == 'o' then
+    local at, key = tonumber(ARGV[i + 1]), p .. 'observed:' .. node
+    redis.call('SADD', p .. 'nodes', node)  -- first what a full server refuses, so that it does nothing
+    local first, last = at, at
+    for _, text in ipairs(redis.call('LRANGE', key, 0, -1)) do
+      local a, b = string.match(text, '(%S+) (%S+)')
+      if tonumber(a) <= at + 180 and tonumber(b) >= at - 180 then
+        first, last = math.min(first, tonumber(a)), math.max(last, tonumber(b))
+        redis.call('LREM', key, 1, text)
+      end
+    end
+    redis.call('RPUSH', key, string.format('%d %d', first, last))
+    i = i + 2
+  else
+    local key, mailbox, at, octets, day = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
+    if kept(at, {mailbox, key}) then
+      local hash = p .. 'mailbox:' .. mailbox
+      local total = kind == 's' and 'so' or 'ro'
+      local known = redis.call('HMGET', hash, kind, total, kind .. 'l', 's1', 'z')
+      local write = {'HSET', hash, kind, string.format('%d', (known[1] or 0) + 1),
+        total, string.format('%d', (known[2] or 0) + octets), 'n', node}
+      local function also(field) write[#write + 1] = field; write[#write + 1] = ARGV[i + 3] end
+      if not known[3] or at > tonumber(known[3]) then also(kind .. 'l') end
+      if kind == 's' and (not known[4] or at < tonumber(known[4])) then also('s1') end
+      if not known[5] then also('z') end
+      redis.call(unpack(write))
+      count_day(mailbox, tonumber(day), columns[kind] or 3)
+      redis.call('ZADD', p .. 'quiet:sent', kind == 's' and 'GT' or 'NX', ARGV[i + 3], mailbox)
+      redis.call('ZADD', p .. 'quiet:human', columns[kind] and 'GT' or 'NX', ARGV[i + 3], mailbox)
+    end
+    i = i + 6
+  end
+end
+if run ~= '' then
+  redis.call('HSET', batches, run, number)
+  redis.call('ZADD', p .. 'runs', 'GT', redis.call('TIME')[1], run)
+  local old = redis.call('ZRANGEBYSCORE', p .. 'runs', '-inf', redis.call('TIME')[1] - 2419200)
+  for _, name in ipairs(old) do
+    redis.call('HDEL', batches, name)
+    redis.call('ZREM', p .. 'runs', name)
+  end
+end
+return number
+"""
+
+BEGIN = """
+-- Let mailboxes' time run from then on, where it does not run from later; keep what the registry knows of them.
+-- KEYS[1]: the shard's registry, a hash. ARGV: key prefix, then of each mailbox: address, time, registration as JSON
+-- or '', since when its password is the default one: a time, '' for no such, '-' for as it was.
+local p = ARGV[1]
+for i = 2, #ARGV, 4 do
+  local mailbox = ARGV[i]
+  redis.call('ZADD', p .. 'quiet:sent', 'GT', ARGV[i + 1], mailbox)
+  redis.call('ZADD', p .. 'quiet:human', 'GT', ARGV[i + 1], mailbox)
+  local base = redis.call('HGET', p .. 'mailbox:' .. mailbox, 'z')
+  if not base or tonumber(base) < tonumber(ARGV[i + 1]) then
+    redis.call('HSET', p .. 'mailbox:' .. mailbox, 'z', ARGV[i + 1])
+  end
+  if ARGV[i + 2] ~= '' then redis.call('HSET', KEYS[1], mailbox, ARGV[i + 2]) end
+  if ARGV[i + 3] == '' then redis.call('ZREM', p .. 'passwords', mailbox)
+  elseif ARGV[i + 3] ~= '-' then redis.call('ZADD', p .. 'passwords', ARGV[i + 3], mailbox) end
+end
+return 1
+"""
+
+SENDING = """
+-- Note what a login hands over, and add up what it handed over of late. KEYS[1]: its hash of minutes (mails and
+-- recipients, m<minute>) and of quarters of an hour (q<quarter>). ARGV: time, recipients, network.
+local at, minute = tonumber(ARGV[1]), math.floor(tonumber(ARGV[1]) / 60)
+local quarter = math.floor(minute / 15)
+local sums, drop = {0, 0, 0, 0, 0, 0}, {}
+local function add(field)
+  local mails, recipients = string.match(redis.call('HGET', KEYS[1], field) or '0 0', '(%d+) (%d+)')
+  redis.call('HSET', KEYS[1], field, string.format('%d %d', mails + 1, recipients + ARGV[2]))
+end
+add('m' .. string.format('%d', minute))
+add('q' .. string.format('%d', quarter))
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
+  local mails, recipients = string.match(all[i + 1], '(%d+) (%d+)')
+  if kind == 'm' then
+    if number <= minute - 60 then drop[#drop + 1] = all[i] else
+      sums[3], sums[4] = sums[3] + mails, sums[4] + recipients
+      if number > minute - 5 then sums[1], sums[2] = sums[1] + mails, sums[2] + recipients end
+    end
+  elseif number <= quarter - 96 then drop[#drop + 1] = all[i]
+  else sums[5], sums[6] = sums[5] + mails, sums[6] + recipients end
+end
+if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
+local networks = KEYS[1] .. ':networks'
+redis.call('ZADD', networks, at, ARGV[3])
+redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3600)
+redis.call('EXPIRE', KEYS[1], 90000)
+redis.call('EXPIRE', networks, 3600)
+sums[7] = redis.call('ZCARD', networks)
+return sums
+"""
+
+EXEMPT = """
+-- Keep an exemption under the next number. KEYS: exemptions, last number, version. ARGV: the exemption as JSON.
+local number = redis.call('INCR', KEYS[2])
+local exemption = cjson.decode(ARGV[1])
+redis.call('HSET', KEYS[1], number, ARGV[1])
+redis.call('INCR', KEYS[3])
+return number
+"""
+
+SET_STATE = """
+-- Set a state. KEYS: states, changes, version. ARGV: address, the state as JSON.
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('RPUSH', KEYS[2], ARGV[2])
+return redis.call('INCR', KEYS[3])
+"""
+
+UNEXEMPT = """
+-- Remove an exemption. KEYS: exemptions, version. ARGV: its number.
+redis.call('INCR', KEYS[2])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
