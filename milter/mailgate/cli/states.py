@@ -1,5 +1,6 @@
 """mailgate mailboxes lock, restore, revoke, password-changed and exempt: acts on one mailbox, and who did them."""
 
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -31,6 +32,8 @@ from .common import (
 def _change(config: Path | None, address: str, act: str, clause: str, reason: str, document: str, by: str) -> None:
     settings = read_settings(config)
     mailbox = official_mailbox(settings, address)
+    if not document.strip():
+        needed("--document or --reason", reason)
 
     async def work(store: Store) -> MailboxState:
         await _known(store, mailbox)
@@ -43,8 +46,9 @@ def _change(config: Path | None, address: str, act: str, clause: str, reason: st
     print(f"{state.address}: {state.status}")
     if state.must_change_password:
         print(
-            "set a new password for it; whoever logs in first must change that (7.3b, c): "
-            f"then run mailgate mailboxes password-changed {mailbox}"
+            "mailgate: set a new password for it; whoever logs in first must change that (7.3b, c): "
+            f"then run mailgate mailboxes password-changed {mailbox}",
+            file=sys.stderr,
         )
 
 
@@ -69,8 +73,6 @@ def lock(
     """Lock a mailbox (tạm khóa, 7.1): it sends nothing, and still receives. Needs --document or --reason."""
     if clause not in ("7.2a", "7.2b", "7.2c", "7.2d"):
         raise Misused(f"--clause {clause or '(empty)'}: write the ground for the lock: 7.2a, 7.2b, 7.2c or 7.2d")
-    if not document.strip():
-        needed("--document or --reason", reason)
     _change(config, address, "lock", clause, reason, document, by)
 
 
