@@ -2,11 +2,15 @@
 
 import base64
 import io
+import smtplib
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.lab.dovecot import Dovecot
+from tests.lab.mails import OFFICER, OUTSIDER, letter
 
 from mailgate.mailboxes import registry
 from mailgate.mailboxes.logins import dovecot_deny, ldif, zmprov
@@ -240,7 +244,7 @@ def test_a_default_password_is_an_empty_field() -> None:
 
 STATES = [
     MailboxState("ca.tl@hanam.gov.vn", MailboxStatus.ACTIVE),
-    MailboxState("ptp.bl@hanam.gov.vn", MailboxStatus.LOCKED, "7.2a"),
+    MailboxState(OFFICER, MailboxStatus.LOCKED, "7.2a"),
     MailboxState("snv@hanam.gov.vn", MailboxStatus.REVOKED, "6.2c"),
     MailboxState("stttt@hanam.gov.vn", MailboxStatus.ACTIVE, "7.3", must_change_password=True),
 ]
@@ -273,6 +277,15 @@ def test_dovecot_is_told_whom_to_deny() -> None:
     assert lines == ["ptp.bl@hanam.gov.vn", "snv@hanam.gov.vn"]
     (comment,) = [line for line in dovecot_deny([MailboxState("a:b@h", MailboxStatus.LOCKED)]) if "left out" in line]
     assert comment == "# left out, since a passwd-file cannot name it: 'a:b@h'"
+
+
+def test_whom_dovecot_denies_cannot_log_in_and_still_receives() -> None:
+    with Dovecot({}, sendmail=Path("/bin/false"), denied="\n".join(dovecot_deny(STATES)) + "\n") as dovecot:
+        active, locked, *_ = STATES
+        assert [dovecot.may_log_in(state.address) for state in (active, locked)] == [True, False]
+        with smtplib.LMTP(dovecot.lmtp.removeprefix("lmtp:unix:")) as client:
+            client.sendmail(OUTSIDER, OFFICER, letter())
+        assert len(dovecot.delivered(OFFICER.partition("@")[0])) == 1
 
 
 def test_ldif() -> None:
