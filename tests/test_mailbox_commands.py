@@ -51,6 +51,17 @@ def test_what_is_imported_is_exported(run: Run, tmp_path: Path) -> None:
     assert {file.name for file in tmp_path.glob("*csv*")} == {"a.csv", "b.csv"}
 
 
+def test_an_export_takes_the_place_of_the_old_one(registered: Run, tmp_path: Path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text("old")
+    old.chmod(0o640)
+    (tmp_path / "link.csv").symlink_to(old)
+    assert registered("mailboxes", "export", "--output", "link.csv").returncode == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (old.stat().st_mode & 0o777, old.read_text()) == (0o640, REGISTRY)
+    assert registered("mailboxes", "export", "--output", "/dev/stdout").stdout == REGISTRY
+
+
 def test_nothing_is_imported_while_a_line_is_bad(registered: Run, tmp_path: Path) -> None:
     lines = ("lan@example.com,unit,A,,2025-01-02,", f"{HA},unit,Mới,,2025-01-02,", "x@hanam.gov.vn,a,A,,2025-01-02,")
     (tmp_path / "bad.csv").write_text("\n".join((HEAD, *lines)))
@@ -250,6 +261,9 @@ def test_a_mailbox_seen_in_mail_is_known(registered: Run, tmp_path: Path) -> Non
     assert registered("check", "--record", *arguments).returncode == 0
     rows = table(registered("mailboxes", "list", "--unregistered", "--format", "csv"))
     assert [(row["address"], row["received"], row["registered"]) for row in rows] == [(UNKNOWN, "1", "False")]
+    lines = registered("mailboxes", "show", UNKNOWN).stdout.splitlines()
+    assert any(line.startswith("received 1, last 20") for line in lines)
+    assert any(line.startswith("  human 1, last 20") for line in lines)
     assert registered("mailboxes", "revoke", UNKNOWN, "--document", "1/QĐ").returncode == 0
 
 

@@ -107,6 +107,8 @@ def show(address: AddressArgument, config: ConfigOption = None, style: FormatOpt
         print("address by clause 5: " + "; ".join([" or ".join(forms) or "no", *found.reasons, *found.notes]))
         for act, last in (("sent", "last_sent"), ("received", "last_received")):
             print(f"{act} {shown[act]}" + (f", last {shown[last]}" if shown[last] else ""))
+        if shown["node"]:
+            print(f"seen last on {shown['node']}")
         for name, received in shown["received_by_class"].items():
             print(f"  {name} {received['count']}, last {received['last']}")
     if acts or style is Format.CSV:

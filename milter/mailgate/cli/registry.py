@@ -1,8 +1,9 @@
 """mailgate mailboxes import, export and check-address: the registry, and addresses by clause 5."""
 
 import os
+import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -160,17 +161,35 @@ def export(
     if output is None:
         write(sys.stdout)
         return
-    # Whoever reads it, such as Dovecot at a login, finds the old file or the new one whole.
-    new = output.with_name(f".{output.name}.new")
+    try:
+        _put(output, write)
+    except OSError as error:
+        raise Refused(f"--output {output}: {error.strerror}") from error
+
+
+def _put(output: Path, write: Callable[[TextIO], None]) -> None:
+    """Write a file, then put it in place: who reads it, such as Dovecot at a login, finds the old or the new whole.
+
+    It keeps the mode and owner of the old one. A device or a pipe is written to as it is.
+    """
+    old = output.stat() if output.exists() else None
+    if old is not None and not stat.S_ISREG(old.st_mode):
+        with output.open("w", encoding="utf-8", newline="") as out:
+            write(out)
+        return
+    place = output.resolve()
+    new = place.with_name(f".{place.name}.new")
     try:
         with new.open("w", encoding="utf-8", newline="") as out:
             write(out)
+            if old is not None:
+                os.fchmod(out.fileno(), stat.S_IMODE(old.st_mode))
+                os.fchown(out.fileno(), old.st_uid, old.st_gid)
             out.flush()
             os.fsync(out.fileno())
-        new.replace(output)
-    except OSError as error:
+        new.replace(place)
+    finally:
         new.unlink(missing_ok=True)
-        raise Refused(f"--output {output}: {error.strerror}") from error
 
 
 def _json_row(registration: Registration, state: MailboxState | None) -> dict[str, Any]:
