@@ -234,7 +234,7 @@ def local_parts(name: str, unit: str = "", kind: MailboxKind | None = None) -> l
     if (kind or kind_of(name)) is _UNIT:
         made = _unit_local(units[0], units[1:])
         return [made] if made else []
-    base = fold(" ".join(_words(name.partition(",")[0])))
+    base = fold(_ABOVE.split(name)[0])
     above = _units(unit) or units[1:]
     return [
         Made(PERSON, base),
