@@ -1,14 +1,24 @@
 """What administrators type: answers, formats, exit statuses, and one line for each thing that is wrong."""
 
+import asyncio
+import contextlib
 import json
 import socket
+import sqlite3
 from base64 import b64encode
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.commands import ALONE, Run, one_line, shown, table
+from tests.lab.commands import ALONE, Done, Run, one_line, shown, table
 from tests.lab.mails import LIMIT_BYTES, OFFICE, OFFICER, OUTSIDER, letter, letter_with
+from tests.lab.redis import Redis
+
+from mailgate.ledger.store import Batch, open_store
+from mailgate.mailboxes.calendar import CIVIL_TIME, civil, months_after
+from mailgate.model import ActivityEvent, ActivityKind, Beat, Exemption, MailboxKind, MailClass, Registration
 
 GMAIL = (f"X-Forwarded-To: {OFFICER}", f"X-Forwarded-For: a@gmail.com {OFFICER}")
 
@@ -67,6 +77,20 @@ WRONG: tuple[tuple[tuple[str, ...], str, int, tuple[str, ...]], ...] = (
     (("incidents", "search", "--limit", "0"), ALONE, 2, ("--limit",)),
     (("incidents", "search"), ALONE, 1, ("incidents", "no incident log yet")),
     (("incidents", "verify"), ALONE, 1, ("incidents", "no incident log yet")),
+    (CONFIG_CHECK, '[report]\nyear_begins = "02-29"\n', 1, ("mailgate.toml:2: report.year_begins", "11-01")),
+    (CONFIG_CHECK, '[report]\nyear_begins = "W01-1"\n', 1, ("mailgate.toml:2: report.year_begins", "11-01")),
+    (CONFIG_CHECK, '[activity]\ncounts_receive = "bulk"\n', 1, ("activity.counts_receive", "'human'")),
+    (CONFIG_CHECK, "[activity]\nlock_months = 0\n", 1, ("mailgate.toml:2: activity.lock_months", "greater")),
+    (("inactivity", "--at", "soon"), ALONE, 2, ("--at soon", "write a date")),
+    (("inactivity", "--apply"), ALONE, 2, ("--document", "must not be empty")),
+    (("inactivity", "--apply", "--document", "1", "--at", "2026-11-24"), ALONE, 2, ("--apply", "--at")),
+    (("inactivity", "--document", "1"), ALONE, 2, ("--document", "--apply")),
+    (("inactivity", "--by", "me"), ALONE, 2, ("--by", "--apply")),
+    (("inactivity", "--forget-node", "mx9", "--apply", "--document", "1"), ALONE, 2, ("--forget-node", "--apply")),
+    (("inactivity", "--forget-node", "mx9"), ALONE, 1, ("no node mx9",)),
+    (("report",), ALONE, 2, ("--year",)),
+    (("report", "--year", "9000"), ALONE, 1, ("--year 9000", "8999-11-01")),
+    (("report", "--year", "2020", "--unit", "X"), ALONE, 1, ("--unit X", "no mailbox")),
     (("check",), ALONE, 2, ("name one message file",)),
     (("check", "nowhere.eml"), ALONE, 2, ("nowhere.eml", "No such file")),
     (("check", "--batch", "nowhere.jsonl"), ALONE, 2, ("nowhere.jsonl", "No such file")),
@@ -237,6 +261,254 @@ def test_an_unknown_case_is_status_1(used: Run) -> None:
     done = used("incidents", "show", "20261124-NOTACASE")
     assert done.returncode == 1
     assert "no case 20261124-NOTACASE" in one_line(done)
+
+
+# -- inactivity and the yearly report --------------------------------------------------------------
+
+NOW = datetime.now(CIVIL_TIME)
+IDLE, LONG_IDLE, BUSY, NEW, AWAY = (f"{name}@hanam.gov.vn" for name in ("idle", "longidle", "busy", "new", "away"))
+# The ledger's beats below are eight months apart, which must be no hole.
+WATCHED = f"{ALONE}[activity]\nhole_minutes = 1000000\n"
+
+
+def ago(months: int, days: int = 1) -> float:
+    """Return a time so many months and days ago, in Unix seconds."""
+    return (months_after(NOW, -months) - timedelta(days=days)).timestamp()
+
+
+async def fill(folder: Path, url: str = "sqlite:mailgate.db") -> None:
+    """Put mailboxes, their activity of eight months and their observation into a store."""
+    store = open_store(url, folder)
+    try:
+        created = f"{civil(ago(9)):%Y-%m-%d}"
+        await store.register(
+            [
+                *(
+                    Registration(mailbox, MailboxKind.INDIVIDUAL, "A", "Sở Tư pháp", created, created)
+                    for mailbox in (IDLE, LONG_IDLE, BUSY, AWAY)
+                ),
+                Registration(NEW, MailboxKind.UNIT, "B", "Sở <Tài chính>", f"{civil(ago(1)):%Y-%m-%d}"),
+            ]
+        )
+        events = [
+            ActivityEvent(bytes([number]), kind, mailbox, at, 100, mail_class)
+            for number, (mailbox, kind, at, mail_class) in enumerate(
+                (
+                    (IDLE, ActivityKind.SENT, ago(3), MailClass.HUMAN),
+                    (IDLE, ActivityKind.RECEIVED, ago(0), MailClass.BULK),
+                    (LONG_IDLE, ActivityKind.RECEIVED, ago(6), MailClass.HUMAN),
+                    (BUSY, ActivityKind.RECEIVED, ago(0), MailClass.HUMAN),
+                    (NEW, ActivityKind.SENT, ago(0), MailClass.HUMAN),
+                    (AWAY, ActivityKind.SENT, ago(7), MailClass.HUMAN),
+                )
+            )
+        ]
+        await store.commit(Batch([Beat(ago(8)), *events, Beat(NOW.timestamp())], node="mx1"))
+        await store.add_exemption(Exemption("inactivity", AWAY, "", ago(-1), "5/CV", "nghỉ thai sản", added=ago(7)))
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+def kept(run: Run, tmp_path: Path) -> Run:
+    """The same with a ledger of eight months."""
+    asyncio.run(fill(tmp_path))
+    return partial(run, config=WATCHED)
+
+
+def proposals(done: Done) -> list[tuple[str, str, str]]:
+    return [(row["address"], row["action"], row["clause"]) for row in shown(done)]
+
+
+PROPOSED = [(AWAY, "exempt", "6.2c"), (IDLE, "lock", "7.2a"), (LONG_IDLE, "revoke", "6.2c"), (NEW, "lock", "7.2d")]
+
+
+def test_inactivity_in_every_format(kept: Run) -> None:
+    done = kept("inactivity", "--format", "json")
+    assert proposals(done) == PROPOSED
+    exempt, idle, long_idle, new = shown(done)
+    assert set(idle) == {
+        *("address", "kind", "unit", "action", "clause", "last_activity", "due_since", "reason", "exempt_until")
+    }
+    assert (idle["kind"], idle["unit"], idle["exempt_until"]) == ("individual", "Sở Tư pháp", None)
+    assert idle["last_activity"] == civil(ago(3)).isoformat(timespec="seconds")
+    assert idle["due_since"] == months_after(civil(ago(3)), 3).isoformat(timespec="seconds")
+    assert (new["kind"], new["unit"]) == ("unit", "Sở <Tài chính>")
+    assert new["last_activity"] == civil(ago(0)).isoformat(timespec="seconds")
+    assert exempt["exempt_until"] == civil(ago(-1)).isoformat(timespec="seconds")
+    cells = table(kept("inactivity", "--format", "csv"))
+    assert [(row["address"], row["action"], row["clause"]) for row in cells] == PROPOSED
+    head, *lines = kept("inactivity").stdout.splitlines()
+    assert head.split()[:5] == ["ADDRESS", "KIND", "UNIT", "ACTION", "CLAUSE"]
+    assert [line.split()[0] for line in lines] == [address for address, _, _ in PROPOSED]
+    assert long_idle["reason"].startswith("6.2c: ")
+
+
+def test_inactivity_from_a_shared_store(run: Run, tmp_path: Path, redis_server: Redis) -> None:
+    redis_server.ask("FLUSHALL")
+    asyncio.run(fill(tmp_path, redis_server.url))
+    ask = partial(run, config=WATCHED, MAILGATE_STORE__URL=redis_server.url)
+    assert proposals(ask("inactivity", "--format", "json")) == PROPOSED
+    assert ask("inactivity", "--apply", "--document", "12/QĐ").returncode == 0
+    assert proposals(ask("inactivity", "--format", "json")) == PROPOSED[:1]
+    assert "node mx1" in ask("inactivity", "--forget-node", "mx1").stdout
+
+
+def test_inactivity_only_proposes(kept: Run) -> None:
+    for _ in range(2):
+        assert proposals(kept("inactivity", "--format", "json")) == PROPOSED
+    assert "locked" not in kept("mailboxes", "list").stdout
+
+
+def test_which_received_mails_count_is_configured(kept: Run) -> None:
+    for counts, addresses in (("all", {LONG_IDLE}), ("human", {IDLE, LONG_IDLE}), ("none", {IDLE, LONG_IDLE, BUSY})):
+        rows = shown(kept("inactivity", "--format", "json", MAILGATE_ACTIVITY__COUNTS_RECEIVE=counts))
+        assert {row["address"] for row in rows} - {AWAY, NEW} == addresses
+
+
+def test_a_look_ahead(kept: Run) -> None:
+    ahead = (NOW + timedelta(days=3_000)).isoformat()
+    assert {
+        (row["address"], row["action"]) for row in shown(kept("inactivity", "--at", ahead, "--format", "json"))
+    } == {(mailbox, "revoke") for mailbox in (IDLE, LONG_IDLE, BUSY, NEW, AWAY)}
+
+
+def test_what_is_due_is_done_where_it_is_ordered(kept: Run) -> None:
+    done = kept("inactivity", "--apply", "--document", "12/QĐ", "--by", "Trần B")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"{IDLE}: locked (7.2a)",
+        f"{LONG_IDLE}: revoked (6.2c)",
+        f"{NEW}: locked (7.2d)",
+    ]
+    (state,) = shown(kept("mailboxes", "show", IDLE, "--format", "json"))["history"]
+    assert (state["status"], state["clause"], state["document"], state["by"]) == ("locked", "7.2a", "12/QĐ", "Trần B")
+    assert state["reason"].startswith("7.2a: ")
+    assert proposals(kept("inactivity", "--format", "json")) == [(AWAY, "exempt", "6.2c")]
+    assert kept("inactivity", "--apply", "--document", "13/QĐ").stdout == ""
+
+
+def test_what_cannot_be_done_does_not_keep_the_others(kept: Run, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mailgate.db")) as store:
+        store.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON state"
+            f" WHEN new.address = '{IDLE}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    done = kept("inactivity", "--apply", "--document", "12/QĐ")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [f"{LONG_IDLE}: revoked (6.2c)", f"{NEW}: locked (7.2d)"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"mailgate: {IDLE}: not done: ")
+    assert "refused" in line
+
+
+def test_a_restored_mailbox_starts_anew(kept: Run) -> None:
+    kept("inactivity", "--apply", "--document", "12/QĐ")
+    for mailbox in (IDLE, LONG_IDLE, NEW):
+        assert kept("mailboxes", "restore", mailbox, "--document", "13/QĐ").returncode == 0
+    assert proposals(kept("inactivity", "--format", "json")) == [(AWAY, "exempt", "6.2c")]
+    for months, mailbox, clause in ((1, NEW, "7.2d"), (3, IDLE, "7.2a"), (3, LONG_IDLE, "7.2a")):
+        for days, is_due in ((-1, False), (1, True)):
+            at = (months_after(NOW, months) + timedelta(days=days)).isoformat()
+            found = proposals(kept("inactivity", "--at", at, "--format", "json"))
+            assert ((mailbox, "lock", clause) in found) == is_due
+
+
+def test_nobody_is_proposed_whom_a_hole_explains(kept: Run) -> None:
+    done = kept("inactivity", "--format", "json", config=ALONE)
+    assert done.returncode == 0
+    assert [row["address"] for row in json.loads(done.stdout)] == [NEW], "its password needs no observation"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("mailgate: 3 mailboxes are not proposed: the ledger has a hole from ")
+    assert line.endswith("(node mx1)")
+
+
+def test_what_is_not_counted_yet_is_a_hole(kept: Run, tmp_path: Path) -> None:
+    (tmp_path / "activity-0.run-1.journal").write_bytes(b"")
+    done = kept("inactivity", "--format", "json")
+    assert [row["address"] for row in json.loads(done.stdout)] == [NEW]
+    said = done.stderr.splitlines()
+    assert "*.journal is not counted yet" in said[0]
+    assert "3 mailboxes are not proposed: the ledger has a hole from " in said[1]
+
+
+def test_a_node_that_is_no_more_is_forgotten(kept: Run, tmp_path: Path) -> None:
+    async def beat() -> None:
+        store = open_store("sqlite:mailgate.db", tmp_path)
+        await store.commit(Batch([Beat(ago(10))], node="mx2"))
+        await store.close()
+
+    asyncio.run(beat())
+    narrow = WATCHED.replace("1000000", "400000")  # nine months: mx1, seen after eight, leaves no hole
+    assert "node mx2 has not been seen since" in kept("inactivity", config=narrow).stderr
+    assert kept("inactivity", "--forget-node", "mx2").stdout == "node mx2: forgotten\n"
+    assert "mx2" not in kept("inactivity", config=narrow).stderr
+    again = kept("inactivity", "--forget-node", "mx2")
+    assert again.returncode == 1
+    assert "no node mx2" in one_line(again)
+
+
+def test_an_empty_ledger_proposes_nobody_and_says_so(run: Run) -> None:
+    done = run("inactivity", "--format", "json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert "nothing was observed yet" in done.stderr
+
+
+@pytest.fixture
+def year() -> str:
+    """The report's year of yesterday, which begins on 1 November."""
+    day = civil(ago(0))
+    return str(day.year + (day.month >= 11))
+
+
+def test_a_report_in_every_format(kept: Run, tmp_path: Path, year: str) -> None:
+    known = shown(kept("report", "--year", year, "--format", "json"))
+    assert known["mailboxes"][0] == {"kind": "individual", "active": 4, "locked": 0, "revoked": 0}
+    assert known["mailboxes"][1] == {"kind": "unit", "active": 1, "locked": 0, "revoked": 0}
+    month = next(row for row in known["traffic"] if row["month"] == f"{civil(ago(0)):%Y-%m}")
+    assert (month["sent"], month["received_human"], month["received_other"]) == (1, 1, 1)
+    assert {(row["action"], row["clause"], row["mailboxes"]) for row in known["inactive"]} == {
+        ("exempt", "6.2c", 1),
+        ("lock", "7.2a", 1),
+        ("lock", "7.2d", 1),
+        ("revoke", "6.2c", 1),
+    }
+    assert [row["unit"] for row in known["units"]] == ["Sở <Tài chính>", "Sở Tư pháp"]
+    assert "no-incident-log" in {row["reason"] for row in known["unknown"]}
+    rows = table(kept("report", "--year", year, "--format", "csv"))
+    assert {"section": "mailboxes", "label": "individual", "key": "active", "value": "4"} in rows
+    done = kept("report", "--year", year, "--output", "report.html")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page = (tmp_path / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert f"năm {year}" in page
+    assert "Sở &lt;Tài chính&gt;" in page
+    assert kept("report", "--year", year).stdout.startswith("<!DOCTYPE html>")
+
+
+def test_a_report_of_one_unit(kept: Run, year: str) -> None:
+    known = shown(kept("report", "--year", year, "--unit", "Sở <Tài chính>", "--format", "json"))
+    assert [row["unit"] for row in known["units"]] == ["Sở <Tài chính>"]
+    assert sum(row["sent"] for row in known["traffic"]) == 1
+    assert "<b>Sở &lt;Tài chính&gt;</b>" in kept("report", "--year", year, "--unit", "Sở <Tài chính>").stdout
+    done = kept("report", "--year", year, "--unit", "Sở Y tế")
+    assert done.returncode == 1
+    assert "--unit Sở Y tế" in one_line(done)
+
+
+def test_a_report_has_the_incidents(used: Run) -> None:
+    year = str(NOW.year + (NOW.month >= 11))
+    known = shown(used("report", "--year", year, "--format", "json"))
+    assert known["refused"] == [
+        {"rule": "auto-forward", "clause": "QD27/2023 4.5", "action": "reject", "mails": 2},
+    ]
+    assert known["changes"] == [{"change": "lock", "clause": "7.2b", "acts": 1}]
+
+
+def test_a_report_that_cannot_be_written(kept: Run, year: str) -> None:
+    done = kept("report", "--year", year, "--output", "nowhere/report.html")
+    assert done.returncode == 1
+    assert "--output nowhere/report.html: No such file" in one_line(done)
 
 
 # -- check -----------------------------------------------------------------------------------------

@@ -84,9 +84,15 @@ MAY_IMPORT = {
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
     "mailgate.mailboxes.addresses": "model",
+    "mailgate.mailboxes.calendar": "",
+    "mailgate.mailboxes.inactivity": "model ledger",
     "mailgate.mailboxes.logins": "model",
     "mailgate.mailboxes.registry": "model",
     "mailgate.mailboxes.states": "model wire",
+    "mailgate.reports": "",
+    "mailgate.reports.chart": "",
+    "mailgate.reports.figures": "model ledger mailboxes incidents",
+    "mailgate.reports.page": "",
     "mailgate.incidents": "",
     "mailgate.incidents.log": "model wire",
     "mailgate.incidents.record": "model wire",
@@ -123,26 +129,22 @@ MAY_IMPORT = {
     "mailgate.cli.common": "config ledger model tables",
     "mailgate.cli.exemptions": "config ledger model tables",
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
+    "mailgate.cli.inactivity": "config ledger mailboxes model tables",
     "mailgate.cli.incidents": "incidents tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
     "mailgate.cli.registry": "ledger mailboxes model tables",
+    "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
     "mailgate.cli.states": "ledger mailboxes model",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = (
     "mailgate.activity",
-    "mailgate.mailboxes.addresses",
-    "mailgate.mailboxes.logins",
-    "mailgate.mailboxes.registry",
-    "mailgate.model",
-    "mailgate.rule",
-    "mailgate.policy",
-    "mailgate.wire",
-    "mailgate.mime",
-    "mailgate.text",
+    *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
+    *("mailgate.mailboxes.addresses", "mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity"),
+    *("mailgate.mailboxes.logins", "mailgate.mailboxes.registry", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -160,8 +162,8 @@ ONLY_IN = {
     "typer": {
         f"mailgate.cli.{name}"
         for name in (
-            *("check", "common", "exemptions", "forwards", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine", "registry", "states"),
+            *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
+            *("postfix", "quarantine", "registry", "report", "states"),
         )
     },
     "uvloop": {"mailgate.worker"},

@@ -5,6 +5,7 @@ Every key has a default and is documented in config/mailgate.toml. `MAILGATE_SEC
 error: a misspelt limit must not be no limit.
 """
 
+import contextlib
 import dataclasses
 import ipaddress
 import os
@@ -23,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from mailgate_rules import STANZAS
 
 from .ledger.commits import Bounds
-from .ledger.store import SCHEMES
+from .ledger.store import SCHEMES, Counts
 from .mime.walker import WalkLimits
 from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
 from .policy import Policy
@@ -119,6 +120,13 @@ def _url(text: str) -> str:
     if text and urlsplit(text).scheme not in ("http", "https"):
         raise ValueError("write http://HOST:PORT")
     return text
+
+
+def _day_of_year(text: str) -> str:
+    with contextlib.suppress(ValueError):
+        if re.fullmatch(r"\d\d-\d\d", text) and date.fromisoformat(f"2027-{text}"):  # a day of every year
+            return text
+    raise ValueError("write a month and a day, such as 11-01")
 
 
 def _digits_as_text(value: Any) -> Any:
@@ -273,6 +281,31 @@ class SpoolSection(_Section):
     path: str = ""
 
 
+class ActivitySection(_Section):
+    """[activity]: what counts as using a mailbox, and after how long without it what follows (6.2c, 7.2)."""
+
+    counts_receive: Counts = Counts.HUMAN
+    lock_months: int = Field(3, ge=1, le=120)
+    revoke_months: int = Field(6, ge=1, le=120)
+    password_months: int = Field(1, ge=1, le=120)
+    hole_minutes: int = Field(60, ge=1)
+
+
+class ReportSection(_Section):
+    """[report]: the yearly report (11.8), and who signs it."""
+
+    year_begins: Annotated[str, AfterValidator(_day_of_year)] = "11-01"
+    superior: str = "Ủy ban nhân dân tỉnh Hà Nam"
+    unit_name: str = "Sở Thông tin và Truyền thông"
+    basis: str = (
+        "Thực hiện khoản 8 Điều 11 Quy chế Quản lý và sử dụng Hệ thống thư điện tử công vụ"
+        " ban hành kèm theo Quyết định số 27/2023/QĐ-UBND"
+    )
+    place: str = "Hà Nam"
+    signer_title: str = "Giám đốc"
+    signer: str = ""
+
+
 class LogSection(_Section):
     """[log]"""
 
@@ -311,6 +344,8 @@ class Settings(_Section):
     spam: SpamSection = SpamSection()
     incidents: IncidentsSection = IncidentsSection()
     spool: SpoolSection = SpoolSection()
+    activity: ActivitySection = ActivitySection()
+    report: ReportSection = ReportSection()
     log: LogSection = LogSection()
     exemption: list[ExemptionSection] = []
     rules: dict[str, Any] = {}

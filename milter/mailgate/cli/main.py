@@ -18,7 +18,7 @@ from .. import __version__, logs
 from ..config import ConfigError
 from ..ledger.store import StoreError
 from ..tables import Format, render
-from . import check, exemptions, forwards, incidents, mailboxes, postfix, quarantine
+from . import check, exemptions, forwards, inactivity, incidents, mailboxes, postfix, quarantine, report
 from .common import ConfigOption, FormatOption, Misused, Refused, config_path, read_settings, say
 
 app = typer.Typer(
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Validate or print the configuration.", no_args_is_help=True)
 app.command()(check.check)
+app.command()(inactivity.inactivity)
+app.command()(report.report)
 app.add_typer(config_app, name="config")
 app.add_typer(mailboxes.app, name="mailboxes")
 app.add_typer(forwards.app, name="forwards")

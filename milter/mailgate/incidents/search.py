@@ -1,6 +1,6 @@
 """Find incidents: by time, mailbox, rule, case number and text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,20 +27,27 @@ class Query:
             return False
         if self.rule and all(finding.get("rule") != self.rule for finding in record.get("findings", ())):
             return False
-        if self.mailbox and self.mailbox.lower() not in (
-            record.get("mail_from"),
-            record.get("login"),
-            *record.get("rcpts", ()),
-            *record.get("recipient_replies", ()),
-            *record.get("mailboxes", ()),
-            *(finding.get("recipient") for finding in record.get("findings", ())),
-        ):
+        if self.mailbox and self.mailbox.lower() not in named_in(record):
             return False
         if self.since or self.until:
             at = datetime.fromisoformat(record["time"])
             if (self.since and at < self.since) or (self.until and at >= self.until):
                 return False
         return not self.text or self.text.lower() in orjson.dumps(record).decode().lower()
+
+
+def named_in(record: Mapping[str, Any]) -> set[str]:
+    """Return the mailboxes that a record names: sender, login, recipients, and those that a finding speaks of."""
+    findings = (finding.get("recipient", "") for finding in record.get("findings", ()))
+    names = {
+        record.get("mail_from", ""),
+        record.get("login", ""),
+        *record.get("rcpts", ()),
+        *record.get("recipient_replies", ()),
+        *record.get("mailboxes", ()),
+        *findings,
+    }
+    return names - {""}
 
 
 def search(log: IncidentLog, query: Query) -> Iterator[dict[str, Any]]:

@@ -174,6 +174,15 @@ def counted(folder: Path, wait_s: float) -> bool:
     return True
 
 
+def pending_since(folder: Path) -> float | None:
+    """Return when the oldest of a folder's journals was written last, in Unix seconds; None where there is none."""
+    times = []
+    for path in folder.glob("*.journal"):
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return min(times, default=None)
+
+
 def _line(noted: Noted) -> bytes:
     if isinstance(noted, Trace):
         return b"[%d,%d,%.3f,%b]\n" % (noted.queue_key, noted.message_key, noted.at, noted.value)

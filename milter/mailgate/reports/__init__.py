@@ -1,0 +1,1 @@
+"""Reports that the regulation asks for: their figures, and the page that is printed."""
