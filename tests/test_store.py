@@ -312,6 +312,15 @@ def test_a_running_daemon_follows_the_states(kind: str, redis_server: Redis) -> 
             wait_until(partial(all_answered, system, status), 5, f"{status} for a mailbox after {order[1]}")
 
 
+def test_a_daemon_that_starts_without_its_redis_holds_to_the_last_known_states() -> None:
+    with Redis(durable=True) as redis, mail_system({"store": {"url": redis.url}}, orders=[lock(OFFICER)]) as system:
+        assert all_answered(system, "550 5.7.1")
+        redis.stop()
+        system.mailgate.restart()
+        assert all_answered(system, "550 5.7.1")
+        assert system.submit(OFFICE, ["ubndkb@hanam.gov.vn"], letter()).status == "250 2.0.0"
+
+
 def all_answered(system: MailSystem, status: str) -> bool:
     """Tell whether mails of a mailbox are answered so, several in a row: each worker must have its say."""
     return all(system.submit(OFFICER, [OUTSIDER], letter()).status == status for _ in range(4))

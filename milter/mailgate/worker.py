@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+LAST_KNOWN_FILE = "states.last"  # beside the journals
+
 _LAG_S = 0.5  # how often the loop's lateness is measured and its life shown
 QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for when stopping
 
@@ -108,12 +110,14 @@ class Worker:
         )
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         history = History(store, self._orders.fresh, settings.keep_s(), settings.journal_folder() / HISTORY_KEY_FILE)
-        follower = StateFollower(store, self._states_failed, history.load)
+        follower = StateFollower(
+            store, self._states_failed, history.load, settings.journal_folder() / LAST_KNOWN_FILE
+        )
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
         services = Services(recorder, commits, follower, self._metrics, settings.node(), history, notices, _now)
         self._gate = Gate(settings, services)
         with contextlib.suppress(Exception):
-            await follower.load()
+            await follower.load_or_remember()
         follower.start()
         await commits.recover()
         self._listeners = [self._listener(listening) for listening in self._orders.listeners]

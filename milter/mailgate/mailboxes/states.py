@@ -5,9 +5,14 @@ locked (7.1-7.3): no sending, still receiving; revoked (6.2): neither.
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import orjson
 
 from ..model import Exemption, MailboxState, MailboxStatus
 
@@ -69,11 +74,17 @@ async def change(
     return state
 
 
+def state_of(fields: Mapping[str, Any]) -> MailboxState:
+    """Return a state from its fields, as JSON has them."""
+    return MailboxState(**{**fields, "status": MailboxStatus(fields["status"])})
+
+
 class StateFollower:
     """The states as this process last saw them; kept while the store is away.
 
     `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
     whoever asks it compares its time. first: what must be known before any state is, for mail is taken from then on.
+    last_known: a file that keeps them, for a start while the store is away.
     """
 
     def __init__(
@@ -81,12 +92,14 @@ class StateFollower:
         store: StateStore,
         failed: Callable[[Exception], None],
         first: Callable[[], Awaitable[None]] | None = None,
+        last_known: Path | None = None,
     ) -> None:
         self.states: Mapping[str, MailboxState] | None = None
         self.exemptions: tuple[Exemption, ...] = ()
         self._store = store
         self._failed = failed
         self._first = first
+        self._last_known = last_known
         self._version: int | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -103,6 +116,27 @@ class StateFollower:
             }
             self.exemptions = exemptions
             self._version = version
+            self._keep()
+
+    async def load_or_remember(self) -> None:
+        """Load the states, or take them as this machine last knew them; raises what the store raises for neither."""
+        try:
+            await self.load()
+        except Exception:
+            if self._last_known is None or not self._last_known.exists():
+                raise
+            states, exemptions = orjson.loads(self._last_known.read_bytes())
+            self.states = {fields["address"]: state_of(fields) for fields in states}
+            self.exemptions = tuple(Exemption(**fields) for fields in exemptions)
+
+    def _keep(self) -> None:
+        """Write down what holds, for a start while the store is away."""
+        if self._last_known is not None and self.states is not None:
+            octets = orjson.dumps(([*map(asdict, self.states.values())], [*map(asdict, self.exemptions)]))
+            with contextlib.suppress(OSError):  # the next start asks the store
+                draft = self._last_known.with_suffix(f".{os.getpid()}")
+                draft.write_bytes(octets)
+                draft.replace(self._last_known)
 
     def start(self) -> None:
         """Follow the store until `stop`."""
