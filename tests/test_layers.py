@@ -84,6 +84,7 @@ MAY_IMPORT = {
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
     "mailgate.mailboxes.addresses": "model",
+    "mailgate.mailboxes.aliases": "model postfix sources",
     "mailgate.mailboxes.calendar": "",
     "mailgate.mailboxes.inactivity": "model ledger",
     "mailgate.mailboxes.logins": "model",
@@ -99,7 +100,7 @@ MAY_IMPORT = {
     "mailgate.incidents.recorder": "model wire batches",
     "mailgate.incidents.search": "model wire",
     # what puts them together
-    "mailgate.config": "ledger model rule policy mime probes mailgate_rules",
+    "mailgate.config": "ledger mailboxes model rule policy mime probes mailgate_rules",
     "mailgate.wiring": "",
     "mailgate.wiring.check": "config model postfix",
     "mailgate.wiring.doors": "config postfix",

@@ -25,6 +25,7 @@ from mailgate_rules import STANZAS
 
 from .ledger.commits import Bounds
 from .ledger.store import SCHEMES, Counts
+from .mailboxes.aliases import Aliases
 from .mime.walker import WalkLimits
 from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
 from .policy import Policy
@@ -153,6 +154,7 @@ class OrganizationSection(_Section):
     subaddress_separators: str = "+"
     lists: list[Mailbox] = []
     state_networks: list[Network] = []
+    alias_files: list[str] = []
 
 
 class ListenSection(_Section):
@@ -351,8 +353,12 @@ class Settings(_Section):
     rules: dict[str, Any] = {}
     folder: Path = Path()
 
-    def resolved_organization(self) -> Organization:
-        """Return the organization as rules read it."""
+    def aliases(self) -> Aliases:
+        """Return the aliases of the files that are named, not yet read."""
+        return Aliases(self.organization.alias_files, self.folder, frozenset(self.organization.domains))
+
+    def resolved_organization(self, aliases: Mapping[str, tuple[str, ...]] | None = None) -> Organization:
+        """Return the organization as rules read it, with these aliases."""
         section = self.organization
         return Organization(
             frozenset(section.domains),
@@ -362,6 +368,7 @@ class Settings(_Section):
             section.subaddress_separators,
             frozenset(section.lists),
             tuple(ipaddress.ip_network(network) for network in section.state_networks),
+            {} if aliases is None else aliases,
         )
 
     def policy(self) -> Policy:

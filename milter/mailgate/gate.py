@@ -8,7 +8,7 @@ traceback in the log and an incident, never an accept.
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -113,6 +113,7 @@ class Services:
     node: str
     past: Past
     notices: Notices | None = None
+    aliases: Mapping[str, tuple[str, ...]] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -123,7 +124,7 @@ class Gate:
     def __init__(self, settings: Settings, services: Services, twin: "Gate | None" = None) -> None:
         self.settings = settings
         self.services = services
-        self.organization = settings.resolved_organization()
+        self.organization = settings.resolved_organization(services.aliases)
         self.policy: Policy = twin.policy if twin else settings.policy()
         self.walk_limits = settings.walk_limits()
         self.spool_folder = settings.spool_folder()

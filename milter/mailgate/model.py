@@ -138,7 +138,8 @@ class Organization:
     All domains are canonical (`canonical_domain`). A name in a set stands for itself and for all
     below it, compared label by label: `gov.vn` covers `hanam.gov.vn`, not `hanam-gov.vn`.
     lists: addresses of mailing lists that this system hosts. state_networks: clients that are state
-    bodies' mail servers. aliases: other addresses of ours, with the mailboxes behind each.
+    bodies' mail servers. aliases: other addresses of ours, with the mailboxes behind each
+    (mailboxes.aliases).
     """
 
     domains: frozenset[str]
@@ -192,7 +193,12 @@ class Organization:
     def accounts(self, mailbox: str) -> tuple[str, ...]:
         """Return the mailboxes that an address of ours stands for: those behind an alias, else its account."""
         account = self.account(mailbox)
-        return self.aliases.get(account) or (account,)
+        if self.aliases:
+            local, _, domain = account.rpartition("@")
+            for other in self.aliases.get(f"@{domain}", ()):
+                account = local + other if other.startswith("@") else other
+            return self.aliases.get(account) or (account,)
+        return (account,)
 
 
 def _is_below(domain: str, names: frozenset[str]) -> bool:

@@ -125,7 +125,11 @@ class Bench:
             follower.states = {}  # a store that was never made holds no states
             await past.load()
         metrics = Metrics(1, list(settings.rules))
-        self._services = Services(notebook, ledger, follower, metrics, settings.node(), past, now=_now)
+        aliases = settings.aliases()
+        aliases.take((await asyncio.to_thread(aliases.read))[0])
+        self._services = Services(
+            notebook, ledger, follower, metrics, settings.node(), past, aliases=aliases, now=_now
+        )
         self._gate = Gate(settings, self._services)
         return self
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -38,6 +38,7 @@ log = structlog.get_logger()
 LAST_KNOWN_FILE = "states.last"  # beside the journals
 
 _LAG_S = 0.5  # how often the loop's lateness is measured and its life shown
+ALIASES_S = 5.0  # how often the files of aliases are looked at
 QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for when stopping
 
 
@@ -114,7 +115,11 @@ class Worker:
             store, self._states_failed, history.load, settings.journal_folder() / LAST_KNOWN_FILE
         )
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
-        services = Services(recorder, commits, follower, self._metrics, settings.node(), history, notices, _now)
+        self._aliases = settings.aliases()
+        await self._read_aliases()
+        services = Services(
+            recorder, commits, follower, self._metrics, settings.node(), history, notices, self._aliases, _now
+        )
         self._gate = Gate(settings, services)
         with contextlib.suppress(Exception):
             await follower.load_or_remember()
@@ -134,12 +139,14 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_reader(self._orders.line, self._orphaned)
         watch = loop.create_task(self._watch())
+        aliases = loop.create_task(self._follow_aliases())
         self._orders.line.send(b"R")
         await self._stopping.wait()
         for server in servers:
             server.close()
         await self._finish_begun()
         watch.cancel()
+        aliases.cancel()
         await follower.stop()
         if notices is not None:
             await notices.flush()
@@ -170,16 +177,34 @@ class Worker:
             self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
             self._metrics.set("heartbeat", time.monotonic())
 
+    async def _follow_aliases(self) -> None:
+        """Read the files of aliases again whenever they change."""
+        while True:
+            await asyncio.sleep(ALIASES_S)
+            await self._read_aliases()
+
+    async def _read_aliases(self) -> None:
+        aliases = self._aliases
+        if aliases.changed():
+            found, unread = await asyncio.to_thread(aliases.read)
+            aliases.take(found)
+            if unread and self._orders.number == 0:
+                log.error("aliases could not be read whole: the rest holds", problems=[str(one) for one in unread])
+
     def _reload(self) -> None:
         """Validate the configuration anew, then swap the gate; begun mails end with the one they began with."""
         try:
             settings = load(self._orders.config)
-            gate = Gate(settings, self._gate.services)
+            aliases = settings.aliases()
+            aliases.take(self._aliases)  # until they are read
+            gate = Gate(settings, replace(self._gate.services, aliases=aliases))
         except ConfigError as error:
             log.error("worker keeps its configuration", problems=error.problems)
             return
         old, self._gate = self._gate, gate
         self._settings = settings
+        self._aliases = aliases
+        self._run_later(self._read_aliases())
         self._grace_s = settings.workers.stop_grace_s
         self._run_later(_close_when_unused(old))
 

@@ -78,7 +78,7 @@ def read_table(instance: Instance, spec: str, place: Place, shape: Shape, keys: 
     if kind in _COMPILED:
         return _compiled(instance, kind, Path(name), shape)
     if kind == "texthash":
-        return _source(Path(name), shape)
+        return read_source_table(Path(name), shape)
     if kind in _PATTERNS or kind == "cidr":
         return _patterns(Path(name), kind)
     if kind in _SILENT:
@@ -118,7 +118,8 @@ def _inline(instance: Instance, kind: str, name: str, place: Place, shape: Shape
     return Reading(unread=[Unread(place.file, place.line, f"{kind}:{name}: no such form of a table is known")])
 
 
-def _source(path: Path, shape: Shape) -> Reading:
+def read_source_table(path: Path, shape: Shape) -> Reading:
+    """Read the source of a table."""
     reading = Reading()
     try:
         text = text_of(read_source(path, TABLE_LIMIT_BYTES))
@@ -144,7 +145,9 @@ _LINE = {
 def _compiled(instance: Instance, kind: str, path: Path, shape: Shape) -> Reading:
     """Read a source and what was made of it; an entry of one of them alone is kept, and says so."""
     compiled = Path(f"{path}{_COMPILED[kind]}")
-    reading = _source(path, shape) if path.exists() or path.is_symlink() or not compiled.exists() else Reading()
+    reading = (
+        read_source_table(path, shape) if path.exists() or path.is_symlink() or not compiled.exists() else Reading()
+    )
     if kind not in instance.map_types:
         reason = f"this Postfix cannot read a {kind} table: install postfix-{kind}; its source alone was read"
         reading.unread.append(Unread(str(compiled), 0, reason))
