@@ -84,9 +84,12 @@ MAY_IMPORT = {
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
+    "mailgate.mailboxes.addresses": "model",
+    "mailgate.mailboxes.aliases": "model postfix sources",
     "mailgate.mailboxes.calendar": "",
     "mailgate.mailboxes.inactivity": "model ledger",
-    "mailgate.mailboxes.aliases": "model postfix sources",
+    "mailgate.mailboxes.logins": "model",
+    "mailgate.mailboxes.registry": "model",
     "mailgate.mailboxes.states": "model wire",
     "mailgate.reports": "",
     "mailgate.reports.chart": "",
@@ -133,15 +136,18 @@ MAY_IMPORT = {
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
+    "mailgate.cli.registry": "ledger mailboxes model tables",
     "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
     "mailgate.cli.store": "ledger",
+    "mailgate.cli.states": "ledger mailboxes model",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = (
     "mailgate.activity",
     *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
-    *("mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity", "mailgate.reports"),
+    *("mailgate.mailboxes.addresses", "mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity"),
+    *("mailgate.mailboxes.logins", "mailgate.mailboxes.registry", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -160,7 +166,7 @@ ONLY_IN = {
         f"mailgate.cli.{name}"
         for name in (
             *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine", "report", "store"),
+            *("postfix", "quarantine", "registry", "report", "states", "store"),
         )
     },
     "uvloop": {"mailgate.worker"},
