@@ -169,6 +169,9 @@ async def test_a_revoked_mailbox_is_not_looked_at(store: Store) -> None:
     await store.commit(Batch([sent()]))
     await store.set_state(MailboxState(OFFICER, MailboxStatus.REVOKED, "6.2a", at="2026-11-26T12:00:00+07:00"))
     assert await idle(store) == {}
+    state = await store.state(OFFICER)
+    assert state is not None
+    assert (state.status, await store.state(OFFICE)) == (MailboxStatus.REVOKED, None)
     await store.set_state(MailboxState(OFFICER, MailboxStatus.LOCKED, "7.2a", at="2026-11-26T12:00:00+07:00"))
     assert await idle(store) == {OFFICER: NOON}
 

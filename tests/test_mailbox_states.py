@@ -27,6 +27,9 @@ class States:
     async def states(self) -> dict[str, MailboxState]:
         return self.known
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        return self.known.get(mailbox)
+
     async def set_state(self, state: MailboxState) -> None:
         self.known = {state.address: state}
 

@@ -54,7 +54,7 @@ def _change(config: Path | None, address: str, act: str, clause: str, reason: st
 
 async def _known(store: Store, mailbox: str) -> None:
     """Raise Refused for a mailbox that nothing knows of, where there is a registry that should."""
-    if await store.registration(mailbox) or mailbox in await store.states():
+    if await store.registration(mailbox) or await store.state(mailbox):
         return
     activity = await store.activity(mailbox)
     if activity.sent or activity.received or not await store.registrations():
@@ -120,7 +120,7 @@ def password_changed(
 
     async def work(store: Store) -> None:
         registration = await store.registration(mailbox)
-        state = (await store.states()).get(mailbox)
+        state = await store.state(mailbox)
         is_marked = state is not None and state.must_change_password
         if state is not None and is_marked and day.isoformat() < state.at[:10]:
             raise Refused(

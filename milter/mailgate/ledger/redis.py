@@ -333,6 +333,11 @@ class RedisStore:
         fields = await self._ask(self._client.hgetall(_STATES))
         return {address.decode(): _state(value) for address, value in sorted(fields.items())}
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+        value = await self._ask(self._client.hget(_STATES, mailbox))
+        return _state(value) if value else None
+
     async def set_state(self, state: MailboxState) -> None:
         """Set a state, append it to the changes and raise the version; a restored mailbox's time begins anew."""
         if state.status is MailboxStatus.ACTIVE and state.at:

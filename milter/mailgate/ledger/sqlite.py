@@ -395,11 +395,11 @@ class SqliteStore:
         def work(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
                 states = {row[0]: _state(row) for row in connection.execute(_LATEST_STATES)}
-                for registration in registrations:
-                    state = states.get(registration.address)
-                    row = (*astuple(registration), password_since(registration, state))
-                    connection.execute("INSERT OR REPLACE INTO registry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-                    _begin(connection, registration.address, civil_midnight(registration.created))
+                connection.executemany(
+                    "INSERT OR REPLACE INTO registry VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    ((*_row(one), password_since(one, states.get(one.address))) for one in registrations),
+                )
+                _begin(connection, ((one.address, civil_midnight(one.created)) for one in registrations))
                 _change_counter(connection, "registry")
 
         await self._run(work)
@@ -474,6 +474,11 @@ class SqliteStore:
         rows = await self._run(lambda connection: connection.execute(query).fetchall())
         return {row[0]: _state(row) for row in rows}
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+        history = await self.history(mailbox)
+        return history[-1] if history else None
+
     async def set_state(self, state: MailboxState) -> None:
         """Append a state; a restored mailbox's time begins anew (7.3)."""
 
@@ -482,7 +487,7 @@ class SqliteStore:
                 row = astuple(state)
                 connection.execute(f"INSERT INTO state ({_STATE_FIELDS}) VALUES ({_places(len(row))})", row)
                 if state.status is MailboxStatus.ACTIVE and state.at:
-                    _begin(connection, state.address, moment(state.at))
+                    _begin(connection, [(state.address, moment(state.at))])
                 query = f"SELECT {_REGISTRY_FIELDS} FROM registry WHERE address = ?"
                 for known in connection.execute(query, (state.address,)).fetchall():
                     since = password_since(Registration(*known), state)
@@ -646,15 +651,18 @@ def _activity(fields: dict[str, Any]) -> Activity:
     )
 
 
-def _begin(connection: sqlite3.Connection, mailbox: str, at: float) -> None:
-    """Let a mailbox's time run from then on, where it does not run from later."""
-    day = civil_day(at)
-    connection.execute(
+def _row(one: Registration) -> tuple[str, ...]:
+    return one.address, one.kind.value, one.name, one.unit, one.created, one.password_changed
+
+
+def _begin(connection: sqlite3.Connection, mailboxes: Iterable[tuple[str, float]]) -> None:
+    """Let mailboxes' time run from then on, where it does not run from later."""
+    connection.executemany(
         "INSERT INTO mailbox (address, node, baseline, quiet_human, quiet_sent, "
         f"{', '.join(_COUNTS)}) VALUES (?, '', ?, ?, ?{', 0' * len(_COUNTS)}) ON CONFLICT (address) DO UPDATE SET"
         " baseline = max(baseline, excluded.baseline), quiet_human = max(quiet_human, excluded.quiet_human),"
         " quiet_sent = max(quiet_sent, excluded.quiet_sent)",
-        (mailbox, at, day, day),
+        ((mailbox, at, civil_day(at), civil_day(at)) for mailbox, at in mailboxes),
     )
 
 

@@ -269,6 +269,9 @@ class Store(Protocol):
     async def states(self) -> dict[str, MailboxState]:
         """Return the state of every mailbox that has one, active ones again included."""
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return the state of one mailbox, None where it never was given one."""
+
     async def set_state(self, state: MailboxState) -> None:
         """Set one mailbox's state and append it to its history."""
 

@@ -46,6 +46,9 @@ class StateStore(Protocol):
     async def states(self) -> dict[str, MailboxState]:
         """Return every mailbox's latest state."""
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+
     async def set_state(self, state: MailboxState) -> None:
         """Set one mailbox's state."""
 
@@ -62,7 +65,7 @@ async def change(
 ) -> MailboxState:
     """Lock, restore or revoke a mailbox; raises ValueError when its state does not allow that."""
     allowed, status, must_change_password = TRANSITIONS[act]
-    known = (await store.states()).get(address)
+    known = await store.state(address)
     current = known.status if known else MailboxStatus.ACTIVE
     if current not in allowed:
         takes = " or ".join(sorted(allowed))
