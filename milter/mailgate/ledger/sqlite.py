@@ -1,8 +1,9 @@
 """The embedded store: one SQLite file, shared by the workers of one machine.
 
 Write-ahead log, one transaction a batch: an event is added to the totals only where its key is new, and the keys
-are remembered in the same transaction. Every call runs in one thread of its own, but for `recall_at_once`: the way
-to the thread and back takes ten times the processor time of the look-up itself, and each mail that leaves needs one.
+are remembered in the same transaction, in two tables: when the newer one is REMEMBERED_S old, the older one goes.
+Every call runs in one thread of its own, but for `recall_at_once`: the way to the thread and back takes ten times
+the processor time of the look-up itself, and each mail that leaves needs one.
 """
 
 import asyncio
@@ -24,7 +25,6 @@ from typing import Any, TypeVar
 from ..model import (
     ActivityEvent,
     ActivityKind,
-    Beat,
     Exemption,
     MailboxKind,
     MailboxState,
@@ -64,8 +64,8 @@ from .store import (
 _T = TypeVar("_T")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS event_at ON event (at);
+CREATE TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS seen_before (key INTEGER PRIMARY KEY);
 -- quiet_*: the civil day since when nothing counts, of sent and human mail, and of sent mail alone; a day, so that
 -- the index is written once a day for a mailbox. baseline: when its time began to run.
 CREATE TABLE IF NOT EXISTS mailbox (
@@ -213,11 +213,18 @@ class SqliteStore:
 
     async def commit(self, batch: Batch) -> None:
         """Keep a batch in one transaction."""
-        events = {event.key: event for event in batch.noted if isinstance(event, ActivityEvent)}
-        traces = [trace for trace in batch.noted if isinstance(trace, Trace)]
-        beats = [beat.at for beat in batch.noted if isinstance(beat, Beat)]
 
         def work(connection: sqlite3.Connection) -> None:
+            events: dict[int, ActivityEvent] = {}
+            traces: list[Trace] = []
+            beats: list[float] = []
+            for item in batch.noted:
+                if isinstance(item, ActivityEvent):
+                    events[int.from_bytes(item.key[-8:], "big", signed=True)] = item
+                elif isinstance(item, Trace):
+                    traces.append(item)
+                else:
+                    beats.append(item.at)
             with _transaction(connection):
                 if batch.run and not self._is_next(connection, batch):
                     return
@@ -253,22 +260,29 @@ class SqliteStore:
         connection.execute(statement, (batch.run, batch.number, time.time()))
         return True
 
-    def _count(self, connection: sqlite3.Connection, distinct: dict[bytes, ActivityEvent], node: str) -> None:
-        new = distinct.copy()
-        for keys in chunks(list(distinct), _ROWS):
-            known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
-            for (key,) in known.fetchall():
-                del new[key]
-        for chunk in chunks(list(new.values()), _ROWS):
-            rows = [value for event in chunk for value in (event.key, int(event.at))]
-            connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
-        totals, days = _totals_of(new.values(), node)
+    def _count(self, connection: sqlite3.Connection, distinct: dict[int, ActivityEvent], node: str) -> None:
+        new: list[ActivityEvent] = []
+        for keys in chunks(sorted(distinct), _ROWS):  # in order: neighbours are on one page
+            older = f"SELECT key FROM seen_before WHERE key IN ({_places(len(keys))})"
+            known = {key for (key,) in connection.execute(older, keys).fetchall()}
+            fresh = [key for key in keys if key not in known]
+            if fresh:
+                insert = f"INSERT OR IGNORE INTO seen VALUES {_places(len(fresh), '(?)')} RETURNING key"
+                new += [distinct[key] for (key,) in connection.execute(insert, fresh).fetchall()]
+        totals, days = _totals_of(new, node)
         _insert(connection, _ADD, totals, _TO_TOTALS)
         _insert(connection, _ADD_DAYS, days, _TO_DAYS)
 
     def _prune(self, connection: sqlite3.Connection, now: float) -> None:
         """Take away what is older than is remembered; traces stand in the order of their arrival."""
-        connection.execute("DELETE FROM event WHERE at < ?", (now - REMEMBERED_S,))
+        since = connection.execute("SELECT value FROM counter WHERE name = 'seen since'").fetchone()
+        wall = int(time.time())
+        if since is None or since[0] < wall - REMEMBERED_S:
+            if since is not None:
+                connection.execute("DROP TABLE seen_before")
+                connection.execute("ALTER TABLE seen RENAME TO seen_before")
+                connection.execute("CREATE TABLE seen (key INTEGER PRIMARY KEY)")
+            connection.execute("INSERT OR REPLACE INTO counter VALUES ('seen since', ?)", (wall,))
         connection.execute("DELETE FROM claim WHERE until < ?", (now,))
         connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(now) - DAYS_KEPT,))
         connection.execute("DELETE FROM batch WHERE at < ?", (time.time() - 2 * REMEMBERED_S,))
@@ -464,7 +478,7 @@ class SqliteStore:
         query = (
             "SELECT (SELECT coalesce(max(number), 0) FROM state)"
             " + (SELECT coalesce(max(number), 0) + coalesce(sum(removed), 0) FROM exemption)"
-            " + (SELECT coalesce(sum(value), 0) FROM counter)"
+            " + (SELECT coalesce(sum(value), 0) FROM counter WHERE name = 'registry')"
         )
         return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
 
@@ -716,6 +730,11 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
         connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
         connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")
+    if "event" in names:
+        octets = connection.execute("SELECT key FROM event")
+        keys = ((int.from_bytes(key[-8:], "big", signed=True),) for (key,) in octets)
+        connection.executemany("INSERT OR IGNORE INTO seen VALUES (?)", keys)
+        connection.execute("DROP TABLE event")
     if "activity" in names:
         rows = connection.execute("SELECT mailbox, kind, count, octets, first_at, last_at FROM activity").fetchall()
         for mailbox, kind, count, octets, first, last in rows:
