@@ -12,7 +12,7 @@ from tests.lab.system import lock, ordered, revoke
 from tests.test_ledger import NOON, all_days, received, registered, sent
 
 from mailgate.ledger.moving import contents_of
-from mailgate.ledger.store import Batch, Counts, Observed, StoreError, open_store
+from mailgate.ledger.store import Activity, Batch, Counts, Observed, Received, StoreError, open_store
 from mailgate.model import Beat, Exemption, MailClass, Trace
 
 RIGHTS = "~mailgate:* +@all -@admin -@dangerous +info"
@@ -140,3 +140,35 @@ async def test_an_embedded_site_moves_whole(
     idle = {one.mailbox for one in await target.idle(Counts.HUMAN, NOON + 3_600)}
     assert idle == {"nhan0@hanam.gov.vn", OFFICER}
     await target.close()
+
+
+async def test_what_version_0_1_kept_is_taken_over(redis_server: Redis, tmp_path: Path) -> None:
+    redis_server.ask("FLUSHALL")
+    state = '{"address":"%s","status":"%s","clause":"7.2b","reason":"r","document":"1/QD","at":"2026-11-2%d"}'
+    first, second = state % (OFFICER, "locked", 0), state % (OFFICE, "locked", 1)
+    last = state % (OFFICER, "active", 2)
+    for command in (
+        f"HSET mailgate:states {OFFICER} '{last}' {OFFICE} '{second}'",
+        f"RPUSH mailgate:history:{{{OFFICER}}} '{first}' '{last}'",
+        f"RPUSH mailgate:history:{{{OFFICE}}} '{second}'",
+        "SET mailgate:states:version 3",
+        "SET mailgate:secret 0123456789abcdef0123456789abcdef",
+        f"SADD mailgate:mailboxes {OFFICER}",
+        f"HSET mailgate:activity:{{{OFFICER}}} sent 3 sent_octets 30 sent_first 100.5 sent_last 200.5 "
+        "received 4 received_octets 40 received_first 90.5 received_last 190.5",
+    ):
+        assert not redis_server.ask(command).startswith("-")
+    store = open_store(redis_server.url, tmp_path)
+    assert [one.status for one in (await store.states()).values()] == ["active", "locked"]
+    assert [(one.address, one.status) for one in await store.changes()] == [
+        (OFFICER, "locked"),
+        (OFFICE, "locked"),
+        (OFFICER, "active"),
+    ]
+    assert await store.states_version() == 3
+    assert await store.secret() == b"0123456789abcdef0123456789abcdef"
+    human = {MailClass.HUMAN: Received(4, 190)}
+    assert await store.activity(OFFICER) == Activity(OFFICER, 3, 4, 30, 40, 100, 200, 190, "", human)
+    assert [one.mailbox for one in await store.idle(Counts.HUMAN, 201)] == [OFFICER]
+    assert redis_server.ask("EXISTS mailgate:states mailgate:mailboxes mailgate:secret") == ":0"
+    await store.close()

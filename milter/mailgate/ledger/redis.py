@@ -100,6 +100,10 @@ _STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET = (
     for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret")
 )
 
+_OLD_SITE = tuple(
+    f"mailgate:{name}" for name in ("states", "exemptions", "exemptions:last", "states:version", "secret")
+)
+
 
 class RedisStore:
     """A store on Redis; the URL may carry user, password, database, and TLS options as redis-py names them."""
@@ -111,6 +115,7 @@ class RedisStore:
         except (ValueError, TypeError) as error:
             raise StoreError(f"[store] url: {error}") from error
         self._meeting = asyncio.Lock()
+        self._is_upgraded = False
         # Of each run, the last batch that each shard is known to have taken.
         self._taken: dict[str, list[int]] = {}
 
@@ -431,13 +436,7 @@ class RedisStore:
         """Keep what another store had of mailboxes' activity."""
         pipeline = self._client.pipeline(transaction=False)
         for one in kept:
-            mailbox, activity = one.activity.mailbox, one.activity
-            pipeline.hset(_key("mailbox", mailbox), mapping=_fields(activity, one.baseline))
-            if one.days:
-                pipeline.set(_key("days", mailbox), b"".join(map(_packed, one.days)))
-            for counts, index in ((Counts.NONE, "quiet:sent"), (Counts.HUMAN, "quiet:human")):
-                since = max(one.baseline, activity.last(counts) or 0.0)
-                pipeline.zadd(f"{_prefix(_shard(mailbox))}{index}", {mailbox: int(since)}, gt=True)
+            _put(pipeline, one)
         await self._ask(pipeline.execute())
 
     async def put_site(self, secret: bytes, runs: Mapping[str, int], observed: Sequence[Observed]) -> None:
@@ -459,10 +458,42 @@ class RedisStore:
     # -- the way there and back ----------------------------------------------------------------
 
     async def _meet(self) -> None:
-        """Learn the cluster's nodes before several calls at once do so, which redis-py does not bear."""
+        """Learn the cluster's nodes before several calls at once do so, which redis-py does not bear.
+
+        On one server, take over once what version 0.1 kept there.
+        """
         if self._is_cluster:
             async with self._meeting:
                 await self._client.initialize()
+        elif not self._is_upgraded:
+            async with self._meeting:
+                if not self._is_upgraded and await self._client.exists(*_OLD_SITE):
+                    await self._upgrade()
+                self._is_upgraded = True
+
+    async def _upgrade(self) -> None:
+        """Rename what is the site's, and keep the totals as human mail, so that no mailbox loses by it.
+
+        The names go last: what a second node does meanwhile, or what is begun again, comes to the same.
+        """
+        client = self._client
+        addresses = [address.decode() for address in await client.hkeys("mailgate:states")]
+        if not await client.exists(_CHANGES):
+            histories = [await client.lrange(f"mailgate:history:{{{address}}}", 0, -1) for address in addresses]
+            changes = sorted((value for history in histories for value in history), key=lambda one: _state(one).at)
+            if changes:
+                await client.rpush(_CHANGES, *changes)
+        pipeline = client.pipeline(transaction=False)
+        for member in await client.smembers("mailgate:mailboxes"):
+            mailbox = member.decode()
+            old = await client.hgetall(f"mailgate:activity:{{{mailbox}}}")
+            for kept in _kept_of_old(mailbox, {name.decode(): float(value) for name, value in old.items()}):
+                _put(pipeline, kept)
+        await pipeline.execute()
+        for old_name, name in zip(_OLD_SITE, (_STATES, _EXEMPTIONS, _EXEMPTION, _VERSION, _SECRET), strict=True):
+            if await client.exists(old_name):
+                await client.renamenx(old_name, name)
+        await client.delete("mailgate:mailboxes", *_OLD_SITE)
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         try:
@@ -663,6 +694,37 @@ def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
         fields.get(b"n", b"").decode(),
         received,
     )
+
+
+def _put(pipeline: Any, kept: Kept) -> None:
+    mailbox, activity = kept.activity.mailbox, kept.activity
+    pipeline.hset(_key("mailbox", mailbox), mapping=_fields(activity, kept.baseline))
+    if kept.days:
+        pipeline.set(_key("days", mailbox), b"".join(map(_packed, kept.days)))
+    for counts, index in ((Counts.NONE, "quiet:sent"), (Counts.HUMAN, "quiet:human")):
+        since = max(kept.baseline, activity.last(counts) or 0.0)
+        pipeline.zadd(f"{_prefix(_shard(mailbox))}{index}", {mailbox: int(since)}, gt=True)
+
+
+def _kept_of_old(mailbox: str, old: Mapping[str, float]) -> Iterable[Kept]:
+    """Yield what version 0.1 kept of a mailbox: totals, without classes and days."""
+    firsts = [old[name] for name in ("sent_first", "received_first") if name in old]
+    if firsts:
+        received = {}
+        if "received" in old:
+            received[MailClass.HUMAN] = Received(int(old["received"]), old["received_last"])
+        activity = Activity(
+            mailbox,
+            int(old.get("sent", 0)),
+            int(old.get("received", 0)),
+            int(old.get("sent_octets", 0)),
+            int(old.get("received_octets", 0)),
+            old.get("sent_first"),
+            old.get("sent_last"),
+            old.get("received_last"),
+            received_by_class=received,
+        )
+        yield Kept(activity, min(firsts), ())
 
 
 def _fields(activity: Activity, baseline: float) -> dict[str, str | int]:
