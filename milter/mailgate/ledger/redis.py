@@ -31,7 +31,7 @@ import asyncio
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from hashlib import sha1
@@ -497,7 +497,12 @@ class RedisStore:
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         try:
-            await self._meet()
+            try:
+                await self._meet()
+            except BaseException:
+                if isinstance(answer, Coroutine):
+                    answer.close()  # it was not begun
+                raise
             return await answer
         except (RedisError, OSError, TimeoutError) as error:
             raise _store_error(error) from error
