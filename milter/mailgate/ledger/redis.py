@@ -152,7 +152,7 @@ class RedisStore:
 
     async def _taken_of(self, run: str) -> list[int]:
         if run not in self._taken:
-            asked = [self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS)]
+            asked = (self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS))
             self._taken[run] = [int(number or 0) for number in await self._all(asked)]
         return self._taken[run]
 
@@ -236,10 +236,10 @@ class RedisStore:
     async def idle(self, counts: Counts, before: float) -> list[Idle]:
         """Return the mailboxes whose time began to run before then, from an index of each shard."""
         index = "quiet:sent" if counts is Counts.NONE else "quiet:human"
-        asked = [
+        asked = (
             self._client.zrangebyscore(f"{_prefix(shard)}{index}", "-inf", f"({before}", withscores=True)
             for shard in range(SHARDS)
-        ]
+        )
         rows = [row for answer in await self._all(asked) for row in answer]
         revoked = {
             address for address, state in (await self.states()).items() if state.status is MailboxStatus.REVOKED
@@ -507,7 +507,9 @@ class RedisStore:
         except (RedisError, OSError, TimeoutError) as error:
             raise _store_error(error) from error
 
-    async def _all(self, answers: Sequence[Awaitable[Any]]) -> list[Any]:
+    async def _all(self, answers: Iterable[Awaitable[Any]]) -> list[Any]:
+        """Ask several things at once, which are made when the server is known."""
+
         async def ask() -> list[Any]:
             return await asyncio.gather(*answers)
 
