@@ -60,6 +60,13 @@ def test_doctor_names_a_server_that_evicts() -> None:
     assert "maxmemory-policy noeviction" in text
 
 
+def test_doctor_names_a_server_that_lacks_a_command() -> None:
+    with Redis(settings='rename-command EVAL ""\n') as redis, Mailgate({"store": {"url": redis.url}}) as mailgate:
+        text = mailgate.run("doctor").stdout
+    assert "FAIL" in text
+    assert "Redis 6.2 or later" in text
+
+
 async def test_a_user_with_the_rights_that_are_named_can_do_all(guarded: Redis, tmp_path: Path) -> None:
     store = open_store(f"redis://mailgate:geheim@127.0.0.1:{guarded.port}/0", tmp_path)
     await store.commit(Batch([sent(), Beat(NOON)], "run-a", 1, "mail1"))
