@@ -303,7 +303,7 @@ def test_a_running_daemon_follows_the_states(kind: str, redis_server: Redis) -> 
     redis_server.ask("FLUSHALL")
     url = redis_server.url if kind == "redis" else "sqlite:mailgate.db"
     with mail_system({"store": {"url": url}}) as system:
-        assert system.submit(OFFICER, [OUTSIDER], letter()).status == "250 2.0.0"
+        assert system.submit(OFFICER, [OUTSIDER], letter(author=OFFICER)).status == "250 2.0.0"
         for order, status in (
             (lock(OFFICER), "550 5.7.1"),
             (("mailboxes", "restore", OFFICER, "--document", "14/QĐ"), "250 2.0.0"),
@@ -318,9 +318,9 @@ def test_a_daemon_that_starts_without_its_redis_holds_to_the_last_known_states()
         redis.stop()
         system.mailgate.restart()
         assert all_answered(system, "550 5.7.1")
-        assert system.submit(OFFICE, ["ubndkb@hanam.gov.vn"], letter()).status == "250 2.0.0"
+        assert system.submit(OFFICE, ["ubndkb@hanam.gov.vn"], letter(author=OFFICE)).status == "250 2.0.0"
 
 
 def all_answered(system: MailSystem, status: str) -> bool:
     """Tell whether mails of a mailbox are answered so, several in a row: each worker must have its say."""
-    return all(system.submit(OFFICER, [OUTSIDER], letter()).status == status for _ in range(4))
+    return all(system.submit(OFFICER, [OUTSIDER], letter(author=OFFICER)).status == status for _ in range(4))
