@@ -1,11 +1,10 @@
-"""Mailboxes that were taken over (4.6): locked at once (7.2b) where a rule's finding says so, and a person restores
-them.
+"""Mailboxes that were taken over (4.6): locked at once (7.2b) where a finding says so; a person restores them.
 
 Not over the head of whoever restored one: what it sent before counts for a day, so for a day it is not locked again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -96,13 +95,12 @@ class Locker:
     async def _lock(self, mailbox: str, reason: str, case: str) -> None:
         now = self._now()
         try:
-            if not await self._store.once(f"lock:{mailbox}", _ONE_AT_A_TIME_S, now.timestamp()):
+            known = (await self._store.states()).get(mailbox)
+            if known is not None and known.status is not MailboxStatus.ACTIVE:
                 return
-            states: Mapping[str, MailboxState] = await self._store.states()
-            known = states.get(mailbox)
             if was_just_restored(known, now):
                 log.warning("mailbox is not locked again: it was restored within a day", mailbox=mailbox, case=case)
-            elif known is None or known.status is MailboxStatus.ACTIVE:
+            elif await self._store.once(f"lock:{mailbox}", _ONE_AT_A_TIME_S, now.timestamp()):
                 # On record first: a deed without a record is worse than one that is tried again.
                 await self._notebook.note(lock_record(mailbox, reason, case, self._node, now))
                 await change(self._store, mailbox, "lock", now, CLAUSE, reason, case, BY)
