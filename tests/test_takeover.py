@@ -12,7 +12,7 @@ from tests.lab.gates import Notes, make_gate, settings_of
 from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.redis import Redis
 
-from mailgate.config import Settings, load
+from mailgate.config import ConfigError, Settings, load
 from mailgate.doors.offline import Case, judge_case
 from mailgate.gate import Gate
 from mailgate.ledger.sqlite import SqliteStore
@@ -132,9 +132,21 @@ def test_an_alias_with_the_login_behind_it_is_its_own(author: str, login: str, f
     assert submitted(OFFICE, OFFICE, aliases=aliases) == [False, False]
 
 
+def test_a_grant_that_is_no_address_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "mailgate.toml"
+    file.write_text(
+        f'[rules.sender-identity.grants]\n"{OFFICER}" = ["van thu"]\n[rules.sending-rate]\nexempt = ["cong"]'
+    )
+    with pytest.raises(ConfigError) as error:
+        load(file, {})
+    grants, exempt = error.value.problems
+    assert "rules.sender-identity: grants: 'van thu' is no address" in grants
+    assert "rules.sending-rate: exempt: write addresses" in exempt
+
+
 def test_grants_are_addresses() -> None:
     for keys in ({"grants": {"ptp.bl": (OFFICE,)}}, {"grants": {OFFICER: ("*",)}}):
-        with pytest.raises(ValueError, match="write addresses"):
+        with pytest.raises(ValueError, match="is no address"):
             SenderIdentity(**keys)  # type: ignore[arg-type]
 
 

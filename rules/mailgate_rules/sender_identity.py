@@ -2,8 +2,8 @@
 
 A login sends as itself: envelope sender, every mailbox of every From, and Sender are its own mailbox (also by
 sub-address), an alias with it behind, or an address that `grants` names. The null sender is everybody's, for reports
-and automatic replies. What a person redirects (RFC 5322 section 3.6.6: Resent-From of his own, with an identity of
-its own) keeps an outside author's From, which is recorded; that of another official it may not keep.
+and automatic replies. What is redirected (RFC 5322 section 3.6.6: Resent-From is the login's own) keeps an outside
+author's From, which is recorded; that of another official it may not keep.
 
 An outside client sends as one of our domains only where SPF or DKIM proves it. SPF speaks for the envelope's domain
 alone: a From of ours under another's envelope needs a DKIM signature of ours. A state body's mail server needs the
@@ -104,11 +104,7 @@ class Stanza(RuleStanza):
 
     def _is_redirect(self, mail: Mail) -> bool:
         resent = [mailbox for name in (b"resent-from", b"resent-sender") for _, mailbox in _authors(mail, name)]
-        return (
-            bool(resent)
-            and b"resent-message-id" in mail.names
-            and all(self._owns(mail, mailbox) for mailbox in resent)
-        )
+        return bool(resent) and all(self._owns(mail, mailbox) for mailbox in resent)
 
     # -- an outside client -----------------------------------------------------------------------
 
@@ -141,7 +137,7 @@ class Stanza(RuleStanza):
 def _address(text: str) -> str:
     mailbox = mailbox_of(text.encode("utf-8", "surrogateescape"))
     if mailbox.count("@") != 1 or " " in mailbox:
-        raise ValueError(f"grants: write addresses, such as ptp.bl@hanam.gov.vn (found {text!r})")
+        raise ValueError(f"grants: {text!r} is no address: write one such as ptp.bl@hanam.gov.vn")
     return mailbox
 
 
@@ -219,7 +215,7 @@ def _login(title: str, wants: Action, fields: str = f"From: {_ME}", sender: str 
 
 
 _GRANTS = (("grants", {"PTP.BL@hanam.gov.vn": ["stttt@hanam.gov.vn"]}),)
-_REDIRECT = f"Resent-From: {_ME}\nResent-Message-ID: <2@{_US}>\n"
+_REDIRECT = f"Resent-From: {_ME}\n"
 _LIST = "List-Id: <ai-do.lists.example>\n"
 
 EXAMPLES = (
@@ -251,9 +247,7 @@ EXAMPLES = (
     ),
     _login("another's beside what is granted", Action.REJECT, f"From: {_BOSS}", keys=_GRANTS),
     _login("granted to another login", Action.REJECT, sender="stttt@hanam.gov.vn", login=_BOSS, keys=_GRANTS),
-    _login(
-        "a person's redirect of an outside author", Action.ACCEPT, f"{_REDIRECT}From: lan@example.com", finds=True
-    ),
+    _login("a redirect of an outside author's mail", Action.ACCEPT, f"{_REDIRECT}From: lan@example.com", finds=True),
     _login("a redirect that shows another official", Action.REJECT, f"{_REDIRECT}From: {_BOSS}"),
     _login("another's redirect", Action.REJECT, f"{_REDIRECT}From: lan@example.com", sender=_BOSS, login=_BOSS),
     _login("another's address as its name", Action.ACCEPT, f'From: "{_BOSS}" <{_ME}>', finds=True),
