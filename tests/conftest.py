@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.lab.clamd import Clamd
+from tests.lab.commands import Run, runner
 from tests.lab.libmilter import Libmilter
 from tests.lab.mailgate import Config
 from tests.lab.redis import Redis, RedisCluster
@@ -84,6 +85,12 @@ def libmilter() -> Iterator[Libmilter]:
     """The libmilter door, whose gate a test sets."""
     with Libmilter() as server:
         yield server
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A function that runs a command in a folder of its own, where mailgate.toml is `config`."""
+    return runner(tmp_path)
 
 
 @pytest.fixture

@@ -2,22 +2,17 @@
 
 import asyncio
 import contextlib
-import csv
-import io
 import json
-import os
 import socket
 import sqlite3
-import subprocess
-import sys
 from base64 import b64encode
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.commands import ALONE, Done, Run, one_line, shown, table
 from tests.lab.mails import LIMIT_BYTES, OFFICE, OFFICER, OUTSIDER, letter, letter_with
 from tests.lab.redis import Redis
 
@@ -25,40 +20,7 @@ from mailgate.ledger.store import Batch, open_store
 from mailgate.mailboxes.calendar import CIVIL_TIME, civil, months_after
 from mailgate.model import ActivityEvent, ActivityKind, Beat, Exemption, MailboxKind, MailClass, Registration
 
-MAILGATE = Path(sys.executable).with_name("mailgate")
-# Without services: clamd and rspamd are others' tests.
-ALONE = '[clamav]\naddress = ""\n[spam]\nurl = ""\n'
 GMAIL = (f"X-Forwarded-To: {OFFICER}", f"X-Forwarded-For: a@gmail.com {OFFICER}")
-
-Done = subprocess.CompletedProcess[str]
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """A function that runs a command in a folder of its own, where mailgate.toml is `config`."""
-
-    def run(*arguments: str, config: str = ALONE, stdin: str | None = None, **environment: str) -> Done:
-        (tmp_path / "mailgate.toml").write_text(config)
-        known = any(option in arguments for option in ("--config", "config", "--version"))
-        return subprocess.run(
-            [MAILGATE, *arguments, *([] if known else ["--config", "mailgate.toml"])],
-            cwd=tmp_path,
-            env=os.environ | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    return run
-
-
-def shown(done: Done) -> Any:
-    """Return the JSON that a command printed."""
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
 
 
 # -- what is wrong, and the mend -------------------------------------------------------------------
@@ -135,14 +97,6 @@ WRONG: tuple[tuple[tuple[str, ...], str, int, tuple[str, ...]], ...] = (
     (("check", "--hook", "x", "mailgate.toml"), ALONE, 2, ("--hook x", "mx, submission, non-smtp, egress")),
     (("check", "--at", "x", "mailgate.toml"), ALONE, 2, ("'x'", "write 2026-11-24T08:00:00+07:00")),
 )
-
-
-def one_line(done: Done) -> str:
-    """Return the only line on standard error."""
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("mailgate: ")
-    return line
 
 
 @pytest.mark.parametrize(
@@ -251,12 +205,6 @@ def used(run: Run, tmp_path: Path) -> Run:
         done = run("check", "--record", "--client-ip", "203.0.113.7", "--from", OUTSIDER, "--rcpt", OFFICER, name)
         assert done.returncode == 0
     return run
-
-
-def table(done: Done) -> list[dict[str, str]]:
-    """Return the rows of a CSV that a command printed."""
-    assert (done.returncode, done.stderr) == (0, "")
-    return list(csv.DictReader(io.StringIO(done.stdout)))
 
 
 def test_mailboxes_in_every_format(used: Run) -> None:

@@ -80,14 +80,18 @@ MAY_IMPORT = {
     "mailgate.ledger.fresh": "",
     "mailgate.ledger.history": "model text",
     "mailgate.ledger.journal": "model wire",
+    "mailgate.ledger.moving": "",
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
+    "mailgate.mailboxes.addresses": "model",
+    "mailgate.mailboxes.aliases": "model postfix sources",
     "mailgate.mailboxes.calendar": "",
     "mailgate.mailboxes.inactivity": "model ledger",
-    "mailgate.mailboxes.aliases": "model postfix sources",
+    "mailgate.mailboxes.logins": "model",
+    "mailgate.mailboxes.registry": "model",
     "mailgate.mailboxes.states": "model wire",
     "mailgate.mailboxes.takeover": "model incidents",
     "mailgate.reports": "",
@@ -122,7 +126,7 @@ MAY_IMPORT = {
     "mailgate.next_hop": "wire probes",
     "mailgate.sockets": "config probes",
     "mailgate.scratch": "model config gate incidents ledger mailboxes metrics",
-    "mailgate.doctor": "model config health incidents probes spool postfix wiring",
+    "mailgate.doctor": "ledger model config health incidents probes spool postfix wiring",
     "mailgate.worker": "config doors gate incidents ledger logs mailboxes metrics notices sockets",
     "mailgate.daemon": "config doors ledger logs metrics sockets systemd_notify worker",
     "mailgate.cli": "",
@@ -135,14 +139,18 @@ MAY_IMPORT = {
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
+    "mailgate.cli.registry": "ledger mailboxes model tables",
     "mailgate.cli.report": "config incidents ledger mailboxes model reports tables",
+    "mailgate.cli.store": "ledger",
+    "mailgate.cli.states": "ledger mailboxes model",
     "mailgate.cli.main": "config daemon doctor ledger logs tables",
 }
 
 PURE = (
     "mailgate.activity",
     *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
-    *("mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity", "mailgate.reports"),
+    *("mailgate.mailboxes.addresses", "mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity"),
+    *("mailgate.mailboxes.logins", "mailgate.mailboxes.registry", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -161,7 +169,7 @@ ONLY_IN = {
         f"mailgate.cli.{name}"
         for name in (
             *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
-            *("postfix", "quarantine", "report"),
+            *("postfix", "quarantine", "registry", "report", "states", "store"),
         )
     },
     "uvloop": {"mailgate.worker"},

@@ -3,10 +3,12 @@
 import asyncio
 import random
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from tests.lab.waiting import until
 
 from mailgate.ledger.commits import Bounds, Commits, Report
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import (
     DAYS_KEPT,
+    REMEMBERED_S,
     Batch,
     Counts,
     Day,
@@ -169,6 +173,9 @@ async def test_a_revoked_mailbox_is_not_looked_at(store: Store) -> None:
     await store.commit(Batch([sent()]))
     await store.set_state(MailboxState(OFFICER, MailboxStatus.REVOKED, "6.2a", at="2026-11-26T12:00:00+07:00"))
     assert await idle(store) == {}
+    state = await store.state(OFFICER)
+    assert state is not None
+    assert (state.status, await store.state(OFFICE)) == (MailboxStatus.REVOKED, None)
     await store.set_state(MailboxState(OFFICER, MailboxStatus.LOCKED, "7.2a", at="2026-11-26T12:00:00+07:00"))
     assert await idle(store) == {OFFICER: NOON}
 
@@ -410,4 +417,50 @@ async def test_archives_give_way_first_and_grow_old(tmp_path: Path, redis_server
     journal.prune(-1)
     assert not archive.exists()
     await commits.flush()
+    await store.close()
+
+
+async def test_keys_are_remembered_for_two_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = [sent()]
+    store = SqliteStore(tmp_path / "mailgate.db")
+    await store.commit(Batch(old))
+    with monkeypatch.context() as later:
+        now = time.time()
+        for generation, wanted in ((1, 2), (2, 4)):  # the second time it is a mail of its own
+            later.setattr(time, "time", partial(float, now + generation * (REMEMBERED_S + 1)))
+            store._commits = 0  # each 256th commit looks for what is old
+            await store.commit(Batch([sent()]))
+            await store.commit(Batch(old))
+            assert await count(store) == wanted
+    await store.close()
+
+
+async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "mailgate.db") as file:
+        file.executescript(
+            """
+            CREATE TABLE event (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE TABLE activity (
+                mailbox TEXT NOT NULL, kind TEXT NOT NULL, count INTEGER NOT NULL, octets INTEGER NOT NULL,
+                first_at REAL NOT NULL, last_at REAL NOT NULL, PRIMARY KEY (mailbox, kind)
+            ) WITHOUT ROWID;
+            CREATE TABLE state (
+                number INTEGER PRIMARY KEY, address TEXT NOT NULL, status TEXT NOT NULL, clause TEXT NOT NULL,
+                reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL
+            );
+            """
+        )
+        known = sent()
+        file.execute("INSERT INTO event VALUES (?, ?)", (known.key, int(NOON)))
+        rows = [(OFFICER, "sent", 7, 70, NOON - 50, NOON), (OFFICER, "received", 3, 30, NOON - 90, NOON - 10)]
+        file.executemany("INSERT INTO activity VALUES (?, ?, ?, ?, ?, ?)", rows)
+        file.execute("INSERT INTO state VALUES (1, ?, 'locked', '7.2b', 'r', '1/QĐ', '2026-11-20')", (OFFICE,))
+    store = open_store("sqlite:mailgate.db", tmp_path)
+    await store.commit(Batch([known]))
+    activity = await store.activity(OFFICER)
+    assert (activity.sent, activity.sent_octets, activity.first_sent, activity.last_sent) == (7, 70, NOON - 50, NOON)
+    assert activity.received_by_class == {MailClass.HUMAN: Received(3, NOON - 10)}
+    assert activity.received_octets == 30
+    assert await store.state(OFFICE) == MailboxState(OFFICE, MailboxStatus.LOCKED, "7.2b", "r", "1/QĐ", "2026-11-20")
+    assert await idle(store) == {OFFICER: NOON}
     await store.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -310,6 +311,24 @@ def test_a_running_daemon_follows_the_states(kind: str, redis_server: Redis) -> 
         ):
             assert system.mailgate.run(*order).returncode == 0
             wait_until(partial(all_answered, system, status), 5, f"{status} for a mailbox after {order[1]}")
+
+
+def test_two_nodes_before_one_redis_hold_to_the_same_states() -> None:
+    with Redis(durable=True) as redis:
+        sites = [{"store": {"url": redis.url, "node": node}} for node in ("mail1", "mail2")]
+        with mail_system(sites[0]) as first, mail_system(sites[1]) as second:
+            assert second.submit(OFFICER, [OUTSIDER], letter(author=OFFICER)).status == "250 2.0.0"
+            assert first.mailgate.run(*lock(OFFICER)).returncode == 0
+            wait_until(lambda: all_answered(second, "550 5.7.1"), 5, "the other node to refuse")
+            wait_until(lambda: all_answered(first, "550 5.7.1"), 5, "this node to refuse")
+            redis.stop()
+            for system in (first, second):
+                assert all_answered(system, "550 5.7.1")
+                assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0", "it still receives"
+            redis.start()
+            wait_until(lambda: first.mailgate.received().get(OFFICER) == 2, 15, "the mails of both to be counted")
+            shown = json.loads(first.mailgate.run("mailboxes", "show", OFFICER, "--format", "json").stdout)
+            assert shown["node"] in ("mail1", "mail2")
 
 
 def test_a_daemon_that_starts_without_its_redis_holds_to_the_last_known_states() -> None:

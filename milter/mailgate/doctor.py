@@ -17,6 +17,7 @@ import pyclamd
 from .config import Settings, parse_endpoint
 from .health import check_all
 from .incidents.log import IncidentLog
+from .ledger.store import StoreError, open_store
 from .model import Envelope, Mail, Session
 from .postfix.instance import PostfixError, has_postfix, read_instance
 from .probes.clamd import Scanner
@@ -45,13 +46,15 @@ class Diagnosis:
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Try everything, one thing after the other."""
     for health in await check_all(settings):
-        mend = "" if health.ok else f": {_MENDS[health.name]}"
+        mend = "" if health.ok or health.name not in _MENDS else f": {_MENDS[health.name]}"
         yield Diagnosis(health.name, health.ok, health.required, health.detail + mend)
         if health.ok and health.name == "clamd":
             async for diagnosis in _clamd(settings):
                 yield diagnosis
         if health.ok and health.name == "rspamd":
             yield await _gtube(settings)
+    for diagnosis in await _store(settings):
+        yield diagnosis
     if not settings.clamav.address:
         yield Diagnosis("clamd", True, False, "off: [clamav] address is empty, no mail is scanned for viruses")
     if not settings.spam.url:
@@ -64,7 +67,6 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
 
 
 _MENDS = {
-    "store": "start it, or change [store] url",
     "incidents": "make the folder of [incidents] path writable: without it every mail is deferred",
     "clamd": "start clamd, or change [clamav] address",
     "rspamd": "start rspamd, or change [spam] url",
@@ -72,6 +74,19 @@ _MENDS = {
     "hold next hop": "start the smtpd that holds, or change [smtp] hold_next_hop: what is to be held is deferred",
     "notice relay": "start the smtpd that takes notices, or change [notice] relay: nobody is told of forwards",
 }
+
+
+async def _store(settings: Settings) -> list[Diagnosis]:
+    """Ask the store what is wrong with how it is set up; one that does not answer was named already."""
+    store = open_store(settings.store.url, settings.folder)
+    try:
+        await store.states_version()
+        complaints = await store.complaints()
+    except StoreError:
+        return []
+    finally:
+        await store.close()
+    return [Diagnosis("store set-up", False, required, text) for required, text in complaints]
 
 
 async def _clamd(settings: Settings) -> AsyncIterator[Diagnosis]:

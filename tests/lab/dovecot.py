@@ -23,6 +23,8 @@ recipient_delimiter = +
 mail_location = maildir:{folder}/mail/%n
 first_valid_uid = 1
 auth_mechanisms = plain
+auth_failure_delay = 0
+{denied}
 passdb {{
   driver = static
   args = password={password}
@@ -57,8 +59,8 @@ class Dovecot(Daemon):
     """Dovecot with a mailbox for every name, and a Sieve script for those in `scripts`; needs root.
 
     Redirects and replies go to submission_port, an SMTP server on loopback, or to `sendmail`, a program. The
-    login password of every mailbox is PASSWORD. `as_etc_postfix`, set before the start, is what its programs see as
-    /etc/postfix.
+    login password of every mailbox is PASSWORD; `denied` is a passwd-file of those who may not log in.
+    `as_etc_postfix`, set before the start, is what its programs see as /etc/postfix.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Dovecot(Daemon):
         *,
         submission_port: int = 0,
         sendmail: Path | None = None,
+        denied: str = "",
         parent: Path = Path("/tmp"),
     ) -> None:
         self._dovecot = find_program("dovecot", "dovecot-core")
@@ -79,7 +82,13 @@ class Dovecot(Daemon):
             f"submission_host = 127.0.0.1:{submission_port}" if submission_port else f"sendmail_path = {sendmail}"
         )
         self._config = self.folder / "dovecot.conf"
-        self._config.write_text(CONFIG.format(folder=self.folder, password=PASSWORD, redirects=redirects))
+        deny = ""
+        if denied:
+            (self.folder / "denied").write_text(denied)
+            deny = f"passdb {{\n  driver = passwd-file\n  deny = yes\n  args = {self.folder}/denied\n}}"
+        self._config.write_text(
+            CONFIG.format(folder=self.folder, password=PASSWORD, redirects=redirects, denied=deny)
+        )
         for name, script in scripts.items():
             path = self.scripts / f"{name}.sieve"
             path.write_text(script)
@@ -104,6 +113,12 @@ class Dovecot(Daemon):
 
     def command(self) -> list[str]:
         return in_namespace([self._dovecot, "-F", "-c", str(self._config)], self.as_etc_postfix)
+
+    def may_log_in(self, login: str) -> bool:
+        """Tell whether PASSWORD opens a mailbox."""
+        doveadm = find_program("doveadm", "dovecot-core")
+        arguments = [doveadm, "-c", str(self._config), "auth", "test", login, PASSWORD]
+        return subprocess.run(arguments, check=False, capture_output=True).returncode == 0
 
     def ready(self) -> bool:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trial:

@@ -24,6 +24,7 @@ class Redis(Daemon):
     def __init__(self, *, durable: bool = False, settings: str = "", parent: Path = Path("/tmp")) -> None:
         self._server = find_program("redis-server", "redis-server")
         self.port = free_port()
+        self.tls_port = free_port()  # for who sets tls-port
         super().__init__("redis", parent)
         self.socket = self.folder / "redis.sock"
         self._config = self.folder / "redis.conf"
@@ -73,7 +74,8 @@ class RedisCluster:
 
     def __init__(self) -> None:
         settings = "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-require-full-coverage no\n"
-        self.nodes = [Redis(durable=True, settings=settings) for _ in range(3)]
+        self._bus = [free_port() for _ in range(3)]
+        self.nodes = [Redis(durable=True, settings=f"{settings}cluster-port {bus}\n") for bus in self._bus]
         self._running = contextlib.ExitStack()
 
     @property
@@ -87,7 +89,7 @@ class RedisCluster:
                 starting.enter_context(node)
                 first, last = 16_384 * number // 3, 16_384 * (number + 1) // 3 - 1
                 node.ask(f"CLUSTER ADDSLOTSRANGE {first} {last}")
-                node.ask(f"CLUSTER MEET 127.0.0.1 {self.nodes[0].port}")
+                node.ask(f"CLUSTER MEET 127.0.0.1 {self.nodes[0].port} {self._bus[0]}")
             for node in self.nodes:
                 wait_until(partial(_is_whole, node), 20, "the cluster to have all its slots")
             self._running = starting.pop_all()

@@ -1,10 +1,12 @@
 """What all commands share: options, the two ways of saying no, the configuration, the store."""
 
 import asyncio
+import os
+import pwd
 import re
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -25,6 +27,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="table, json or c
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDR")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in words.")]
 DocumentOption = Annotated[str, typer.Option("--document", help="Number of the document that orders it.")]
+ByOption = Annotated[str, typer.Option("--by", help="Who does it; default the login name.")]
 
 
 class Refused(Exception):
@@ -85,6 +88,28 @@ def needed(name: str, value: str) -> str:
     if not value.strip():
         raise Misused(f"{name} is needed and must not be empty")
     return value
+
+
+def login_name() -> str:
+    """Return who sits at the keyboard: of `sudo`, whoever called it."""
+    try:
+        return os.environ.get("SUDO_USER") or os.getlogin()
+    except OSError:  # no terminal: cron, systemd
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return str(os.getuid())
+
+
+def end_of_day(name: str, text: str) -> float:
+    """Return the end of an option's day; raises Misused for no date, Refused for one that is past."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise Misused(f"{name} {text}: write a date as 2027-01-31") from error
+    if day < now().date():
+        raise Refused(f"{name} {text}: that day is past: an exemption ends in the future")
+    return datetime.combine(day, time.max, ZoneInfo(TIME_ZONE)).timestamp()
 
 
 def moment_of(name: str, text: str, days_on: int = 0) -> datetime | None:

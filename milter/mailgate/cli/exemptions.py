@@ -1,7 +1,7 @@
 """mailgate exemptions: what the keeper of the regulation allowed in writing, until a day."""
 
 from dataclasses import asdict
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from .common import (
     Misused,
     ReasonOption,
     Refused,
+    end_of_day,
     needed,
     now,
     read_settings,
@@ -56,7 +57,7 @@ def add(
         rule,
         organization.account(official) if "@" in official else official,
         other,
-        _end_of(needed("--until", until)),
+        end_of_day("--until", needed("--until", until)),
         needed("--document", document),
         needed("--reason", reason),
         needed("--approver", approver),
@@ -124,17 +125,6 @@ def _party(name: str, text: str) -> str:
         if "." in domain and not any(map(str.isspace, domain)):
             return domain
     raise Misused(f"{name} {text!r}: write LOCAL@DOMAIN, such as lan@example.com, or a domain")
-
-
-def _end_of(text: str) -> float:
-    """Read the last day; raises Misused for no date, Refused for one that is past."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
-        raise Misused(f"--until {text}: write a date as 2027-01-31") from error
-    if day < now().date():
-        raise Refused(f"--until {text}: that day is past: an exemption ends in the future")
-    return datetime.combine(day, time.max, ZoneInfo(TIME_ZONE)).timestamp()
 
 
 def _day(moment: float) -> str:

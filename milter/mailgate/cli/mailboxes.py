@@ -1,9 +1,8 @@
-"""mailgate mailboxes: states of official mailboxes, and their activity."""
+"""mailgate mailboxes: who holds them, their states, and their activity; all commands of the group."""
 
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -12,128 +11,108 @@ import typer
 
 from ..config import TIME_ZONE, Settings
 from ..ledger.journal import counted
-from ..ledger.store import Store
-from ..model import MailboxState
+from ..ledger.store import Activity, Store
+from ..mailboxes.addresses import explain
+from ..model import MailboxKind, MailboxState, MailboxStatus, Registration
 from ..tables import Format, render
-from .common import (
-    AddressArgument,
-    ConfigOption,
-    DocumentOption,
-    FormatOption,
-    Misused,
-    ReasonOption,
-    Refused,
-    needed,
-    now,
-    official_mailbox,
-    read_settings,
-    with_store,
-)
+from . import registry, states
+from .common import AddressArgument, ConfigOption, FormatOption, official_mailbox, read_settings, with_store
 
 _CATCH_UP_S = 1.0  # the daemon commits four times a second
 
-app = typer.Typer(help="States of official mailboxes.", no_args_is_help=True)
+_LIST_COLUMNS = (
+    *("address", "kind", "name", "unit", "created", "password_changed", "status", "clause", "document", "at"),
+    *("sent", "received", "last_sent", "last_received", "registered"),
+)
+_STATE_COLUMNS = ("status", "clause", "reason", "document", "at", "by", "must_change_password")
 
-_STATE_COLUMNS = ("address", "status", "clause", "reason", "document", "at")
+
+def list_all(
+    kind: Annotated[MailboxKind | None, typer.Option("--kind", help="Only those registered as this.")] = None,
+    status: Annotated[MailboxStatus | None, typer.Option("--status", help="Only those in this state.")] = None,
+    unit: Annotated[str, typer.Option("--unit", help="Only those whose unit's name has this in it.")] = "",
+    unregistered: Annotated[
+        bool, typer.Option("--unregistered", help="Only those that the registry does not know.")
+    ] = False,
+    config: ConfigOption = None,
+    style: FormatOption = Format.TABLE,
+) -> None:
+    """List every mailbox that is registered, has a state or was seen in mail, with its totals."""
+    settings = read_settings(config)
+
+    async def work(store: Store) -> tuple[list[Registration], dict[str, MailboxState], list[Activity]]:
+        return await store.registrations(), await store.states(), await store.totals()
+
+    _catch_up(settings)
+    known, acts, totals = with_store(settings, work)
+    registered = {each.address: each for each in known}
+    active = {each.mailbox: each for each in totals}
+    rows = (
+        _row(address, registered.get(address), acts.get(address), active.get(address))
+        for address in sorted(registered.keys() | acts.keys() | active.keys())
+    )
+    shown = [
+        row
+        for row in rows
+        if kind in (None, row["kind"])
+        and status in (None, row["status"])
+        and unit.casefold() in (row["unit"] or "").casefold()
+        and not (unregistered and row["registered"])
+    ]
+    print(render(shown, _LIST_COLUMNS, style))
 
 
-def _change(config: Path | None, address: str, act: str, clause: str, reason: str, document: str) -> None:
-    from ..mailboxes.states import change
+def _row(
+    address: str, registration: Registration | None, state: MailboxState | None, activity: Activity | None
+) -> dict[str, Any]:
+    """Return all that is known of a mailbox; None where nothing is."""
+    row: dict[str, Any] = dict.fromkeys(_LIST_COLUMNS)
+    row |= asdict(registration) if registration else {}
+    row |= asdict(state or MailboxState(address, MailboxStatus.ACTIVE))
+    row |= _activity_row(activity) if activity else {}
+    return row | {"registered": registration is not None}
 
+
+def show(address: AddressArgument, config: ConfigOption = None, style: FormatOption = Format.TABLE) -> None:
+    """Show one mailbox: who holds it, whether its address is by clause 5, its state and history, its totals."""
     settings = read_settings(config)
     mailbox = official_mailbox(settings, address)
 
-    async def work(store: Store) -> MailboxState:
-        return await change(store, mailbox, act, now(), clause, reason, document)
-
-    try:
-        state = with_store(settings, work)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-    print(f"{state.address}: {state.status}")
-
-
-@app.command("lock")
-def mailboxes_lock(
-    address: AddressArgument,
-    clause: Annotated[str, typer.Option("--clause", help="The ground: 7.2a, 7.2b, 7.2c or 7.2d.")] = "",
-    reason: ReasonOption = "",
-    document: DocumentOption = "",
-    config: ConfigOption = None,
-) -> None:
-    """Lock a mailbox (tạm khóa, 7.1): it sends nothing, and still receives."""
-    if clause not in ("7.2a", "7.2b", "7.2c", "7.2d"):
-        raise Misused(f"--clause {clause or '(empty)'}: write the ground for the lock: 7.2a, 7.2b, 7.2c or 7.2d")
-    _change(config, address, "lock", clause, reason, document)
-
-
-@app.command("restore")
-def mailboxes_restore(
-    address: AddressArgument, document: DocumentOption = "", reason: ReasonOption = "", config: ConfigOption = None
-) -> None:
-    """Make a locked or revoked mailbox active again (7.3)."""
-    _change(config, address, "restore", "7.3", reason, needed("--document", document))
-
-
-@app.command("revoke")
-def mailboxes_revoke(
-    address: AddressArgument,
-    document: DocumentOption = "",
-    reason: ReasonOption = "",
-    clause: Annotated[str, typer.Option("--clause", help="The ground: 6.2a, 6.2b or 6.2c.")] = "6.2",
-    config: ConfigOption = None,
-) -> None:
-    """Revoke a mailbox (thu hồi, 6.2): it neither sends nor receives."""
-    if clause not in ("6.2", "6.2a", "6.2b", "6.2c"):
-        raise Misused(f"--clause {clause}: write 6.2a, 6.2b or 6.2c")
-    _change(config, address, "revoke", clause, reason, needed("--document", document))
-
-
-@app.command("list")
-def mailboxes_list(config: ConfigOption = None, style: FormatOption = Format.TABLE) -> None:
-    """List every mailbox that has a state or was seen in traffic, with its totals."""
-    settings = read_settings(config)
-
-    async def work(store: Store) -> list[dict[str, Any]]:
-        states = await store.states()
-        totals = {activity.mailbox: activity for activity in await store.totals()}
-        rows = []
-        for address in sorted(states.keys() | totals.keys()):
-            row: dict[str, Any] = {"address": address, "status": "active"}
-            if address in states:
-                row |= asdict(states[address])
-            if address in totals:
-                row |= {name: value for name, value in _activity_row(totals[address]).items() if name != "mailbox"}
-            rows.append(row)
-        return rows
-
-    columns = ("address", "status", "clause", "document", "at", "sent", "received", "last_sent", "last_received")
-    _catch_up(settings)
-    print(render(with_store(settings, work), columns, style))
-
-
-@app.command("show")
-def mailboxes_show(address: AddressArgument, config: ConfigOption = None, style: FormatOption = Format.TABLE) -> None:
-    """Show one mailbox: its state, its history, its totals."""
-    settings = read_settings(config)
-    mailbox = official_mailbox(settings, address)
-
-    async def work(store: Store) -> tuple[list[MailboxState], Any]:
-        return await store.history(mailbox), await store.activity(mailbox)
+    async def work(store: Store) -> tuple[Registration | None, list[MailboxState], Activity]:
+        return await store.registration(mailbox), await store.history(mailbox), await store.activity(mailbox)
 
     _catch_up(settings)
-    history, activity = with_store(settings, work)
-    rows = [asdict(state) for state in history]
-    status = history[-1].status if history else "active"
-    totals = _activity_row(activity)
+    registration, history, activity = with_store(settings, work)
+    acts = [asdict(state) for state in history]
+    shown = _row(mailbox, registration, history[-1] if history else None, activity)
+    organization = settings.resolved_organization()
+    found = (
+        explain(mailbox, organization, registration.kind, registration.name, registration.unit)
+        if registration
+        else explain(mailbox, organization)
+    )
+    forms = [form.clause for form in found.forms]
     if style is Format.JSON:
-        shown = {"address": mailbox, "status": status, "history": rows, **totals}
-        print(orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+        shown |= {"forms": forms, "ambiguous": found.is_ambiguous, "history": acts}
+        print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
         return
     if style is Format.TABLE:
-        print(f"{mailbox}: {status}; " + ", ".join(f"{k} {v}" for k, v in totals.items() if v and k != "mailbox"))
-    if rows or style is Format.CSV:
-        print(render(rows, _STATE_COLUMNS, style))
+        print(f"{mailbox}: {shown['status']}" + ("; must change its password" * shown["must_change_password"]))
+        holder = "not in the registry"
+        if registration:
+            changed = registration.password_changed or "never"
+            holder = f"{registration.kind}: {', '.join(filter(None, (registration.name, registration.unit)))}"
+            holder += f"; created {registration.created}, password changed {changed}"
+        print(holder)
+        print("address by clause 5: " + "; ".join([" or ".join(forms) or "no", *found.reasons, *found.notes]))
+        for act, last in (("sent", "last_sent"), ("received", "last_received")):
+            print(f"{act} {shown[act]}" + (f", last {shown[last]}" if shown[last] else ""))
+        if shown["node"]:
+            print(f"seen last on {shown['node']}")
+        for name, received in shown["received_by_class"].items():
+            print(f"  {name} {received['count']}, last {received['last']}")
+    if acts or style is Format.CSV:
+        print(render(acts, _STATE_COLUMNS, style))
 
 
 def _catch_up(settings: Settings) -> None:
@@ -146,9 +125,32 @@ def _catch_up(settings: Settings) -> None:
         )
 
 
-def _activity_row(activity: Any) -> dict[str, Any]:
+def _activity_row(activity: Activity) -> dict[str, Any]:
     row = asdict(activity)
+    del row["mailbox"]
     for name in ("first_sent", "last_sent", "last_received"):
-        if row[name] is not None:
-            row[name] = datetime.fromtimestamp(row[name], ZoneInfo(TIME_ZONE)).isoformat(timespec="seconds")
+        row[name] = _time(row[name])
+    row["received_by_class"] = {
+        kind.value: {"count": received.count, "last": _time(received.last)}
+        for kind, received in activity.received_by_class.items()
+    }
     return row
+
+
+def _time(moment: float | None) -> str | None:
+    return (
+        None if moment is None else datetime.fromtimestamp(moment, ZoneInfo(TIME_ZONE)).isoformat(timespec="seconds")
+    )
+
+
+app = typer.Typer(help="Official mailboxes: registry, states, activity.", no_args_is_help=True)
+app.command("list")(list_all)
+app.command("show")(show)
+app.command("lock")(states.lock)
+app.command("restore")(states.restore)
+app.command("revoke")(states.revoke)
+app.command("password-changed")(states.password_changed)
+app.command("exempt")(states.exempt)
+app.command("import")(registry.import_csv)
+app.command("export")(registry.export)
+app.command("check-address")(registry.check_address)

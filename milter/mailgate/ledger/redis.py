@@ -30,7 +30,8 @@ A batch is one call of a script for each shard that it touches, which takes it o
 import asyncio
 import secrets
 import struct
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from hashlib import sha1
@@ -68,6 +69,7 @@ from .store import (
     Counts,
     Day,
     Idle,
+    Kept,
     Observed,
     Received,
     StoreError,
@@ -331,6 +333,11 @@ class RedisStore:
         fields = await self._ask(self._client.hgetall(_STATES))
         return {address.decode(): _state(value) for address, value in sorted(fields.items())}
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+        value = await self._ask(self._client.hget(_STATES, mailbox))
+        return _state(value) if value else None
+
     async def set_state(self, state: MailboxState) -> None:
         """Set a state, append it to the changes and raise the version; a restored mailbox's time begins anew."""
         if state.status is MailboxStatus.ACTIVE and state.at:
@@ -367,6 +374,83 @@ class RedisStore:
         """Remove an exemption, and raise the version."""
         call = _Call(scripts.UNEXEMPT, [_EXEMPTIONS, _VERSION], [number])
         return bool((await self._answers([call]))[0])
+
+    # -- as it is set up -----------------------------------------------------------------------
+
+    async def complaints(self) -> list[tuple[bool, str]]:
+        """Try each command that is needed, and look at version, eviction and persistence."""
+        found = []
+        tried = _prefix(0) + "doctor"
+        for command, *arguments in (
+            ("GET", tried),
+            ("SET", tried, "1", "EX", 60),
+            ("HSET", f"{tried}:hash", "a", "1"),
+            ("HGETALL", f"{tried}:hash"),
+            ("ZADD", f"{tried}:sorted", "GT", 1, "a"),  # GT: Redis 6.2
+            ("ZRANGEBYSCORE", f"{tried}:sorted", "-inf", 1),
+            ("SMEMBERS", f"{tried}:set"),
+            ("LRANGE", f"{tried}:list", 0, -1),
+            ("EVAL", _TRIAL, 1, f"{tried}:eval", tried),
+            ("DEL", tried, f"{tried}:hash", f"{tried}:sorted"),
+        ):
+            try:
+                await self._ask(self._client.execute_command(command, *arguments))
+            except StoreError as error:
+                found.append((True, f"{command}: {error}"))
+        for text in await self._infos():
+            info = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+            where = f"Redis {info.get('tcp_port', '')}".strip()
+            policy = info.get("maxmemory_policy", "noeviction")
+            if policy not in ("noeviction", "") and info.get("maxmemory", "0") != "0":
+                mend = "set maxmemory-policy noeviction: what it takes away is counted wrong"
+                found.append((True, f"{where} evicts keys ({policy}): {mend}"))
+            if info.get("aof_enabled") == "0" and info.get("rdb_last_bgsave_status", "ok") != "ok":
+                found.append((False, f"{where}: its last snapshot failed, and appendonly is off: see its log"))
+        return found
+
+    async def _infos(self) -> list[str]:
+        """Return each server's own INFO; nothing where the user may not ask."""
+        try:
+            if not self._is_cluster:
+                return [_info_text(await self._client.execute_command("INFO"))]
+            await self._meet()
+            answers = await self._client.execute_command("INFO", target_nodes=self._client.PRIMARIES)
+            return [_info_text(answer) for answer in answers.values()]
+        except (RedisError, OSError, TimeoutError):
+            return []
+
+    # -- taking over another store ---------------------------------------------------------------
+
+    async def is_empty(self) -> bool:
+        """Tell whether nothing of a site is here yet."""
+        keys = [_STATES, _CHANGES, _EXEMPTIONS]
+        keys += [f"{_prefix(shard)}{name}" for shard in range(SHARDS) for name in ("quiet:sent", "registry")]
+        return not any(await self._many("exists", keys))
+
+    async def put(self, kept: Sequence[Kept]) -> None:
+        """Keep what another store had of mailboxes' activity."""
+        pipeline = self._client.pipeline(transaction=False)
+        for one in kept:
+            mailbox, activity = one.activity.mailbox, one.activity
+            pipeline.hset(_key("mailbox", mailbox), mapping=_fields(activity, one.baseline))
+            if one.days:
+                pipeline.set(_key("days", mailbox), b"".join(map(_packed, one.days)))
+            for counts, index in ((Counts.NONE, "quiet:sent"), (Counts.HUMAN, "quiet:human")):
+                since = max(one.baseline, activity.last(counts) or 0.0)
+                pipeline.zadd(f"{_prefix(_shard(mailbox))}{index}", {mailbox: int(since)}, gt=True)
+        await self._ask(pipeline.execute())
+
+    async def put_site(self, secret: bytes, runs: Mapping[str, int], observed: Sequence[Observed]) -> None:
+        """Keep the site's key, the batches that were taken, and when nodes counted."""
+        await self._ask(self._client.set(_SECRET, secret))
+        now = int(time.time())
+        for shard in range(SHARDS):
+            if runs:
+                await self._ask(self._client.hset(f"{_prefix(shard)}batches", mapping=dict(runs)))
+                await self._ask(self._client.zadd(f"{_prefix(shard)}runs", dict.fromkeys(runs, now)))
+        for one in observed:
+            await self._ask(self._client.sadd(f"{_prefix(_shard(one.node))}nodes", one.node))
+            await self._ask(self._client.rpush(_key("observed", one.node), f"{int(one.begin)} {int(one.end)}"))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -446,6 +530,18 @@ class _Call:
         self.arguments = arguments
 
 
+# What a script of ours is allowed to do: keys of the same slot that are not declared, and the time.
+_TRIAL = "redis.call('SET', ARGV[1], redis.call('TIME')[1]); return redis.call('DEL', ARGV[1])"
+_RIGHTS = "ACL SETUSER NAME on >PASSWORD ~mailgate:* +@all -@admin -@dangerous +info +cluster|slots +cluster|shards"
+
+
+def _info_text(answer: Any) -> str:
+    """Return INFO as lines, whether the client has parsed it or not."""
+    if isinstance(answer, dict):
+        return "\n".join(f"{name}:{value}" for name, value in answer.items())
+    return bytes(answer).decode() if isinstance(answer, bytes) else str(answer)
+
+
 _SHAS = {
     text: sha1(text.encode(), usedforsecurity=False).hexdigest()
     for text in vars(scripts).values()
@@ -454,8 +550,26 @@ _SHAS = {
 
 
 def _store_error(error: Exception) -> StoreError:
-    text = str(error) or type(error).__name__
-    return StoreError(f"[store] url: Redis: {text}: start it, or change the URL")
+    text = (str(error) or type(error).__name__).rstrip(".")
+    mend = next((mend for sign, mend in _MENDS.items() if sign in text), "start it, or change the URL")
+    return StoreError(f"[store] url: Redis: {text}: {mend}")
+
+
+_MENDS = {
+    "WRONGPASS": "correct USER:PASSWORD in the URL",
+    "invalid username-password": "correct USER:PASSWORD in the URL",
+    "NOAUTH": "write USER:PASSWORD@ into the URL",
+    "Authentication required": "write USER:PASSWORD@ into the URL",
+    "no permissions": f"give the user the right: {_RIGHTS}",
+    "No permissions": f"give the user the right: {_RIGHTS}",
+    "NOPERM": f"give the user the right: {_RIGHTS}",
+    "syntax error": "Redis 6.2 or later is needed",
+    "unknown command": "Redis 6.2 or later is needed",
+    "OOM": "raise maxmemory",
+    "maxmemory": "raise maxmemory",
+    "read only": "name the master in the URL, or use redis+sentinel://",
+    "CERTIFICATE_VERIFY_FAILED": "name the authority's file: ?ssl_ca_certs=FILE",
+}
 
 
 def _connect(url: str) -> tuple[Any, bool]:
@@ -528,7 +642,7 @@ def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
     def number(name: str) -> int:
         return int(fields.get(name.encode(), 0))
 
-    def time(name: str) -> float | None:
+    def moment_of(name: str) -> float | None:
         value = fields.get(name.encode())
         return None if value is None else float(value)
 
@@ -543,12 +657,30 @@ def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
         sum(one.count for one in received.values()),
         number("so"),
         number("ro"),
-        time("s1"),
-        time("sl"),
+        moment_of("s1"),
+        moment_of("sl"),
         max((one.last for one in received.values()), default=None),
         fields.get(b"n", b"").decode(),
         received,
     )
+
+
+def _fields(activity: Activity, baseline: float) -> dict[str, str | int]:
+    """Return the hash of a mailbox."""
+    fields: dict[str, str | int] = {"n": activity.node, "z": int(baseline)}
+    if activity.sent:
+        fields |= {"s": activity.sent, "so": activity.sent_octets}
+        fields |= {"s1": int(activity.first_sent or 0), "sl": int(activity.last_sent or 0)}
+    if activity.received:
+        fields["ro"] = activity.received_octets
+    for mail_class, received in activity.received_by_class.items():
+        fields |= {_LETTERS[mail_class]: received.count, f"{_LETTERS[mail_class]}l": int(received.last)}
+    return fields
+
+
+def _packed(day: Day) -> bytes:
+    counts = (day.sent, day.received_human, day.received_other)
+    return _DAY.pack(civil_number(day.day), *(count.to_bytes(3, "big") for count in counts))
 
 
 def _state(value: bytes) -> MailboxState:

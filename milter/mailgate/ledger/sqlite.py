@@ -1,8 +1,9 @@
 """The embedded store: one SQLite file, shared by the workers of one machine.
 
 Write-ahead log, one transaction a batch: an event is added to the totals only where its key is new, and the keys
-are remembered in the same transaction. Every call runs in one thread of its own, but for `recall_at_once`: the way
-to the thread and back takes ten times the processor time of the look-up itself, and each mail that leaves needs one.
+are remembered in the same transaction, in two tables: when the newer one is REMEMBERED_S old, the older one goes.
+Every call runs in one thread of its own, but for `recall_at_once`: the way to the thread and back takes ten times
+the processor time of the look-up itself, and each mail that leaves needs one.
 """
 
 import asyncio
@@ -24,7 +25,6 @@ from typing import Any, TypeVar
 from ..model import (
     ActivityEvent,
     ActivityKind,
-    Beat,
     Exemption,
     MailboxKind,
     MailboxState,
@@ -47,6 +47,7 @@ from .store import (
     Counts,
     Day,
     Idle,
+    Kept,
     Observed,
     Received,
     StoreError,
@@ -63,8 +64,8 @@ from .store import (
 _T = TypeVar("_T")
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS event_at ON event (at);
+CREATE TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS seen_before (key INTEGER PRIMARY KEY);
 -- quiet_*: the civil day since when nothing counts, of sent and human mail, and of sent mail alone; a day, so that
 -- the index is written once a day for a mailbox. baseline: when its time began to run.
 CREATE TABLE IF NOT EXISTS mailbox (
@@ -212,11 +213,18 @@ class SqliteStore:
 
     async def commit(self, batch: Batch) -> None:
         """Keep a batch in one transaction."""
-        events = {event.key: event for event in batch.noted if isinstance(event, ActivityEvent)}
-        traces = [trace for trace in batch.noted if isinstance(trace, Trace)]
-        beats = [beat.at for beat in batch.noted if isinstance(beat, Beat)]
 
         def work(connection: sqlite3.Connection) -> None:
+            events: dict[int, ActivityEvent] = {}
+            traces: list[Trace] = []
+            beats: list[float] = []
+            for item in batch.noted:
+                if isinstance(item, ActivityEvent):
+                    events[int.from_bytes(item.key[-8:], "big", signed=True)] = item
+                elif isinstance(item, Trace):
+                    traces.append(item)
+                else:
+                    beats.append(item.at)
             with _transaction(connection):
                 if batch.run and not self._is_next(connection, batch):
                     return
@@ -252,25 +260,32 @@ class SqliteStore:
         connection.execute(statement, (batch.run, batch.number, time.time()))
         return True
 
-    def _count(self, connection: sqlite3.Connection, distinct: dict[bytes, ActivityEvent], node: str) -> None:
-        new = distinct.copy()
-        for keys in chunks(list(distinct), _ROWS):
-            known = connection.execute(f"SELECT key FROM event WHERE key IN ({_places(len(keys))})", keys)
-            for (key,) in known.fetchall():
-                del new[key]
-        for chunk in chunks(list(new.values()), _ROWS):
-            rows = [value for event in chunk for value in (event.key, int(event.at))]
-            connection.execute(f"INSERT INTO event VALUES {_places(len(chunk), '(?, ?)')}", rows)
-        totals, days = _totals_of(new.values(), node)
+    def _count(self, connection: sqlite3.Connection, distinct: dict[int, ActivityEvent], node: str) -> None:
+        new: list[ActivityEvent] = []
+        for keys in chunks(sorted(distinct), _ROWS):  # in order: neighbours are on one page
+            older = f"SELECT key FROM seen_before WHERE key IN ({_places(len(keys))})"
+            known = {key for (key,) in connection.execute(older, keys).fetchall()}
+            fresh = [key for key in keys if key not in known]
+            if fresh:
+                insert = f"INSERT OR IGNORE INTO seen VALUES {_places(len(fresh), '(?)')} RETURNING key"
+                new += [distinct[key] for (key,) in connection.execute(insert, fresh).fetchall()]
+        totals, days = _totals_of(new, node)
         _insert(connection, _ADD, totals, _TO_TOTALS)
         _insert(connection, _ADD_DAYS, days, _TO_DAYS)
 
     def _prune(self, connection: sqlite3.Connection, now: float) -> None:
         """Take away what is older than is remembered; traces stand in the order of their arrival."""
-        connection.execute("DELETE FROM event WHERE at < ?", (now - REMEMBERED_S,))
+        since = connection.execute("SELECT value FROM counter WHERE name = 'seen since'").fetchone()
+        wall = int(time.time())
+        if since is None or since[0] < wall - REMEMBERED_S:
+            if since is not None:
+                connection.execute("DROP TABLE seen_before")
+                connection.execute("ALTER TABLE seen RENAME TO seen_before")
+                connection.execute("CREATE TABLE seen (key INTEGER PRIMARY KEY)")
+            connection.execute("INSERT OR REPLACE INTO counter VALUES ('seen since', ?)", (wall,))
         connection.execute("DELETE FROM claim WHERE until < ?", (now,))
         connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(now) - DAYS_KEPT,))
-        connection.execute("DELETE FROM batch WHERE at < ?", (now - REMEMBERED_S,))
+        connection.execute("DELETE FROM batch WHERE at < ?", (time.time() - 2 * REMEMBERED_S,))
         newest = connection.execute("SELECT coalesce(max(number), 0) FROM trace").fetchone()[0]
         connection.execute("DELETE FROM trace WHERE number <= ?", (newest - MOST_TRACES,))
         old = "SELECT number, at FROM trace ORDER BY number LIMIT ?"
@@ -394,11 +409,11 @@ class SqliteStore:
         def work(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
                 states = {row[0]: _state(row) for row in connection.execute(_LATEST_STATES)}
-                for registration in registrations:
-                    state = states.get(registration.address)
-                    row = (*astuple(registration), password_since(registration, state))
-                    connection.execute("INSERT OR REPLACE INTO registry VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-                    _begin(connection, registration.address, civil_midnight(registration.created))
+                connection.executemany(
+                    "INSERT OR REPLACE INTO registry VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    ((*_row(one), password_since(one, states.get(one.address))) for one in registrations),
+                )
+                _begin(connection, ((one.address, civil_midnight(one.created)) for one in registrations))
                 _change_counter(connection, "registry")
 
         await self._run(work)
@@ -463,7 +478,7 @@ class SqliteStore:
         query = (
             "SELECT (SELECT coalesce(max(number), 0) FROM state)"
             " + (SELECT coalesce(max(number), 0) + coalesce(sum(removed), 0) FROM exemption)"
-            " + (SELECT coalesce(sum(value), 0) FROM counter)"
+            " + (SELECT coalesce(sum(value), 0) FROM counter WHERE name = 'registry')"
         )
         return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
 
@@ -473,6 +488,11 @@ class SqliteStore:
         rows = await self._run(lambda connection: connection.execute(query).fetchall())
         return {row[0]: _state(row) for row in rows}
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+        history = await self.history(mailbox)
+        return history[-1] if history else None
+
     async def set_state(self, state: MailboxState) -> None:
         """Append a state; a restored mailbox's time begins anew (7.3)."""
 
@@ -481,7 +501,7 @@ class SqliteStore:
                 row = astuple(state)
                 connection.execute(f"INSERT INTO state ({_STATE_FIELDS}) VALUES ({_places(len(row))})", row)
                 if state.status is MailboxStatus.ACTIVE and state.at:
-                    _begin(connection, state.address, moment(state.at))
+                    _begin(connection, [(state.address, moment(state.at))])
                 query = f"SELECT {_REGISTRY_FIELDS} FROM registry WHERE address = ?"
                 for known in connection.execute(query, (state.address,)).fetchall():
                     since = password_since(Registration(*known), state)
@@ -521,6 +541,51 @@ class SqliteStore:
         """Mark an exemption as removed."""
         statement = "UPDATE exemption SET removed = 1 WHERE number = ? AND NOT removed"
         return await self._run(lambda connection: connection.execute(statement, (number,)).rowcount == 1)
+
+    async def complaints(self) -> list[tuple[bool, str]]:
+        """Return nothing: who can write the file has all it takes."""
+        await self.states_version()
+        return []
+
+    # -- for a move to another store -------------------------------------------------------------
+
+    async def kept(self) -> AsyncIterator[list[Kept]]:
+        """Yield all that is kept of mailboxes' activity, in groups."""
+        mailboxes = f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox WHERE address > ? ORDER BY address LIMIT 1000"
+        days = "SELECT mailbox, day, sent, human, other FROM day WHERE mailbox > ? AND mailbox <= ? ORDER BY day"
+        last = ""
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+            rows = connection.execute(mailboxes, (last,)).fetchall()
+            return rows, connection.execute(days, (last, rows[-1][0])).fetchall() if rows else []
+
+        while (answer := await self._run(work))[0]:
+            found: dict[str, list[Day]] = {}
+            for mailbox, day, *counts in answer[1]:
+                found.setdefault(mailbox, []).append(Day(civil_date(day), *counts))
+            rows = [dict(zip(_ACTIVITY_FIELDS, row, strict=True)) for row in answer[0]]
+            yield [Kept(_activity(row), row["baseline"], found.get(row["address"], [])) for row in rows]
+            last = rows[-1]["address"]
+
+    async def traces(self) -> AsyncIterator[list[Trace]]:
+        """Yield every trace, in groups."""
+        query = (
+            "SELECT number, queue_key, message_key, value, at FROM trace WHERE number > ? ORDER BY number LIMIT 1000"
+        )
+        last = 0
+
+        def work(connection: sqlite3.Connection) -> list[Any]:
+            return connection.execute(query, (last,)).fetchall()
+
+        while rows := await self._run(work):
+            yield [Trace(*row[1:]) for row in rows]
+            last = rows[-1][0]
+
+    async def runs(self) -> dict[str, int]:
+        """Return of each run the last batch that was taken."""
+        return dict(
+            await self._run(lambda connection: connection.execute("SELECT run, number FROM batch").fetchall())
+        )
 
     async def close(self) -> None:
         """Close the file."""
@@ -600,15 +665,18 @@ def _activity(fields: dict[str, Any]) -> Activity:
     )
 
 
-def _begin(connection: sqlite3.Connection, mailbox: str, at: float) -> None:
-    """Let a mailbox's time run from then on, where it does not run from later."""
-    day = civil_day(at)
-    connection.execute(
+def _row(one: Registration) -> tuple[str, ...]:
+    return one.address, one.kind.value, one.name, one.unit, one.created, one.password_changed
+
+
+def _begin(connection: sqlite3.Connection, mailboxes: Iterable[tuple[str, float]]) -> None:
+    """Let mailboxes' time run from then on, where it does not run from later."""
+    connection.executemany(
         "INSERT INTO mailbox (address, node, baseline, quiet_human, quiet_sent, "
         f"{', '.join(_COUNTS)}) VALUES (?, '', ?, ?, ?{', 0' * len(_COUNTS)}) ON CONFLICT (address) DO UPDATE SET"
         " baseline = max(baseline, excluded.baseline), quiet_human = max(quiet_human, excluded.quiet_human),"
         " quiet_sent = max(quiet_sent, excluded.quiet_sent)",
-        (mailbox, at, day, day),
+        ((mailbox, at, civil_day(at), civil_day(at)) for mailbox, at in mailboxes),
     )
 
 
@@ -662,6 +730,11 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
         connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
         connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")
+    if "event" in names:
+        octets = connection.execute("SELECT key FROM event")
+        keys = ((int.from_bytes(key[-8:], "big", signed=True),) for (key,) in octets)
+        connection.executemany("INSERT OR IGNORE INTO seen VALUES (?)", keys)
+        connection.execute("DROP TABLE event")
     if "activity" in names:
         rows = connection.execute("SELECT mailbox, kind, count, octets, first_at, last_at FROM activity").fetchall()
         for mailbox, kind, count, octets, first, last in rows:

@@ -174,6 +174,15 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """All that a store has of a mailbox's activity; baseline: when its time began to run, Unix seconds."""
+
+    activity: Activity
+    baseline: float
+    days: Sequence[Day]
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """From when to when a node counted without a break, Unix seconds."""
 
@@ -260,6 +269,9 @@ class Store(Protocol):
     async def states(self) -> dict[str, MailboxState]:
         """Return the state of every mailbox that has one, active ones again included."""
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return the state of one mailbox, None where it never was given one."""
+
     async def set_state(self, state: MailboxState) -> None:
         """Set one mailbox's state and append it to its history."""
 
@@ -277,6 +289,9 @@ class Store(Protocol):
 
     async def remove_exemption(self, number: int) -> bool:
         """Remove an exemption; tell whether it was there."""
+
+    async def complaints(self) -> list[tuple[bool, str]]:
+        """Return what is wrong with the store as it is set up: whether mail suffers, and what to mend."""
 
     async def close(self) -> None:
         """Give connections and files back."""

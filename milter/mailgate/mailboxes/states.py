@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -18,11 +18,19 @@ from ..model import Exemption, MailboxState, MailboxStatus
 
 FOLLOW_S = 1.0  # a change is seen by every node within 5 s; asking each second costs one small query
 
-# act → (from which states, to which)
-TRANSITIONS: Mapping[str, tuple[frozenset[MailboxStatus], MailboxStatus]] = {
-    "lock": (frozenset({MailboxStatus.ACTIVE}), MailboxStatus.LOCKED),
-    "restore": (frozenset({MailboxStatus.LOCKED, MailboxStatus.REVOKED}), MailboxStatus.ACTIVE),
-    "revoke": (frozenset({MailboxStatus.ACTIVE, MailboxStatus.LOCKED}), MailboxStatus.REVOKED),
+
+class Transition(NamedTuple):
+    """What an act makes of a mailbox, and of which; must_change_password: whoever logs in next must change it."""
+
+    allowed: frozenset[MailboxStatus]
+    status: MailboxStatus
+    must_change_password: bool = False
+
+
+TRANSITIONS: Mapping[str, Transition] = {
+    "lock": Transition(frozenset({MailboxStatus.ACTIVE}), MailboxStatus.LOCKED),
+    "restore": Transition(frozenset({MailboxStatus.LOCKED, MailboxStatus.REVOKED}), MailboxStatus.ACTIVE, True),
+    "revoke": Transition(frozenset({MailboxStatus.ACTIVE, MailboxStatus.LOCKED}), MailboxStatus.REVOKED),
 }
 
 
@@ -41,6 +49,9 @@ class StateStore(Protocol):
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
 
+    async def state(self, mailbox: str) -> MailboxState | None:
+        """Return one mailbox's latest state."""
+
     async def set_state(self, state: MailboxState) -> None:
         """Set one mailbox's state."""
 
@@ -56,13 +67,15 @@ async def change(
     by: str = "",
 ) -> MailboxState:
     """Lock, restore or revoke a mailbox; raises ValueError when its state does not allow that."""
-    allowed, status = TRANSITIONS[act]
-    known = (await store.states()).get(address)
+    allowed, status, must_change_password = TRANSITIONS[act]
+    known = await store.state(address)
     current = known.status if known else MailboxStatus.ACTIVE
     if current not in allowed:
-        raise ValueError(f"{address} is {current}: {act} takes a mailbox that is {' or '.join(sorted(allowed))}")
+        takes = " or ".join(sorted(allowed))
+        others = " or ".join(name for name, transition in TRANSITIONS.items() if current in transition.allowed)
+        raise ValueError(f"{address} is {current}: {act} takes a mailbox that is {takes}; {others} takes this one")
     at = now.isoformat(timespec="seconds")
-    state = MailboxState(address, status, clause, reason, document, at, by, must_change_password=act == "restore")
+    state = MailboxState(address, status, clause, reason, document, at, by, must_change_password)
     await store.set_state(state)
     return state
 

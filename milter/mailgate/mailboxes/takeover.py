@@ -95,7 +95,7 @@ class Locker:
     async def _lock(self, mailbox: str, reason: str, case: str) -> None:
         now = self._now()
         try:
-            known = (await self._store.states()).get(mailbox)
+            known = await self._store.state(mailbox)
             if known is not None and known.status is not MailboxStatus.ACTIVE:
                 return
             if was_just_restored(known, now):
