@@ -48,6 +48,9 @@ url = ""
 path = "incidents"
 """
 
+# The load's one login sends more than a person: it is counted all the same.
+ONE_SENDER = '[rules.sending-rate]\nexempt = ["ptp.bl@hanam.gov.vn"]\n'
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -58,11 +61,11 @@ class Peer:
 
 
 def _mailgate(folder: Path, address: str) -> list[str]:
-    return _mailgate_with(folder, address, "")
+    return _mailgate_with(folder, address, ONE_SENDER)
 
 
 def _mailgate_that_forgets(folder: Path, address: str) -> list[str]:
-    return _mailgate_with(folder, address, "[forwarding]\nkeep_days = 0\n")
+    return _mailgate_with(folder, address, f"[forwarding]\nkeep_days = 0\n{ONE_SENDER}")
 
 
 def _mailgate_without_rules(folder: Path, address: str) -> list[str]:

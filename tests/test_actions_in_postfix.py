@@ -191,7 +191,7 @@ def test_a_copy_that_an_alias_makes_is_seen_at_egress(copy_action: str) -> None:
     }
     alias = {"virtual_alias_maps": f"inline:{{ {{ {OFFICER} = lan@gmail.com }} }}"}
     with mail_system(config, egress=True, main_cf=alias) as system:
-        assert system.submit(OFFICE, ["lan@gmail.com"], letter()).status == "250 2.0.0"
+        assert system.submit(OFFICE, ["lan@gmail.com"], letter(author=OFFICE)).status == "250 2.0.0"
         assert system.sink.wait(1)[0].recipients == ("lan@gmail.com",)
         queued = queue_id(system.receive(OUTSIDER, [OFFICER], letter()))
         dsn, status = ("5.7.1", "bounced") if copy_action == "reject" else ("2.0.0", "sent")

@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "mailgate_rules.attachment_size": _RULE,
     "mailgate_rules.auto_forward": _RULE,
     "mailgate_rules.mailbox_state": _RULE,
+    "mailgate_rules.sender_identity": _RULE,
+    "mailgate_rules.sending_rate": _RULE,
     "mailgate_rules.spam": _RULE,
     "mailgate_rules.virus": _RULE,
     # means that know no mail
@@ -91,6 +93,7 @@ MAY_IMPORT = {
     "mailgate.mailboxes.logins": "model",
     "mailgate.mailboxes.registry": "model",
     "mailgate.mailboxes.states": "model wire",
+    "mailgate.mailboxes.takeover": "model incidents",
     "mailgate.reports": "",
     "mailgate.reports.chart": "",
     "mailgate.reports.figures": "model ledger mailboxes incidents",

@@ -47,6 +47,8 @@ RECORDS = {
     ("loop.example", TXT): ['"v=spf1 include:loop.example +all"'],
     ("six.example", TXT): ['"v=spf1 ip6:2001:db8::/32 -all"'],
     ("ptr.example", TXT): ['"v=spf1 ptr -all"'],
+    ("hanam.gov.vn", TXT): [f'"v=spf1 ip4:{CLIENT} -all"'],
+    ("s1._domainkey.hanam.gov.vn", TXT): [f'"v=DKIM1; k=rsa; p={PUBLIC}"'],
     (f"s1._domainkey.{STATE}", TXT): [f'"v=DKIM1; k=rsa; p={PUBLIC}"'],
     (f"s1._domainkey.mail.{OTHER_STATE}", TXT): [f'"v=DKIM1; k=rsa; p={PUBLIC}"'],
     ("s1._domainkey.gov.vn", TXT): [f'"v=DKIM1; k=rsa; p={PUBLIC}"'],
@@ -162,6 +164,19 @@ async def proven(
 )
 async def test_proofs_of_a_claim(server: NameServer, message: bytes, sender: str, client: str, want: str) -> None:
     assert await proven(server, message, {STATE}, sender, client) == {STATE: want}
+
+
+async def test_a_state_bodys_network_proves_nobody_to_be_one_of_us(server: NameServer) -> None:
+    claims = {STATE, "hanam.gov.vn"}
+    assert await proven(server, LETTER, claims, client="192.0.2.7") == {STATE: "network", "hanam.gov.vn": ""}
+    message = signed(LETTER, "hanam.gov.vn")
+    assert await proven(server, message, claims, client="192.0.2.7") == {STATE: "network", "hanam.gov.vn": "dkim"}
+
+
+async def test_spf_speaks_for_the_envelopes_domain_alone(server: NameServer) -> None:
+    claims = {"hanam.gov.vn"}
+    assert await proven(server, LETTER, claims, "a@hanam.gov.vn", CLIENT) == {"hanam.gov.vn": "spf"}
+    assert await proven(server, LETTER, claims, f"a@{STATE}", CLIENT) == {"hanam.gov.vn": ""}
 
 
 async def test_a_domain_speaks_for_what_is_above_and_below_it(server: NameServer) -> None:

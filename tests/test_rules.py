@@ -72,6 +72,8 @@ def gate_of(module: ModuleType, example: Example, notes: Notes, **sections: Any)
         passages=facts.get("passages", ()),
         memory=missing.get("history", facts.get("memory", NOTHING)),
         proofs=missing.get("dns", facts.get("proofs", {})),
+        sending=missing.get("sending", facts.get("sending")),
+        units=facts.get("units", frozenset()),
     )
 
 

@@ -864,7 +864,7 @@ def test_mail_passes_a_postfix_that_show_has_wired() -> None:
         checked = system.mailgate.run("postfix", "check", "--config-dir", str(folder))
         assert (checked.returncode, checked.stdout) == (0, "no open road\n")
         system.postfix.reload()
-        assert system.submit(OFFICE, ["lan@gmail.com"], letter()).status == "250 2.0.0"
+        assert system.submit(OFFICE, ["lan@gmail.com"], letter(author=OFFICE)).status == "250 2.0.0"
         assert system.sink.wait(1)[0].recipients == ("lan@gmail.com",)
         assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
         system.postfix.sendmail(letter().replace(b"\r\n", b"\n"), OFFICE, ["hoa@gmail.com"])

@@ -379,6 +379,7 @@ class Settings(_Section):
             "spam": self.spam.on_error,
             "mailboxes": Action.TEMPFAIL,
             "history": Action.QUARANTINE,
+            "sending": Action.ACCEPT,
         }
         return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)
 

@@ -35,8 +35,10 @@ from .model import (
     Mail,
     Mode,
     Noted,
+    Sending,
     Trace,
     Verdict,
+    network_of,
 )
 from .policy import Policy
 from .probes.clamd import Scanner
@@ -78,6 +80,17 @@ class States(Protocol):
     def exemptions(self) -> tuple[Exemption, ...]:
         """Return the exemptions of the store."""
 
+    @property
+    def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's."""
+
+
+class Rates(Protocol):
+    """Who counts what a login hands over (a store)."""
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
+
 
 class Past(Protocol):
     """What is remembered of earlier mails (ledger.history)."""
@@ -102,6 +115,13 @@ class Notices(Protocol):
         """Take a verdict; what is to be said of it is said later."""
 
 
+class Locker(Protocol):
+    """Who locks a mailbox that was taken over (mailboxes.takeover)."""
+
+    def take(self, verdict: Verdict, case: str) -> None:
+        """Take a recorded verdict; the mailboxes that its findings name to be locked are locked later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What outlives a change of configuration: log, ledger, states, metrics, and the clock of records."""
@@ -114,6 +134,8 @@ class Services:
     past: Past
     notices: Notices | None = None
     aliases: Mapping[str, tuple[str, ...]] | None = None
+    rates: Rates | None = None
+    locker: Locker | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -139,6 +161,7 @@ class Gate:
                 self.scanner = self._scanner()
             if settings.spam.url and "spam" in active:
                 self.engine = self._engine()
+        self._has_rates = any(rule.NEEDS == "sending" for rule in self.policy.rules)
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
         self._recall_s = self._commit_wait_s + LATE_S
@@ -176,6 +199,10 @@ class Gate:
         stored = self.services.states.exemptions
         return (*self.policy.exemptions, *stored) if stored else self.policy.exemptions
 
+    def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's."""
+        return self.services.states.units
+
     async def early(self, mail: Mail, verdict: Verdict) -> Verdict:
         """Record a verdict that ends a mail, or refuses a recipient, before its end."""
         try:
@@ -189,7 +216,7 @@ class Gate:
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
         waited for: then `judge` gives the verdict. counts: the mail is counted and remembered now, not by `count`.
         """
-        if self.keeps_content or mail.mailboxes is None:
+        if self.keeps_content or mail.mailboxes is None or self._is_rated(mail):
             return None
         started = time.perf_counter()
         if not self.services.past.settles(mail):
@@ -250,7 +277,8 @@ class Gate:
         scanner, engine = (self.scanner, self.engine) if raw is not None else (None, None)
         claims = self.policy.claims(mail) if raw is not None else frozenset[str]()
         settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
-        if scanner is None and engine is None and not claims:
+        is_rated = self._is_rated(mail)
+        if scanner is None and engine is None and not claims and not is_rated:
             if not settled:
                 await self._recall(mail, timings)
             return
@@ -258,6 +286,8 @@ class Gate:
             async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
                 if not settled:
                     group.create_task(self._recall(mail, timings))
+                if is_rated:
+                    group.create_task(self._rate(mail, timings))
                 if claims:
                     group.create_task(self._prove(mail, claims, raw, timings))
                 if scanner is not None and raw is not None:
@@ -283,6 +313,23 @@ class Gate:
         await self._timed("history", ask, mail, timings)
         if mail.session.hook not in AFTER_EXPANSION:
             mail.missing.pop("history", None)
+
+    def _is_rated(self, mail: Mail) -> bool:
+        """Tell whether this mail counts for its login: it is submitted, and was not refused before its end."""
+        return self._has_rates and bool(mail.envelope.login) and mail.session.hook == "submission"
+
+    async def _rate(self, mail: Mail, timings: dict[str, float]) -> None:
+        """Count the mail, and ask what its login handed over of late; a store that is away is waited for shortly."""
+        rates = self.services.rates
+        if rates is None:
+            return
+        network, recipients = network_of(mail.session.client_ip), len(mail.envelope.recipients)
+
+        async def ask() -> None:
+            async with asyncio.timeout(self._commit_wait_s):
+                mail.sending = await rates.sending(mail.account, recipients, network, self.services.seconds())
+
+        await self._timed("sending", ask, mail, timings)
 
     async def _prove(self, mail: Mail, claims: frozenset[str], raw: Spool | None, timings: dict[str, float]) -> None:
         async def ask() -> None:
@@ -349,6 +396,8 @@ class Gate:
         started = time.perf_counter()
         await self.services.notebook.note(mail_record(mail, verdict, case, now, timings))
         metrics.observe("incident", time.perf_counter() - started)
+        if self.services.locker is not None:
+            self.services.locker.take(verdict, case)
         return verdict
 
     async def record_hold(self, mail: Mail, verdict: Verdict, queue_id: str) -> None:

@@ -462,15 +462,31 @@ class Sending:
     networks: int = 0
 
 
+def network_of(client: str) -> str:
+    """Return the network of a client's IP address, as one of a provider's customers has it: /24, or /48 of IPv6.
+
+    >>> network_of("203.0.113.7"), network_of("::ffff:203.0.113.7"), network_of("2001:db8:1:2::7"), network_of("")
+    ('203.0.113.0/24', '203.0.113.0/24', '2001:db8:1::/48', '')
+    """
+    try:
+        ip = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
+
+
 class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
-    headers: the top-level header fields, octets as sent; names: theirs in lower case, in the same order.
-    scans and spam: what the probes said, None when they were not asked. missing: each fact that was asked for
-    and could not be had, with the reason. mailboxes: the state of each mailbox that is not active, None when
-    it was never loaded. passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None
-    where it was not asked for. proofs: of each domain that a state body or an exempt counterpart claims to have sent
-    from, what proves it (network, spf, dkim, arc), "" for nothing. exemptions: those of the store.
+    headers: the top-level header fields, octets as sent; names: theirs in lower case, in the same order. scans and
+    spam: what the probes said, None when they were not asked. missing: each fact that was asked for and could not be
+    had, with the reason. mailboxes: the state of each mailbox that is not active, None when it was never loaded.
+    passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked
+    for. proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for
+    nothing. exemptions: those of the store. sending: what the login handed over of late; None where it was not asked
+    for. units: the mailboxes that are a unit's.
     """
 
     def __init__(
@@ -488,6 +504,8 @@ class Mail:
         memory: Memory | None = None,
         proofs: Mapping[str, str] | None = None,
         exemptions: "Sequence[Exemption]" = (),
+        sending: Sending | None = None,
+        units: frozenset[str] = frozenset(),
     ) -> None:
         self.organization = organization
         self.session = session
@@ -504,6 +522,8 @@ class Mail:
         self.memory = memory
         self.proofs = proofs or {}
         self.exemptions = exemptions
+        self.sending = sending
+        self.units = units
         if headers:
             self.take_headers(headers)
 
@@ -524,6 +544,11 @@ class Mail:
             if lower.startswith(b"content-"):
                 content.append((lower, value))
         return content
+
+    @property
+    def account(self) -> str:
+        """The mailbox of the login, "" without one."""
+        return self.organization.account(self.envelope.login) if self.envelope.login else ""
 
     @property
     def is_ours(self) -> bool:
@@ -561,6 +586,10 @@ class Evidence:
     name: str
     value: str
     hard: bool = True
+
+
+LOCK = "lock"
+"""The kind of an Evidence whose value is a mailbox that is to be locked (7.2b); its name is the clause."""
 
 
 @dataclass(frozen=True, slots=True)

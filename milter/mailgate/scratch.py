@@ -20,10 +20,11 @@ from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
-from .ledger.store import Store, StoreError, open_store
+from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError, open_store
 from .mailboxes.states import StateFollower
+from .mailboxes.takeover import BY, CLAUSE, to_lock
 from .metrics import Metrics
-from .model import ActivityEvent, Noted, Trace
+from .model import ActivityEvent, MailboxState, MailboxStatus, Noted, Sending, Trace, Verdict
 
 
 class Scratch:
@@ -33,6 +34,7 @@ class Scratch:
         self.records: list[Mapping[str, Any]] = []
         self.events: dict[bytes, ActivityEvent] = {}
         self.traces: dict[int, list[bytes]] = {}
+        self.sent: dict[str, list[tuple[float, int, str]]] = {}
 
     def note_record(self, record: Mapping[str, Any]) -> asyncio.Future[None]:
         """Keep an incident."""
@@ -52,6 +54,33 @@ class Scratch:
     async def commit(self, noted: Sequence[Noted]) -> None:
         """Do the same; never called, since `note` takes all."""
         self.note(noted)
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        """Note that a login hands a mail over, and return what it handed over of late, as a store does."""
+        sent = self.sent.setdefault(login, [])
+        sent.append((at, recipients, network))
+        counts: list[int] = []
+        for minutes in (BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES):
+            within = [number for then, number, _ in sent if -minutes < then // 60 - at // 60 <= 0]
+            counts += (len(within), sum(within))
+        counts.append(len({network for then, _, network in sent if at - 3_600 < then <= at}))
+        return Sending(*counts)
+
+
+class ScratchLocker:
+    """Locks mailboxes for the cases that follow alone: a trial locks out nobody, even where it is recorded."""
+
+    def __init__(self, follower: StateFollower) -> None:
+        self._follower = follower
+
+    def take(self, verdict: Verdict, case: str) -> None:
+        """Lock the mailboxes that a recorded verdict names."""
+        known = self._follower.states or {}
+        locked = {
+            mailbox: MailboxState(mailbox, MailboxStatus.LOCKED, CLAUSE, reason, case, by=BY)
+            for mailbox, reason in to_lock(verdict)
+        }
+        self._follower.states = {**locked, **known}
 
 
 class ScratchTraces:
@@ -128,7 +157,16 @@ class Bench:
         aliases = settings.aliases()
         aliases.take((await asyncio.to_thread(aliases.read))[0])
         self._services = Services(
-            notebook, ledger, follower, metrics, settings.node(), past, aliases=aliases, now=_now
+            notebook,
+            ledger,
+            follower,
+            metrics,
+            settings.node(),
+            past,
+            aliases=aliases,
+            rates=self._store if self._record else self.scratch,
+            locker=ScratchLocker(follower),
+            now=_now,
         )
         self._gate = Gate(settings, self._services)
         return self

@@ -26,6 +26,7 @@ from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
 from .ledger.store import open_store
 from .mailboxes.states import StateFollower
+from .mailboxes.takeover import Locker
 from .metrics import Metrics
 from .notices import Mailer
 from .sockets import Listening
@@ -117,8 +118,19 @@ class Worker:
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
         self._aliases = settings.aliases()
         await self._read_aliases()
+        locker = Locker(store, recorder, settings.node(), _now)
         services = Services(
-            recorder, commits, follower, self._metrics, settings.node(), history, notices, self._aliases, _now
+            recorder,
+            commits,
+            follower,
+            self._metrics,
+            settings.node(),
+            history,
+            notices,
+            self._aliases,
+            store,
+            locker,
+            _now,
         )
         self._gate = Gate(settings, services)
         with contextlib.suppress(Exception):
@@ -150,6 +162,7 @@ class Worker:
         await follower.stop()
         if notices is not None:
             await notices.flush()
+        await locker.flush()
         await commits.flush()
         await recorder.flush()
         await self._gate.close()

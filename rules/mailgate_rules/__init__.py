@@ -4,9 +4,18 @@ from types import ModuleType
 
 from mailgate.rule import RuleStanza
 
-from . import attachment_size, auto_forward, mailbox_state, spam, virus
+from . import attachment_size, auto_forward, mailbox_state, sender_identity, sending_rate, spam, virus
 
-MODULES: tuple[ModuleType, ...] = (mailbox_state, auto_forward, attachment_size, virus, spam)
-"""In the order of their findings: the first of equally strong ones gives the reply."""
+MODULES: tuple[ModuleType, ...] = (
+    mailbox_state,
+    auto_forward,
+    sender_identity,
+    sending_rate,
+    attachment_size,
+    virus,
+    spam,
+)
+"""In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's
+rule keeps the author's From too: that it forwards says more of what is to be mended."""
 
 STANZAS: dict[str, type[RuleStanza]] = {module.Stanza.NAME: module.Stanza for module in MODULES}

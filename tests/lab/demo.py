@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.lab.clamd import EICAR, Clamd
 from tests.lab.daemon import ServerError
+from tests.lab.dns import NameServer
 from tests.lab.mailgate import Mailgate
 from tests.lab.mails import (
     LIMIT_BYTES,
@@ -73,14 +74,18 @@ TOUR = (
         OFFICER,
         lambda: letter_with(b"%PDF-1.7 " + bytes(50_000)),
     ),
-    Stop("a clean mail from an official", "250 2.0.0", inside, OFFICER, OUTSIDER, letter),
+    Stop("a clean mail from an official", "250 2.0.0", inside, OFFICER, OUTSIDER, lambda: letter(author=OFFICER)),
+    Stop("an official as another", "550 5.7.1", inside, OFFICER, OUTSIDER, lambda: letter(author=OFFICE)),
+    Stop(
+        "an outsider as an official, unproven", "550 5.7.1", outside, OUTSIDER, OFFICE, lambda: letter(author=OFFICER)
+    ),
     Stop(
         "forward out: a mail program's rule",
         "550 5.7.1",
         inside,
         OFFICER,
         GMAIL,
-        lambda: letter("Auto-Submitted: auto-forwarded"),
+        lambda: letter("Auto-Submitted: auto-forwarded", author=OFFICER),
     ),
     Stop(
         "forward out: Sieve's redirect",
@@ -88,7 +93,7 @@ TOUR = (
         inside,
         HOP,
         GMAIL,
-        lambda: letter(f"X-Sieve-Redirected-From: {HOP}"),
+        lambda: letter(f"X-Sieve-Redirected-From: {HOP}", author=HOP),
     ),
     Stop(
         "forward in: Gmail's envelope",
@@ -133,11 +138,11 @@ TOUR = (
         lambda: letter_with(zipped(EICAR, times=2)),
     ),
     Stop("the GTUBE test spam", "550 5.7.1", outside, OUTSIDER, OFFICER, lambda: letter(text=f"{GTUBE}\n")),
-    Stop("mail from a locked mailbox", "550 5.7.1", inside, LOCKED, OUTSIDER, letter),
+    Stop("mail from a locked mailbox", "550 5.7.1", inside, LOCKED, OUTSIDER, lambda: letter(author=LOCKED)),
     Stop("mail to a locked mailbox", "250 2.0.0", outside, OUTSIDER, LOCKED, letter),
     Stop("mail to a revoked mailbox", "550 5.2.1", outside, OUTSIDER, REVOKED, letter),
     Stop("mail to an alias that forwards", "250 2.0.0", outside, OUTSIDER, ALIAS, letter),
-    Stop("mail between two officials", "250 2.0.0", inside, OFFICER, OFFICE, letter),
+    Stop("mail between two officials", "250 2.0.0", inside, OFFICER, OFFICE, lambda: letter(author=OFFICER)),
 )
 
 
@@ -178,6 +183,7 @@ def start(running: ExitStack) -> MailSystem:
         "workers": {"count": 2},
         "clamav": {"address": clamd.unix_address},
         "spam": {"url": rspamd.url},
+        "dns": {"servers": [running.enter_context(NameServer({})).address]},  # the tour asks nobody outside
     }
     say(f"starting Mailgate with 2 workers, and Postfix around it; {LOCKED} is locked, {REVOKED} revoked,")
     say(f"  and an alias makes a copy of each mail to {ALIAS} for {GMAIL}")

@@ -107,13 +107,23 @@ class Row:
         return TARGETS[self.kind]
 
 
-def rows() -> list[Row]:
-    """Return the table's rows, before they are seen."""
+def rows(strips: str = "") -> list[Row]:
+    """Return the table's rows, before they are seen.
+
+    A client's rule that leaves no mark, not even Resent-From, is a login that sends as an outside author.
+    """
     return [
-        Row(mechanism, kind, mechanism.wanted if kind == "outside" else "delivered")
+        Row(
+            mechanism, kind, mechanism.wanted if kind == "outside" or (strips and is_rule(mechanism)) else "delivered"
+        )
         for mechanism in MECHANISMS
         for kind in TARGETS
     ]
+
+
+def is_rule(mechanism: Mechanism) -> bool:
+    """Tell whether a mail program forwards, with its owner's login."""
+    return mechanism.local.startswith("rule")
 
 
 SENDMAIL = """\
@@ -194,11 +204,11 @@ class ForwardingSystem:
     strips: str
     folder: Path  # of the aliases, of .forward files, of what they run
 
-    def letter(self, row: Row, *fields: str) -> bytes:
+    def letter(self, row: Row, *fields: str, author: str = AUTHOR) -> bytes:
         """Return a row's mail."""
         lines = (
             *fields,
-            f"From: Tac gia <{AUTHOR}>",
+            f"From: Tac gia <{author}>",
             f"To: {row.mailbox}",
             f"Subject: {row.mechanism.name} {row.kind}",
             f"Message-ID: <{row.token}@example.com>",
@@ -216,8 +226,9 @@ class ForwardingSystem:
         if local.startswith("inbound"):
             row.seen = self._inbound(row)
         elif local.startswith("sbcc"):
+            data = self.letter(row, author=row.mailbox)
             row.seen = "" if self._submit(row.mailbox, "ai-do@partner.example", data) == "250" else "refused"
-        elif local.startswith("rule"):
+        elif is_rule(row.mechanism):
             self._receive(self.postfix.smtp_port, row.mailbox, data, arguments)
             marks = () if self.strips else (f"Resent-From: {row.mailbox}", "Auto-Submitted: auto-forwarded")
             code = self._submit(row.mailbox, row.target, self.letter(row, *marks))

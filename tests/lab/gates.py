@@ -20,6 +20,7 @@ from mailgate.model import (
     Noted,
     Passage,
     Scan,
+    Sending,
     SpamReport,
     Trace,
     Verdict,
@@ -67,9 +68,25 @@ class _Ledger:
 
 
 class _States:
-    def __init__(self, states: Mapping[str, MailboxState] | None, exemptions: Sequence[Exemption]) -> None:
+    def __init__(
+        self, states: Mapping[str, MailboxState] | None, exemptions: Sequence[Exemption], units: frozenset[str]
+    ) -> None:
         self.states = states
         self.exemptions = tuple(exemptions)
+        self.units = units
+
+
+class _Rates:
+    """Says what the test says of every login; a text is why the store could not be asked."""
+
+    def __init__(self, sending: Sending | str) -> None:
+        self._sending = sending
+
+    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+        await asyncio.sleep(0)
+        if isinstance(self._sending, str):
+            raise OSError(self._sending)
+        return self._sending
 
 
 class _Past:
@@ -164,6 +181,8 @@ def make_gate(
     memory: Memory | str = NOTHING,
     proofs: Mapping[str, str] | str = "",
     exemptions: Sequence[Exemption] = (),
+    sending: Sending | str | None = None,
+    units: frozenset[str] = frozenset(),
 ) -> Gate:
     """Return a gate: what the services know, scans and spam say what the probes answer or why they do not."""
     states = {address: MailboxState(address, MailboxStatus.LOCKED, "7.1") for address in locked}
@@ -172,10 +191,11 @@ def make_gate(
     services = Services(
         _Notebook(notes),
         _Ledger(notes),
-        _States(states if has_states else None, exemptions),
+        _States(states if has_states else None, exemptions, units),
         Metrics(1, list(settings.rules)),
         "node",
         _Past(passages, memory),
+        rates=_Rates(Sending() if sending is None else sending),
     )
     gate = Gate(settings, services)
     gate.prover = cast(Any, _Prover(proofs))

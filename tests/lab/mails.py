@@ -15,9 +15,12 @@ LIMIT_BYTES = 20 * MIB  # of all attachments of a mail (clause 8.1b)
 BOUNDARY = "=_mailgate"
 
 
-def letter(*fields: str, text: str = "Kính gửi quý cơ quan,\nxin gửi báo cáo tháng này.\n") -> bytes:
+def letter(
+    *fields: str, text: str = "Kính gửi quý cơ quan,\nxin gửi báo cáo tháng này.\n", author: str = OUTSIDER
+) -> bytes:
     """Return a mail of one text, `fields` before the usual ones; its Message-ID is new with each call."""
-    return _head(*fields, "Content-Type: text/plain; charset=utf-8") + text.replace("\n", "\r\n").encode()
+    head = _head(*fields, "Content-Type: text/plain; charset=utf-8", author=author)
+    return head + text.replace("\n", "\r\n").encode()
 
 
 def letter_with(*files: bytes, fields: tuple[str, ...] = (), name: str = "báo cáo.bin") -> bytes:
@@ -60,9 +63,9 @@ def zipped(data: bytes, times: int = 1) -> bytes:
     return data
 
 
-def _head(*fields: str) -> bytes:
+def _head(*fields: str, author: str = OUTSIDER) -> bytes:
     usual = (
-        f"From: Lan <{OUTSIDER}>",
+        f"From: Lan <{author}>",
         f"To: {OFFICER}",
         "Subject: =?UTF-8?B?QsOhbyBjw6Fv?=",
         f"Message-ID: <{uuid.uuid4().hex}@example.com>",

@@ -24,7 +24,13 @@ class Transaction:
     def __init__(self, gate: Gate, session: Session, keep: bool = False) -> None:
         self.gate = gate
         self._keep = keep
-        self.mail_data = Mail(gate.organization, session, mailboxes=gate.states(), exemptions=gate.exemptions())
+        self.mail_data = Mail(
+            gate.organization,
+            session,
+            mailboxes=gate.states(),
+            exemptions=gate.exemptions(),
+            units=gate.units(),
+        )
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None
         self._raw: Spool | None = None

@@ -46,6 +46,9 @@ class StateStore(Protocol):
     async def states(self) -> dict[str, MailboxState]:
         """Return every mailbox's latest state."""
 
+    async def units(self) -> frozenset[str]:
+        """Return the mailboxes that are a unit's."""
+
     async def state(self, mailbox: str) -> MailboxState | None:
         """Return one mailbox's latest state."""
 
@@ -86,8 +89,8 @@ class StateFollower:
     """The states as this process last saw them; kept while the store is away.
 
     `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
-    whoever asks it compares its time. first: what must be known before any state is, for mail is taken from then on.
-    last_known: a file that keeps them, for a start while the store is away.
+    whoever asks it compares its time. units: the mailboxes that are a unit's. first: what must be known before any
+    state is, for mail is taken from then on. last_known: a file that keeps them, for a start while the store is away.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class StateFollower:
     ) -> None:
         self.states: Mapping[str, MailboxState] | None = None
         self.exemptions: tuple[Exemption, ...] = ()
+        self.units: frozenset[str] = frozenset()
         self._store = store
         self._failed = failed
         self._first = first
@@ -114,10 +118,12 @@ class StateFollower:
         if version != self._version:
             states = await self._store.states()
             exemptions = tuple(await self._store.exemptions())
+            units = await self._store.units()
             self.states = {
                 address: state for address, state in states.items() if state.status is not MailboxStatus.ACTIVE
             }
             self.exemptions = exemptions
+            self.units = units
             self._version = version
             self._keep()
 

@@ -1,8 +1,9 @@
 """Who really sent this: what proves that a mail comes from a domain that it claims to come from.
 
-By the client's network (a state body's, [organization] state_networks), by SPF of the envelope sender, by a DKIM
-signature, or by the newest seal of an ARC chain. Only claims that would change a verdict are looked at, which few
-mails make. A claim that nothing proves stays one; DNS that cannot be asked is OSError, and proves nothing.
+By the client's network (a state body's, [organization] state_networks; it proves nobody to be one of us), by SPF of
+the envelope sender, by a DKIM signature, or by the newest seal of an ARC chain. Only claims that would change a
+verdict are looked at, which few mails make. A claim that nothing proves stays one; DNS that cannot be asked is
+OSError, and proves nothing.
 """
 
 import asyncio
@@ -35,10 +36,14 @@ class Prover:
 
         Raises OSError or TimeoutError where DNS cannot be asked and a claim is not proven without it.
         """
-        if mail.organization.is_state_client(mail.session.client_ip):
-            return dict.fromkeys(claims, "network")
+        organization = mail.organization
+        proofs = dict.fromkeys(claims, "")
+        if organization.is_state_client(mail.session.client_ip):
+            proofs = {claim: "" if organization.is_official_domain(claim) else "network" for claim in claims}
+        if all(proofs.values()):
+            return proofs
         async with asyncio.timeout(self._deadline_s):
-            return await self._prove(mail, dict.fromkeys(claims, ""), raw)
+            return await self._prove(mail, proofs, raw)
 
     async def _prove(self, mail: Mail, proofs: dict[str, str], raw: Spool | None) -> dict[str, str]:
         claims = list(proofs)

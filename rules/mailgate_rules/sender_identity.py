@@ -1,0 +1,321 @@
+"""Nobody sends as an official mailbox but its owner (clauses 3.2 and 4.6).
+
+A login sends as itself: envelope sender, every mailbox of every From, and Sender are its own mailbox (also by
+sub-address), an alias with it behind, or an address that `grants` names. The null sender is everybody's, for reports
+and automatic replies. What is redirected (RFC 5322 section 3.6.6: Resent-From is the login's own) keeps an outside
+author's From, which is recorded; that of another official it may not keep.
+
+An outside client sends as one of our domains only where SPF or DKIM proves it. SPF speaks for the envelope's domain
+alone: a From of ours under another's envelope needs a DKIM signature of ours. A state body's mail server needs the
+proof like any other. Clients of our own networks (printers, applications, the mail store) send as they like, and mail
+at the hooks after expansion was judged when it came in. An address of ours in a display name is soft evidence.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from mailgate.mime.fields import decode_words
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, domain_of, mailbox_of
+from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.text.addresses import listed_in, mailboxes_in
+
+_LONGEST_VALUE = 200  # of a header, in evidence
+_PROVES = ("spf", "dkim")  # an ARC seal proves who handled a mail, a network of state bodies that it is theirs
+_NO_CLAIM: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stanza(RuleStanza):
+    """Keys of [rules.sender-identity].
+
+    grants: login → further addresses that it may send as. list_action: what is done with a mailing list's mail, or a
+    report, whose From alone claims to be ours. on_missing: what is done while DNS cannot be asked for the proof.
+    """
+
+    NAME = "sender-identity"
+    CLAUSE = "QD27/2023 3.2, 4.6"
+    REPLY = (
+        "550 5.7.1 Sender address is not proven to be yours\n"
+        "Dia chi nguoi gui khong phai cua nguoi gui (khoan 2 Dieu 3, khoan 6 Dieu 4 QD 27/2023)"
+    )
+
+    grants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    list_action: Action = Action.QUARANTINE
+
+    def __post_init__(self) -> None:
+        """Put the grants into the form that compares; raises ValueError for what is no address."""
+        grants = {_address(login): tuple(map(_address, granted)) for login, granted in self.grants.items()}
+        object.__setattr__(self, "grants", grants)
+
+    def at_mail(self, mail: Mail) -> Iterable[Hit]:
+        """Refuse a login's envelope sender that is not its own."""
+        sender = mail.envelope.sender
+        if not sender or not mail.envelope.login or mail.session.hook in AFTER_EXPANSION or self._owns(mail, sender):
+            return ()
+        pieces = (Evidence("login", "auth_authen", mail.account), Evidence("envelope", "MAIL FROM", sender))
+        return [Hit(pieces, mailboxes=(mail.account,))]
+
+    def at_end(self, mail: Mail) -> Iterable[Hit]:
+        """Judge the header's authors: a login's, and those that an outside client claims to be."""
+        if mail.envelope.login:
+            return () if mail.session.hook in AFTER_EXPANSION else self._of_login(mail)
+        return self._of_outside(mail) if _is_outside(mail) and _names_ours(mail) else ()
+
+    def claims(self, mail: Mail) -> frozenset[str]:
+        """Return the domains of ours that an outside client's mail claims to come from."""
+        if not _is_outside(mail) or not _names_ours(mail):
+            return _NO_CLAIM
+        claimed = [mail.envelope.sender, *(mailbox for _, mailbox in _authors(mail, b"from"))]
+        domains = mail.organization.domains
+        return frozenset(domain for domain in map(domain_of, claimed) if domain in domains)
+
+    # -- a login --------------------------------------------------------------------------------
+
+    def _owns(self, mail: Mail, address: str) -> bool:
+        organization, account = mail.organization, mail.account
+        if "@" not in address:  # Postfix completes it by its own domain
+            return address == account.rpartition("@")[0]
+        behind = organization.accounts(account)
+        mine = {account, *behind} if len(behind) == 1 else {account}
+        known = organization.account(address)
+        return (
+            known in mine
+            or not mine.isdisjoint(organization.accounts(address))
+            or known in map(organization.account, self.grants.get(account, ()))
+        )
+
+    def _of_login(self, mail: Mail) -> Iterator[Hit]:
+        foreign = [
+            (name, value, mailbox)
+            for name in (b"from", b"sender")
+            for value, mailbox in _authors(mail, name)
+            if not self._owns(mail, mailbox)
+        ]
+        login = Evidence("login", "auth_authen", mail.account, hard=False)
+        is_official = mail.organization.is_official
+        is_redirect = bool(foreign) and self._is_redirect(mail)
+        pieces = [
+            Evidence("header", name.decode().title(), value, hard=not is_redirect or is_official(mailbox))
+            for name, value, mailbox in foreign
+        ] or _display_names(mail)
+        if pieces:
+            yield Hit((login, *dict.fromkeys(pieces)), mailboxes=(mail.account,))
+
+    def _is_redirect(self, mail: Mail) -> bool:
+        resent = [mailbox for name in (b"resent-from", b"resent-sender") for _, mailbox in _authors(mail, name)]
+        return bool(resent) and all(self._owns(mail, mailbox) for mailbox in resent)
+
+    # -- an outside client -----------------------------------------------------------------------
+
+    def _of_outside(self, mail: Mail) -> Iterator[Hit]:
+        organization, sender = mail.organization, mail.envelope.sender
+
+        def is_unproven(mailbox: str) -> bool:
+            return organization.is_official(mailbox) and mail.proofs.get(domain_of(mailbox)) not in _PROVES
+
+        authors = [(value, mailbox) for value, mailbox in _authors(mail, b"from") if is_unproven(mailbox)]
+        named = [mailbox for _, mailbox in authors]
+        pieces = [Evidence("header", "From", value) for value, _ in authors]
+        if is_unproven(sender):
+            pieces.insert(0, Evidence("envelope", "MAIL FROM", sender))
+            named.append(sender)
+        if not pieces:
+            if (pieces := _display_names(mail)) and not _is_list(mail):
+                yield Hit(tuple(pieces))
+            return
+        action = None
+        if "dns" in mail.missing:
+            action = self.on_missing or Action.TEMPFAIL
+            pieces.append(Evidence("missing", "dns", mail.missing["dns"]))
+        elif not is_unproven(sender) and (_is_list(mail) or _is_report(mail)):
+            action = self.list_action
+        mailboxes = tuple(dict.fromkeys(map(organization.account, named)))
+        yield Hit(tuple(dict.fromkeys(pieces)), action=action, mailboxes=mailboxes)
+
+
+def _address(text: str) -> str:
+    mailbox = mailbox_of(text.encode("utf-8", "surrogateescape"))
+    if mailbox.count("@") != 1 or " " in mailbox:
+        raise ValueError(f"grants: {text!r} is no address: write one such as ptp.bl@hanam.gov.vn")
+    return mailbox
+
+
+def _is_outside(mail: Mail) -> bool:
+    """Tell whether a client of nobody's knowledge hands the mail over.
+
+    At the hook submission Postfix has let in whom it knows, even where the door is told no login (SMTP).
+    """
+    return (
+        mail.session.hook == "mx"
+        and not mail.envelope.login
+        and not mail.organization.is_internal(mail.session.client_ip)
+    )
+
+
+def _names_ours(mail: Mail) -> bool:
+    """Tell whether envelope or From name a domain of ours at all, be it in a display name: mostly they do not."""
+    domains = mail.organization.domains
+    if domain_of(mail.envelope.sender) in domains:
+        return True
+    for value in mail.header_values(b"from"):
+        if not _domains_in(value).isdisjoint(domains):
+            return True
+    return False
+
+
+@lru_cache(maxsize=4_096)
+def _domains_in(value: bytes) -> frozenset[str]:
+    return frozenset(map(domain_of, (*_mailboxes(value), *_spoken(value))))
+
+
+def _authors(mail: Mail, name: bytes) -> list[tuple[str, str]]:
+    """Return each mailbox in the fields of this name, with the field as it is shown in evidence."""
+    return [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in _mailboxes(value)]
+
+
+@lru_cache(maxsize=4_096)
+def _mailboxes(value: bytes) -> tuple[str, ...]:
+    """Return the mailboxes of an address list; of one without any that encoded words hide what they show."""
+    listed = listed_in(value)
+    if b"=?" not in value or any("@" in mailbox for mailbox in listed):
+        return listed
+    return tuple(mailboxes_in(decode_words(value).encode("utf-8", "replace"))) or listed
+
+
+def _display_names(mail: Mail) -> list[Evidence]:
+    """Return soft evidence for each From that shows an address of ours where programs show a name."""
+    organization = mail.organization
+    return [
+        Evidence("header", "From", _shown(value), hard=False)
+        for value in mail.header_values(b"from")
+        for mailbox in _spoken(value)
+        if organization.is_official(mailbox) and mailbox not in _mailboxes(value)
+    ]
+
+
+@lru_cache(maxsize=4_096)
+def _spoken(value: bytes) -> tuple[str, ...]:
+    text = decode_words(value).encode("utf-8", "replace") if b"=?" in value else value
+    return tuple(mailboxes_in(text)) if text.count(b"@") > 1 else ()
+
+
+def _is_list(mail: Mail) -> bool:
+    return b"list-id" in mail.names
+
+
+def _is_report(mail: Mail) -> bool:
+    return mail.first_header(b"content-type").lower().startswith(b"multipart/report")
+
+
+def _shown(value: bytes) -> str:
+    return b" ".join(value[:1_000].split()).decode("utf-8", "replace")[:_LONGEST_VALUE]
+
+
+_ME, _BOSS = "ptp.bl@hanam.gov.vn", "chutich@hanam.gov.vn"
+_US = "hanam.gov.vn"
+
+
+def _example(title: str, wants: Action, fields: str = "", proofs: str | None = None, **others: object) -> Example:
+    """Return an example whose header has these fields; proofs: what proves our domain."""
+    message = f"{fields}\nSubject: Bao cao\n\nKinh gui.\n".lstrip("\n").replace("\n", "\r\n").encode()
+    facts: tuple[tuple[str, object], ...] = ()
+    if proofs is not None:
+        facts = (("missing", {"dns": "x"}),) if proofs == "dns" else (("proofs", {_US: proofs}),)
+    return Example(title, wants, message, facts=facts, **others)  # type: ignore[arg-type]
+
+
+def _login(title: str, wants: Action, fields: str = f"From: {_ME}", sender: str = _ME, **others: object) -> Example:
+    defaults: dict[str, object] = {"login": _ME, "recipients": ("lan@example.com",), **others}
+    return _example(title, wants, fields, None, sender=sender, **defaults)
+
+
+_GRANTS = (("grants", {"PTP.BL@hanam.gov.vn": ["stttt@hanam.gov.vn"]}),)
+_REDIRECT = f"Resent-From: {_ME}\n"
+_LIST = "List-Id: <ai-do.lists.example>\n"
+
+EXAMPLES = (
+    _login("a login as itself", Action.ACCEPT),
+    _login("its envelope sender is another's", Action.REJECT, sender=_BOSS),
+    _login("its envelope sender is an outsider's", Action.REJECT, sender="lan@example.com"),
+    _login("its From is another's", Action.REJECT, f"From: Chu tich <{_BOSS}>"),
+    _login("in another case", Action.ACCEPT, "From: PTP.BL@HaNam.gov.vn", sender="Ptp.Bl@hanam.gov.vn"),
+    _login("under a sub-address", Action.ACCEPT, "From: ptp.bl+hop@hanam.gov.vn", sender="ptp.bl+a@hanam.gov.vn"),
+    _login("a quoted local part", Action.ACCEPT, 'From: "ptp.bl"@hanam.gov.vn'),
+    _login("a quoted local part of somebody else", Action.REJECT, 'From: "chutich"@hanam.gov.vn'),
+    _login("a login without a domain is of the first of ours", Action.ACCEPT, login="ptp.bl"),
+    _login("one From of two is another's", Action.REJECT, f"From: {_ME}\nFrom: {_BOSS}"),
+    _login("one mailbox of two is another's", Action.REJECT, f"From: {_ME}, Chu tich <{_BOSS}>"),
+    _login("another's in a group", Action.REJECT, f"From: Lanh dao: {_BOSS};"),
+    _login("another's in a comment", Action.ACCEPT, f"From: {_ME} (thay cho {_BOSS})", finds=True),
+    _login("another's before nested comments", Action.REJECT, f"From: {_BOSS} (a (b) c)"),
+    _login("its Sender is another's", Action.REJECT, f"From: {_ME}\nSender: {_BOSS}"),
+    _login("a name alone, which Postfix completes", Action.REJECT, "From: chutich"),
+    _login("a reading report", Action.ACCEPT, sender=""),
+    _login("a report as somebody else", Action.REJECT, f"From: {_BOSS}", sender=""),
+    _login("a look-alike of its own address", Action.REJECT, "From: ptp.bl@hanam-gov.vn"),
+    _login(
+        "what is granted",
+        Action.ACCEPT,
+        "From: So TTTT <stttt@hanam.gov.vn>",
+        sender="stttt@hanam.gov.vn",
+        keys=_GRANTS,
+    ),
+    _login("another's beside what is granted", Action.REJECT, f"From: {_BOSS}", keys=_GRANTS),
+    _login("granted to another login", Action.REJECT, sender="stttt@hanam.gov.vn", login=_BOSS, keys=_GRANTS),
+    _login("a redirect of an outside author's mail", Action.ACCEPT, f"{_REDIRECT}From: lan@example.com", finds=True),
+    _login("a redirect that shows another official", Action.REJECT, f"{_REDIRECT}From: {_BOSS}"),
+    _login("another's redirect", Action.REJECT, f"{_REDIRECT}From: lan@example.com", sender=_BOSS, login=_BOSS),
+    _login("another's address as its name", Action.ACCEPT, f'From: "{_BOSS}" <{_ME}>', finds=True),
+    _example("an outsider as himself", Action.ACCEPT, "From: Lan <a@example.com>"),
+    _example("an outsider with our envelope sender", Action.REJECT, "From: a@example.com", sender=_ME),
+    _example("an outsider with our From", Action.REJECT, f"From: {_ME}"),
+    _example("SPF proves it", Action.ACCEPT, f"From: {_ME}", "spf", sender=_ME),
+    _example("DKIM proves the From", Action.ACCEPT, f"From: {_ME}", "dkim"),
+    _example("an ARC seal does not", Action.REJECT, f"From: {_ME}", "arc"),
+    _example("nor a state body's network", Action.REJECT, f"From: {_ME}", "network"),
+    _example("DNS cannot be asked", Action.TEMPFAIL, f"From: {_ME}", "dns"),
+    _example(
+        "accepted then, where configured",
+        Action.ACCEPT,
+        f"From: {_ME}",
+        "dns",
+        keys=(("on_missing", "accept"),),
+        finds=True,
+    ),
+    _example("the null sender, with our From", Action.REJECT, f"From: {_ME}", sender=""),
+    _example("the null sender, with theirs", Action.ACCEPT, "From: MAILER-DAEMON@example.com", sender=""),
+    _example(
+        "a report with our From is held",
+        Action.QUARANTINE,
+        f"From: {_ME}\nContent-Type: multipart/report; boundary=x",
+        sender="",
+    ),
+    _example("a mailing list's mail by one of ours is held", Action.QUARANTINE, f"{_LIST}From: {_ME}"),
+    _example(
+        "let through where configured",
+        Action.ACCEPT,
+        f"{_LIST}From: {_ME}",
+        keys=(("list_action", "accept"),),
+        finds=True,
+    ),
+    _example("a list with our envelope sender", Action.REJECT, f"{_LIST}From: {_ME}", sender=_ME),
+    _example("our address as an outsider's name", Action.ACCEPT, f'From: "{_ME}" <x@gmail.com>', finds=True),
+    _example(
+        "the same in an encoded word",
+        Action.ACCEPT,
+        "From: =?UTF-8?B?cHRwLmJsQGhhbmFtLmdvdi52bg==?= <x@gmail.com>",
+        finds=True,
+    ),
+    _example("an encoded word that hides all of it", Action.REJECT, "From: =?UTF-8?Q?ptp=2Ebl=40hanam=2Egov=2Evn?="),
+    _example("the second From is ours", Action.REJECT, f"From: a@example.com\nFrom: {_ME}"),
+    _example("one of two mailboxes is ours", Action.REJECT, f"From: a@example.com, {_ME}"),
+    _example("ours in a group", Action.REJECT, f"From: Nhom: {_ME};"),
+    _example("ours after an open quote", Action.REJECT, f'From: "Lan <{_ME}>'),
+    _example("a look-alike domain", Action.ACCEPT, "From: ptp.bl@hanam.gov.vn.example", sender="ptp.bl@hanam-gov.vn"),
+    _example("a domain below ours", Action.ACCEPT, "From: a@mail.hanam.gov.vn"),
+    _example("a client of ours without a login", Action.ACCEPT, f"From: {_ME}", sender=_ME, client_ip="10.1.1.5"),
+    _example("submission, where no login is told", Action.ACCEPT, f"From: {_ME}", sender=_ME, hook="submission"),
+    _example("not judged again at egress", Action.ACCEPT, f"From: {_BOSS}", sender=_ME, hook="egress"),
+    _example("a local program", Action.ACCEPT, f"From: {_BOSS}", sender=_ME, hook="non-smtp"),
+)
