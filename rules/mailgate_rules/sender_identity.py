@@ -158,10 +158,7 @@ def _names_ours(mail: Mail) -> bool:
     domains = mail.organization.domains
     if domain_of(mail.envelope.sender) in domains:
         return True
-    for value in mail.header_values(b"from"):
-        if not _domains_in(value).isdisjoint(domains):
-            return True
-    return False
+    return any(not _domains_in(value).isdisjoint(domains) for value in mail.header_values(b"from"))
 
 
 @lru_cache(maxsize=4_096)
