@@ -434,7 +434,7 @@ class SqliteStore:
     async def _registrations(self, where: str, values: tuple[object, ...]) -> list[Registration]:
         query = f"SELECT {_REGISTRY_FIELDS} FROM registry {where} ORDER BY address"
         rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
-        return [Registration(row[0], MailboxKind(row[1]), *row[2:]) for row in rows]
+        return [_registration(row) for row in rows]
 
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
@@ -504,7 +504,7 @@ class SqliteStore:
                     _begin(connection, [(state.address, moment(state.at))])
                 query = f"SELECT {_REGISTRY_FIELDS} FROM registry WHERE address = ?"
                 for known in connection.execute(query, (state.address,)).fetchall():
-                    since = password_since(Registration(*known), state)
+                    since = password_since(_registration(known), state)
                     connection.execute(
                         "UPDATE registry SET password_since = ? WHERE address = ?", (since, state.address)
                     )
@@ -663,6 +663,11 @@ def _activity(fields: dict[str, Any]) -> Activity:
         fields["node"],
         received,
     )
+
+
+def _registration(row: tuple[str, ...]) -> Registration:
+    address, kind, *texts = row
+    return Registration(address, MailboxKind(kind), *texts)
 
 
 def _row(one: Registration) -> tuple[str, ...]:
