@@ -232,7 +232,7 @@ def _sentinel() -> Iterator[tuple[str, Fault]]:
 
 @contextlib.contextmanager
 def _cluster() -> Iterator[tuple[str, Fault]]:
-    with RedisCluster() as cluster:
+    with RedisCluster(durable=True) as cluster:
 
         def fault(system: MailSystem) -> None:
             _killed(random.choice(cluster.nodes))(system)

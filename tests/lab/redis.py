@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from abc import ABC, abstractmethod
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -69,29 +70,23 @@ class Redis(Daemon):
                 return answer.readline().decode().rstrip("\r\n")
 
 
-class RedisCluster:
-    """Three masters of a Redis Cluster, each a durable Redis with a third of the slots; use it in a `with` block."""
+class _Several(ABC):
+    """Servers that are one store together; use them in a `with` block."""
 
     def __init__(self) -> None:
-        settings = "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-require-full-coverage no\n"
-        self._bus = [free_port() for _ in range(3)]
-        self.nodes = [Redis(durable=True, settings=f"{settings}cluster-port {bus}\n") for bus in self._bus]
         self._running = contextlib.ExitStack()
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        """Where it is, as mailgate.toml has it."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        """Where they are, as mailgate.toml has it."""
+
+    @abstractmethod
+    def _start(self, starting: contextlib.ExitStack) -> None: ...
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as starting:
-            for number, node in enumerate(self.nodes):
-                starting.enter_context(node)
-                first, last = 16_384 * number // 3, 16_384 * (number + 1) // 3 - 1
-                node.ask(f"CLUSTER ADDSLOTSRANGE {first} {last}")
-                node.ask(f"CLUSTER MEET 127.0.0.1 {self.nodes[0].port} {self._bus[0]}")
-            for node in self.nodes:
-                wait_until(partial(_is_whole, node), 20, "the cluster to have all its slots")
+            self._start(starting)
             self._running = starting.pop_all()
         return self
 
@@ -99,6 +94,29 @@ class RedisCluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+
+
+class RedisCluster(_Several):
+    """Three masters of a Redis Cluster, each a Redis with a third of the slots."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        super().__init__()
+        settings = "cluster-enabled yes\ncluster-node-timeout 2000\ncluster-require-full-coverage no\n"
+        self._bus = [free_port() for _ in range(3)]
+        self.nodes = [Redis(durable=durable, settings=f"{settings}cluster-port {bus}\n") for bus in self._bus]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def _start(self, starting: contextlib.ExitStack) -> None:
+        for number, node in enumerate(self.nodes):
+            starting.enter_context(node)
+            first, last = 16_384 * number // 3, 16_384 * (number + 1) // 3 - 1
+            node.ask(f"CLUSTER ADDSLOTSRANGE {first} {last}")
+            node.ask(f"CLUSTER MEET 127.0.0.1 {self.nodes[0].port} {self._bus[0]}")
+        for node in self.nodes:
+            wait_until(partial(_is_whole, node), 20, "the cluster to have all its slots")
 
     def flush(self) -> None:
         """Forget all keys."""
@@ -111,38 +129,25 @@ def _is_whole(node: Redis) -> bool:
     return "cluster_state:ok" in info and "cluster_slots_ok:16384" in info and "cluster_known_nodes:3" in info
 
 
-class RedisSentinel:
-    """A durable master, a replica and three Sentinels that fail over within seconds; use it in a `with` block."""
+class RedisSentinel(_Several):
+    """A durable master, a replica and three Sentinels that fail over within seconds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.master = Redis(durable=True)
         self.replica = Redis(durable=True, settings=f"replicaof 127.0.0.1 {self.master.port}\n")
         self.sentinels = [Sentinel(self.master.port) for _ in range(3)]
-        self._running = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
-        """Where it is, as mailgate.toml has it."""
         return "redis+sentinel://" + ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels) + "/mailgate/0"
 
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as starting:
-            for server in (self.master, self.replica, *self.sentinels):
-                starting.enter_context(server)
-            wait_until(lambda: "master_link_status:up" in self.replica.read("INFO replication"), 20, "the replica")
-            for one in self.sentinels:
-                wait_until(partial(_knows_all, one), 20, "the sentinels to know the replica and each other")
-            self._running = starting.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._running.close()
-
-    def wait_failover(self) -> None:
-        """Wait until the replica is the master."""
-        wait_until(lambda: "role:master" in self.replica.read("INFO replication"), 30, "the replica to take over")
+    def _start(self, starting: contextlib.ExitStack) -> None:
+        for server in (self.master, self.replica, *self.sentinels):
+            starting.enter_context(server)
+        wait_until(lambda: "master_link_status:up" in self.replica.read("INFO replication"), 20, "the replica")
+        for one in self.sentinels:
+            wait_until(partial(_knows_all, one), 20, "the sentinels to know the replica and each other")
 
 
 class Sentinel(Redis):

@@ -13,11 +13,13 @@ from ..mailboxes.calendar import civil
 from ..mailboxes.inactivity import COLUMNS, Answer, Due, Hole, Terms, find_due, holes
 from ..tables import Format, render
 from .common import (
+    ByOption,
     ConfigOption,
     DocumentOption,
     FormatOption,
     Misused,
     Refused,
+    login_name,
     moment_of,
     needed,
     now,
@@ -35,7 +37,7 @@ def inactivity(
     ] = "",
     apply: Annotated[bool, typer.Option("--apply", help="Lock and revoke what is due.")] = False,
     document: DocumentOption = "",
-    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who orders it.")] = "",
+    by: ByOption = "",
     forget_node: Annotated[
         str, typer.Option("--forget-node", metavar="NODE", help="Wait no more for what a node counted that is gone.")
     ] = "",
@@ -63,7 +65,8 @@ def inactivity(
         for note in answer.notes:
             say(note, 0)
         if apply:
-            return await _apply(store, [due for due in answer.due if due.exemption is None], document, by)
+            allowed = [due for due in answer.due if due.exemption is None]
+            return await _apply(store, allowed, document, by or login_name())
         rows = [await _row(store, due, settings) for due in answer.due]
         print(render(rows, COLUMNS, style))
         return 0

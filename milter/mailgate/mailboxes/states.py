@@ -144,7 +144,9 @@ class StateFollower:
             octets = orjson.dumps(([*map(asdict, self.states.values())], [*map(asdict, self.exemptions)]))
             with contextlib.suppress(OSError):  # the next start asks the store
                 draft = self._last_known.with_suffix(f".{os.getpid()}")
-                draft.write_bytes(octets)
+                descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+                with open(descriptor, "wb") as file:
+                    file.write(octets)
                 draft.replace(self._last_known)
 
     def start(self) -> None:
