@@ -17,6 +17,7 @@ from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.redis import Redis
 from tests.lab.system import MailSystem, lock, mail_system
 from tests.lab.waiting import until, wait_until
+from tests.test_ledger import recovered
 
 from mailgate.ledger.commits import Commits, Report
 from mailgate.ledger.journal import Journal, adopt, counted, owners
@@ -205,7 +206,7 @@ async def test_a_journal_of_an_earlier_run_is_counted_once(store: Store, tmp_pat
     (tmp_path / "activity-10-1.journal").write_bytes(line(event(9)))  # another worker's, to be left alone
     await store.commit(Batch([event(1)]))
     commits = make_commits(store, tmp_path)
-    await commits.recover()
+    await recovered(commits)
     assert (await store.activity(OFFICER)).received == 2
     assert journal_lines(tmp_path) == 1
     await commits.flush()
@@ -225,7 +226,7 @@ async def test_the_journal_ends_though_events_come_in_all_the_while(store: Store
 
     noting = [asyncio.create_task(keep_noting()) for _ in range(5)]
     try:
-        await commits.recover()
+        await recovered(commits)
     finally:
         enough.set()
         await asyncio.gather(*noting)

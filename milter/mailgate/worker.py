@@ -136,7 +136,7 @@ class Worker:
         with contextlib.suppress(Exception):
             await follower.load_or_remember()
         follower.start()
-        await commits.recover()
+        commits.recover()
         self._listeners = [self._listener(listening) for listening in self._orders.listeners]
         servers = []
         for listening, listener in zip(self._orders.listeners, self._listeners, strict=True):

@@ -26,7 +26,6 @@ GROUP_S = 0.25
 """How long events wait for others: a page of the store that many of them change is then written once."""
 RETRY_S = 1.0
 BEAT_S = 60.0
-_RECOVERY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +106,17 @@ class Commits:
         """Commit events to the store itself; raises StoreError."""
         await self._store.commit(Batch(events, node=self._node))
 
-    async def recover(self) -> None:
-        """Count what an earlier run left in the journal, going on beside the mail where it is much; begin to beat."""
+    def recover(self) -> asyncio.Task[None] | None:
+        """Begin to count what earlier runs left in the journal, beside the mail that comes in, and begin to beat.
+
+        Return the task that counts, None where nothing was left.
+        """
         if self._journal.ended() or self._journal.archives():
             self._lost = True  # since a store may have lost it while nobody looked
             self._start(self._count_journal)
-            if self._task is not None:
-                await asyncio.wait({self._task}, timeout=_RECOVERY_S)
         if self._beats:
             self._beating = asyncio.get_running_loop().create_task(self._beat())
+        return self._task
 
     async def flush(self) -> None:
         """Bring everything noted into the store, if it answers, and stop."""
