@@ -110,9 +110,10 @@ class Senders:
                     reply = _attempt(client, mailbox, name)
                     if reply.startswith("250"):
                         break
-                    client.command("RSET")
-                except OSError:  # Postfix hangs up after some errors
-                    client = None
+                    client.close()
+                except OSError:  # Postfix hung up
+                    pass
+                client = None  # smtpd asks a milter that failed no more for as long as the connection lasts
                 with self._lock:
                     self.result.deferred += 1
                 time.sleep(_PATIENCE_S)
