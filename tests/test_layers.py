@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "mailgate.text": "",
     "mailgate.text.addresses": "model",
     "mailgate.text.folding": "model",
+    "mailgate.text.marks": "",
     "mailgate.text.received": "model",
     "mailgate_rules": "rule",
     "mailgate_rules.attachment_size": _RULE,
