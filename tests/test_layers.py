@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "mailgate.mime.walker": "model",
     "mailgate.text": "",
     "mailgate.text.addresses": "model",
+    "mailgate.text.charsets": "",
     "mailgate.text.folding": "",
     "mailgate.text.labels": "",
     "mailgate.text.marks": "",
