@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailgate.text.folding import Folded, bare_of, fold
+from mailgate.text.folding import bare_of, fold
 
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "data" / "vectors.json").read_text())
 
@@ -115,5 +115,5 @@ def test_time_is_linear(piece: str) -> None:
     text = piece * (1_000_000 // len(piece.encode()))
     start = time.process_time()
     found = fold(text)
-    assert isinstance(found, Folded)
+    assert len(found.canon_at) == len(found.canon)
     assert time.process_time() - start < 2  # s for 1 MB; about a fifth of it is usual

@@ -77,6 +77,28 @@ def test_wrapped_headings_and_what_stands_below_a_stamp_differ() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        *(
+            ("TUYỆT MẬT (Bản số 1)", "A"),
+            ("TỐI MẬT   Bản số: 03/05", "B"),
+            ("MẬT (BẢN SỐ 1)", "C"),
+            ("MẬT (1)", "none"),
+        ),
+        *(
+            ("Mức độ mật của tài liệu: Tối mật", "B"),
+            ("Độ mật của văn bản: Mật", "C"),
+            ("Độ mật của rừng: cao", "none"),
+        ),
+        *(("NGUYỄN THỊ\tMẬT\t1975", "C review"), ("1 | TRẦN VĂN | MẬT |", "C review"), ("Em NGUYỄN THỊ MẬT", "none")),
+        *(("TỈNH ỦY HÀ NAM\tMẬT", "C"), ("SỞ NỘI VỤ | MẬT", "C"), ("Bảo mật: MẬT", "none")),
+    ],
+)
+def test_company(text: str, want: str) -> None:
+    assert strongest(text, Kind.BODY) == want
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "want"),
     [
         ("Kính gửi\r\n\r\n  MẬT\r\nSố 1", Kind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, Form.STAMP, 3, 14)]),
@@ -113,7 +135,7 @@ def test_any_text_is_read(text: str, kind: Kind) -> None:
 
 @pytest.mark.parametrize("piece", ["MẬT\n", "MẬT ", "độ mật ", "BẢO\n\n", "[MẬT", "bảo mật mật khẩu. "])
 def test_time_is_linear(piece: str) -> None:
-    text = piece * (1_000_000 // len(piece.encode()))
+    text = piece * (300_000 // len(piece.encode()))
     start = time.process_time()
     assert sum(1 for _ in marks_in(text, Kind.BODY)) <= text.count("MẬT")
-    assert time.process_time() - start < 8  # s for 1 MB of nothing but what may be a mark
+    assert time.process_time() - start < 3  # s for 300 kB of nothing but what may be a mark

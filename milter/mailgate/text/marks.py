@@ -97,12 +97,20 @@ _WRAPPED_AFTER = re.compile(rf"{_WRAP}({_AFTER_WRAPPED})(?![^\W_])")
 _URGENT = r"(?:hỏa tốc|thượng khẩn|khẩn|hẹn giờ)"  # degrees of urgency (độ khẩn) stand beside marks
 _CELL = r"[\t|]|\s{3}"
 _ALONE_BEFORE = re.compile(rf"(?:\n|{_CELL})[{_FRAME}]*\Z")
-_ALONE_AFTER = re.compile(rf"[{_FRAME}]*?(?:[-–—/,] *{_URGENT}[{_FRAME}]*?)?(?:\n|{_CELL})")
+_COPY = r"\(? *bản số *:? *[0-9/]{1,7} *\)?"  # which copy it is: "TUYỆT MẬT (Bản số 1)"
+_ALONE_AFTER = re.compile(rf"[{_FRAME}]*?(?:(?:[-–—/,] *{_URGENT}|{_COPY})[{_FRAME}]*?)?(?:\n|{_CELL})")
+# Mật is a given name too, and lists have it in a cell of its own: "NGUYỄN THỊ | MẬT".
+_SURNAME = (
+    "nguyễn|trần|lê|phạm|hoàng|huỳnh|phan|vũ|võ|đặng|bùi|đỗ|hồ|ngô|dương|lý|đinh|trịnh|lương|mai|cao|lại|tạ|chu"
+)
+_NAME = re.compile(rf"(?<![^\W_])(?:{_SURNAME})(?: [^\W\d_]+){{0,3}}[\s|]*\Z")
 _REPLIES = re.compile(r"\n\s*(?:(?:re|fw|fwd|tl|ct|trả lời|chuyển tiếp) *: *)*\Z")
 _OPENING = ("[", "(", "{", "<", "«", "【", "《")
 _CLOSED = re.compile(rf"\s*(?:[-–—,/;:]\s*{_URGENT}\s*)?[\])}}>»】》]")
 _PREFIX_AFTER = re.compile(r"\s*:|\s+[–—-]\s")
-_FIELD = re.compile(r"(?<![^\W_])độ mật(?:\s*[:|=–—-]\s*|[ ]*[\t\n]\s*|\s+(?=[\"“«]))[\"“«(\[]*\Z")
+_FIELD = re.compile(
+    r"(?<![^\W_])độ mật(?: của [^\W\d_]+(?: [^\W\d_]+)?)?(?:\s*[:|=–—-]\s*|[ ]*[\t\n]\s*|\s+(?=[\"“«]))[\"“«(\[]*\Z"
+)
 _FIELD_BARE = re.compile(r"(?<![^\W_])do mat\s*:\s*\Z")
 _FIELD_BEGUN = re.compile(r"(?<![^\W_])độ mật *:")
 _TICKED = ("☒", "☑", "✓", "✔", "✗", "✘", "[x]", "(x)")
@@ -164,7 +172,8 @@ def _judged(canon: str, cased: str, found: re.Match[str], kind: Kind) -> tuple[L
 
     form = _set_off(head, after, kind)
     if form and upper and (marked or two_words):
-        return level, Grade.HOLD if marked else Grade.REVIEW, form
+        is_name = form is Form.STAMP and not two_words and _NAME.search(before)
+        return level, Grade.HOLD if marked and not is_name else Grade.REVIEW, form
     if _LISTED_BEFORE.search(head) or _LISTED_AFTER.match(after):
         return None
     if marked and (_FIELD.search(before) or (head.rstrip().endswith(_TICKED) and _FIELD_BEGUN.search(head))):
