@@ -30,7 +30,7 @@ def clauses(explanation: addresses.Explanation) -> list[str]:
 
 @pytest.mark.parametrize("vector", VECTORS["fold"], ids=lambda vector: vector["id"])
 def test_fold_takes_marks_off_and_joins(vector: dict[str, Any]) -> None:
-    assert fold(vector["input"]) == "".join(letter for letter in vector["ascii"] if letter.isalpha())
+    assert fold(vector["input"]) == "".join(filter("abcdefghijklmnopqrstuvwxyz".__contains__, vector["ascii"]))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..model import MailboxKind, Organization, Registration, domain_of, mailbox_of
+from ..text import folding
 
 LOCAL_LIMIT = 64  # octets: RFC 5321 section 4.5.3.1.1
 
@@ -100,9 +101,6 @@ FORMS = (
 
 # -- names ---------------------------------------------------------------------------------------
 
-# đ has no decomposition; U+00D0, U+00F0 (eth) and U+0189 (African d) are typed for it, and dotless i for i.
-_LOOK_ALIKES = str.maketrans("đĐÐðƉɖı", "ddddddi")
-
 
 @lru_cache(maxsize=65_536)
 def fold(text: str) -> str:
@@ -111,8 +109,7 @@ def fold(text: str) -> str:
     >>> fold("Đặng Đình Đức")
     'dangdinhduc'
     """
-    plain = unicodedata.normalize("NFKD", text.translate(_LOOK_ALIKES)).casefold()
-    return re.sub("[^a-z]+", "", plain)
+    return re.sub("[^a-z]+", "", folding.fold(text).ascii)
 
 
 # An upper-case word that is no syllable is an abbreviation: TTTT, UBND; SỞ and TẾ are syllables.

@@ -1,0 +1,228 @@
+"""Marks of state secrecy in a text: Tuyệt mật (A, top secret), Tối mật (B, secret), Mật (C, confidential).
+
+Law 29/2018/QH14 article 8 has the levels, article 10(3) has them shown by a stamp or in another form; Circular
+24/2020/TT-BCA has the stamps: capitals in a frame, and "GIẢI MẬT" where secrecy ended. A stamp is mostly an image,
+which nobody sees here; and a mark is evidence, no proof.
+
+mật is in many everyday words: bảo mật (security), mật khẩu (password), bí thư, mật ong (honey), and without marks it
+is mất (lose) and mặt (face) too. So where a mark stands and beside what decides, and nothing here returns text: only
+the level, the form and the place.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .folding import fold
+
+
+class Kind(StrEnum):
+    """What a text is: it decides which forms count."""
+
+    SUBJECT = "subject"
+    BODY = "body"
+    DOCUMENT = "document"
+    FILE_NAME = "file name"
+
+
+class Level(StrEnum):
+    """The levels by the letters that envelopes bear."""
+
+    TOP_SECRET = "A"
+    SECRET = "B"
+    CONFIDENTIAL = "C"
+
+
+class Grade(StrEnum):
+    """What a mark is good for: to hold the mail, to have somebody look at it, or to note that secrecy ended."""
+
+    HOLD = "hold"
+    REVIEW = "review"
+    DECLASSIFIED = "declassified"
+
+
+class Form(StrEnum):
+    """How a mark is written."""
+
+    STAMP = "stamp"  # alone on its line, or in its cell of a table
+    PREFIX = "prefix"  # first in a subject, before a colon or dash
+    BRACKETED = "bracketed"
+    FIELD = "field"  # Độ mật: …
+    PHRASE = "phrase"  # độ Tối mật
+    NOUN = "noun"  # tài liệu mật
+    RUNNING = "running"  # capitals in a sentence
+    FILE_NAME = "file name"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark: its level (None for one that ended secrecy), and where it begins: the line, from 1, and the offset in
+    the text, from 0."""
+
+    level: Level | None
+    grade: Grade
+    form: Form
+    line: int
+    offset: int
+
+
+_LEVELS = {
+    "tuyệt": Level.TOP_SECRET,
+    "tuyet": Level.TOP_SECRET,
+    "tối": Level.SECRET,
+    "toi": Level.SECRET,
+    "": Level.CONFIDENTIAL,
+}
+_CANDIDATE = re.compile(
+    r"(?<![^\W_])(?:(?:(?P<word>tuyệt|tối)[\s_.-]{0,3})?(?P<mark>mật)|(?:(?P<bare>tuyet|toi)[\s_.-]{1,3})?mat)"
+    r"(?![^\W_])"
+)
+_NEAR = 48  # letters before and after that are looked at: a label and its value, or a few words
+
+# Words that mật is the other half of: beside it, and across lines where a heading in capitals is wrapped, "BẢO⏎MẬT".
+# The second lists are short, for below a stamp mostly stands something else: "MẬT⏎⏎BÁO CÁO", "MẬT⏎DANH SÁCH".
+_BEFORE = "bảo|bí|cơ|túi|thân|trăng|cẩn|nội|ống|đường|dịch|sỏi|gan|rỉ"
+_BEFORE_WRAPPED = "bảo|bí|cơ|túi"
+_DENSITY = "độ(?! *(?:khẩn|mật|:))"  # mật độ; but below "MẬT" stands "Độ khẩn: …"
+_AFTER = f"khẩu|ong|mã|thiết|thư|danh|hiệu|lệnh|đàm|ngọt|mía|vụ|tông|thám|báo|ước|phục|nhân|nghị|thất|gấu|{_DENSITY}"
+_AFTER_WRAPPED = f"khẩu|ong|mã(?! số)|thiết|{_DENSITY}"
+_FRAME = r"\s|*_#+=~>\"“”'.:–—-"
+_WRAP = rf"[{_FRAME}]*\n[{_FRAME}]*"
+_HALF_BEFORE = re.compile(rf"(?<![^\W_])(?:{_BEFORE})(?:[ \t]*|[-_.])\Z")
+_HALF_AFTER = re.compile(rf"(?:[ \t]*|[-_.])(?:{_AFTER})(?![^\W_])")
+_WRAPPED_BEFORE = re.compile(rf"(?<![^\W_])({_BEFORE_WRAPPED}){_WRAP}\Z")
+_WRAPPED_AFTER = re.compile(rf"{_WRAP}({_AFTER_WRAPPED})(?![^\W_])")
+
+_URGENT = r"(?:hỏa tốc|thượng khẩn|khẩn|hẹn giờ)"  # degrees of urgency (độ khẩn) stand beside marks
+_CELL = r"[\t|]|\s{3}"
+_ALONE_BEFORE = re.compile(rf"(?:\n|{_CELL})[{_FRAME}]*\Z")
+_COPY = r"\(? *bản số *:? *[0-9/]{1,7} *\)?"  # which copy it is: "TUYỆT MẬT (Bản số 1)"
+_ALONE_AFTER = re.compile(rf"[{_FRAME}]*?(?:(?:[-–—/,] *{_URGENT}|{_COPY})[{_FRAME}]*?)?(?:\n|{_CELL})")
+# Mật is a given name too, and lists have it in a cell of its own: "NGUYỄN THỊ | MẬT".
+_SURNAME = (
+    "nguyễn|trần|lê|phạm|hoàng|huỳnh|phan|vũ|võ|đặng|bùi|đỗ|hồ|ngô|dương|lý|đinh|trịnh|lương|mai|cao|lại|tạ|chu"
+)
+_NAME = re.compile(rf"(?<![^\W_])(?:{_SURNAME})(?: [^\W\d_]+){{0,3}}[\s|]*\Z")
+_REPLIES = re.compile(r"\n\s*(?:(?:re|fw|fwd|tl|ct|trả lời|chuyển tiếp) *: *)*\Z")
+_OPENING = ("[", "(", "{", "<", "«", "【", "《")
+_CLOSED = re.compile(rf"\s*(?:[-–—,/;:]\s*{_URGENT}\s*)?[\])}}>»】》]")
+_PREFIX_AFTER = re.compile(r"\s*:|\s+[–—-]\s")
+_FIELD = re.compile(
+    r"(?<![^\W_])độ mật(?: của [^\W\d_]+(?: [^\W\d_]+)?)?(?:\s*[:|=–—-]\s*|[ ]*[\t\n]\s*|\s+(?=[\"“«]))[\"“«(\[]*\Z"
+)
+_FIELD_BARE = re.compile(r"(?<![^\W_])do mat\s*:\s*\Z")
+_FIELD_BEGUN = re.compile(r"(?<![^\W_])độ mật *:")
+_TICKED = ("☒", "☑", "✓", "✔", "✗", "✘", "[x]", "(x)")
+_UNTICKED = ("☐", "□", "❑", "❏", "○", "[ ]", "( )", "[]", "()")
+_LEVEL = r"(?:tuyệt mật|tối mật|mật)"
+_AND = r"[\"”]?\s*(?:[,/;]|và|hoặc|hay)\s*[\"“]?"
+_LISTED_BEFORE = re.compile(rf"(?<![^\W_])(?:{_LEVEL}{_AND}|(?:tuyệt mật|tối mật|(?<!độ )mật)\s*\|\s*)(?:độ )?\Z")
+_LISTED_AFTER = re.compile(rf"(?:{_AND}|\s*\|\s*)(?:độ )?{_LEVEL}(?![^\W_])")
+_DEGREE = re.compile(r"(?<![^\W_])(?P<degree>độ|mức)\s+(?P<quote>[\"“«]?)\Z")
+_NOUN = re.compile(r"(?<![^\W_])(?:tài liệu|văn bản|công văn|công điện|hồ sơ|báo cáo|tờ trình)\s+\Z")
+_ENDED = re.compile(r"(?<![^\W_])(?:đã\s+)?giải\s+\Z")
+_LINE_END = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
+_LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
+
+
+def marks_in(text: str, kind: Kind) -> Iterator[Mark]:
+    """Yield the marks in a text, in order.
+
+    Of a thread every message counts: a mark that is quoted leaves again with the reply. A list of several levels, as
+    the law and forms have it, is no mark. Linear in the text.
+    """
+    folded = fold(text)
+    canon = folded.canon.translate(_LINE_ENDS)
+    line = 1
+    counted = 0
+    for found in _CANDIDATE.finditer(canon):
+        judged = _judged(canon, folded.cased, found, kind)
+        if judged:
+            level, grade, form = judged
+            offset = folded.canon_at[found.start()]
+            line += len(_LINE_END.findall(text, counted, offset))
+            counted = offset
+            yield Mark(level, grade, form, line, offset)
+
+
+def _judged(canon: str, cased: str, found: re.Match[str], kind: Kind) -> tuple[Level | None, Grade, Form] | None:
+    """Tell what a word is by where it stands, None where it is no mark."""
+    start, end = found.span()
+    first = max(0, start - _NEAR)
+    before = ("" if first else "\n") + canon[first:start]  # a text begins and ends as a line does
+    after = canon[end : end + _NEAR] + ("" if end + _NEAR < len(canon) else "\n")
+    head = before[max(before.rfind("\n"), 0) :]
+    level = _LEVELS[found["word"] or found["bare"] or ""]
+    two_words = level is not Level.CONFIDENTIAL
+    marked = found["mark"] is not None  # with marks (có dấu)
+    upper = cased[start:end].isupper()
+    title = cased[start].isupper()
+    is_clear = level is Level.TOP_SECRET  # without marks too: TOI MAT is tôi mất (I lost) as well
+
+    if _is_half_a_word(before, after, cased[first:start], cased[end : end + _NEAR], upper):
+        return None
+    if ended := _ENDED.search(head):
+        begin = head[: ended.start()]
+        if upper and marked and (form := _set_off(begin, after, kind)):
+            return None, Grade.DECLASSIFIED, form
+        return None
+    if head.rstrip().endswith(_UNTICKED):
+        return None
+
+    form = _set_off(head, after, kind)
+    if form and upper and (marked or two_words):
+        is_name = form is Form.STAMP and not two_words and _NAME.search(before)
+        return level, Grade.HOLD if marked and not is_name else Grade.REVIEW, form
+    if _LISTED_BEFORE.search(head) or _LISTED_AFTER.match(after):
+        return None
+    if marked and (_FIELD.search(before) or (head.rstrip().endswith(_TICKED) and _FIELD_BEGUN.search(head))):
+        return level, Grade.HOLD, Form.FIELD
+    if _FIELD_BARE.search(before):
+        return level, Grade.REVIEW, Form.FIELD
+    if marked and _names_a_level(head, after, upper, title or two_words):
+        return level, Grade.HOLD, Form.PHRASE
+    if form and title and marked and (two_words or (form is Form.BRACKETED and kind is Kind.SUBJECT)):
+        return level, Grade.REVIEW, form
+    if marked and _NOUN.search(head):
+        return level, Grade.REVIEW, Form.NOUN
+    if kind is Kind.FILE_NAME and ((upper and (marked or two_words)) or (two_words and (marked or is_clear))):
+        return level, Grade.REVIEW, Form.FILE_NAME
+    if upper and two_words and (marked or is_clear):
+        return level, Grade.REVIEW, Form.RUNNING
+    return None
+
+
+def _set_off(head: str, after: str, kind: Kind) -> Form | None:
+    """Tell how a mark is set off from other text, None where it is not."""
+    if head.rstrip().endswith(_OPENING) and _CLOSED.match(after):
+        return Form.BRACKETED
+    if kind is Kind.FILE_NAME:
+        return None
+    if _ALONE_AFTER.match(after) and (_ALONE_BEFORE.search(head) or (kind is Kind.SUBJECT and _REPLIES.search(head))):
+        return Form.STAMP
+    if kind is Kind.SUBJECT and _REPLIES.search(head) and _PREFIX_AFTER.match(after):
+        return Form.PREFIX
+    return None
+
+
+def _names_a_level(head: str, after: str, upper: bool, named: bool) -> bool:
+    """Tell whether "độ" makes a word a level: "độ Mật", but not "ĐỘ MẬT" or "Độ mật", what forms ask for."""
+    degree = _DEGREE.search(head)
+    if degree is None or after.lstrip(" ").startswith((":", "|")):
+        return False
+    return bool(degree["quote"]) or (named and not upper and bool(head[: degree.start()].strip()))
+
+
+def _is_half_a_word(before: str, after: str, cased_before: str, cased_after: str, upper: bool) -> bool:
+    """Tell whether mật is half of another word."""
+    if _HALF_BEFORE.search(before) or _HALF_AFTER.match(after):
+        return True
+    if not upper:
+        return False
+    if wrapped := _WRAPPED_BEFORE.search(before):
+        begin, end = (place - len(before) for place in wrapped.span(1))
+        return cased_before[begin:end].isupper()
+    if wrapped := _WRAPPED_AFTER.match(after):
+        return cased_after[slice(*wrapped.span(1))].isupper()
+    return False
