@@ -16,8 +16,10 @@ from tests.lab.mails import OFFICE, OFFICER
 from tests.lab.redis import Redis
 from tests.lab.waiting import until
 
+from mailgate.ledger import commits as ledger_commits
 from mailgate.ledger.commits import Bounds, Commits, Report
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.redis import _key
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import (
     DAYS_KEPT,
@@ -341,6 +343,52 @@ async def test_a_redis_that_lost_what_it_had_is_given_it_again(tmp_path: Path, r
     await heir.flush()
     for one in (store, other):
         await one.close()
+
+
+async def test_what_an_earlier_run_left_is_kept_apart_from_what_comes(tmp_path: Path, redis_server: Redis) -> None:
+    """The earlier run's journal ends in a line that a crash cut; each run has its own numbers."""
+    redis_server.ask("FLUSHALL")
+    earlier = Journal(tmp_path, "activity-0")
+    earlier.append([sent(), sent()])
+    path = earlier.roll()
+    assert path is not None
+    path.write_bytes(path.read_bytes() + b'["0102')
+    store = open_store(redis_server.url, tmp_path)
+    commits = commits_on(store, tmp_path)
+    await recovered(commits)
+    for _ in range(3):
+        await note_and_wait(commits, tmp_path, [sent()])
+    assert await count(store) == 5
+    assert len({archive.stem.rpartition("-")[0] for archive in archives_in(tmp_path)}) == 2
+    redis_server.ask("FLUSHALL")
+    await note_and_wait(commits, tmp_path, [sent()])
+    await until(lambda: not commits.failing, 5, "the ledger to be whole again")
+    assert await count(store) == 6
+    await commits.flush()
+    await store.close()
+
+
+async def test_a_loss_is_mended_though_no_mail_comes_in(
+    tmp_path: Path, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_commits, "BEAT_S", 0.05)
+    redis_server.ask("FLUSHALL")
+    store = open_store(redis_server.url, tmp_path)
+    commits = Commits(
+        store, Journal(tmp_path, "activity-0"), tmp_path, Report(), "mail1", Bounds(keep_s=3_600), beats=True
+    )
+    commits.recover()
+    commits.note([sent()])
+
+    def is_counted() -> bool:
+        return redis_server.ask(f"EXISTS {_key('mailbox', OFFICER)}") == ":1"
+
+    await until(is_counted, 5, "the mail to be counted")
+    redis_server.ask("FLUSHALL")
+    await until(is_counted, 10, "it to be counted again")
+    assert await count(store) == 1
+    await commits.flush()
+    await store.close()
 
 
 async def test_it_is_found_out_while_nothing_is_to_be_counted(tmp_path: Path, redis_server: Redis) -> None:

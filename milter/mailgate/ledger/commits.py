@@ -154,7 +154,7 @@ class Commits:
         self._waiting, self._files = [], []  # the journal has them
         loop = asyncio.get_running_loop()
         try:
-            self._measure()
+            await self._measure()
             await loop.run_in_executor(self._disk, self._journal.sync)
             await self._store.states_version()
             if self._lost:
@@ -168,7 +168,7 @@ class Commits:
             for path in ended:
                 await self._count_file(path)
                 self._journal.archive(path, self._bounds.keep_s)
-            self._measure()
+            await self._measure()
         except Exception as error:
             self._fail(error, was_failing)
         else:
@@ -196,9 +196,9 @@ class Commits:
         if path is not None and events:
             self._files.append((path, events))
 
-    def _measure(self) -> None:
+    async def _measure(self) -> None:
         """Learn how much waits, and whether that is too much; archives give way first."""
-        waiting, archived = octets_of(self._folder)
+        waiting, archived = await asyncio.get_running_loop().run_in_executor(self._disk, octets_of, self._folder)
         for path in self._journal.archives():
             if waiting + archived <= self._bounds.octets:
                 break
@@ -218,16 +218,18 @@ class Commits:
             if not self.failing:
                 try:
                     await self._store.verify()
-                except StoreError as error:
-                    self._lost = self._lost or isinstance(error, WentBack)
-                    if self._lost and self._task is None:
+                except WentBack:
+                    self._lost = True
+                    if self._task is None:
                         self._stop_timer()
-                        self._start(self._count_journal)
+                        self._go_on()
+                except StoreError:
+                    pass  # the next commit meets it, too
 
     def _go_on(self) -> None:
-        """Set the clock for what is next: a commit where something waits, a try where the store is away."""
+        """Set the clock for what is next: a commit where something waits, a try where the store is not whole."""
         self._task = None
-        if self.failing:
+        if self.failing or self._lost:
             self._start_in(RETRY_S, self._count_journal)
         elif self._waiting or self._files:
             self._start_in(GROUP_S, self._commit)

@@ -84,7 +84,7 @@ class Journal:
         if keep_s <= 0:
             path.unlink(missing_ok=True)
             return
-        if self._archive is None or self._is_full(self._archive):
+        if self._archive is None or _run_of(self._archive) != _run_of(path) or self._is_full(self._archive):
             self._archive = path.with_suffix(".done")
             self._archive_began = time.monotonic()
             self.prune(keep_s)
@@ -92,7 +92,8 @@ class Journal:
         target = os.open(self._archive, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             octets = os.read(source, os.fstat(source).st_size)
-            os.write(target, b"#%d\n%b" % (number_of(path), octets))
+            end = b"" if octets.endswith(b"\n") else b"\n"  # a crash cut the last line
+            os.write(target, b"#%d\n%b%b" % (number_of(path), octets, end))
         finally:
             os.close(source)
             os.close(target)
@@ -119,7 +120,7 @@ class Journal:
 def read(path: Path) -> list[Batch]:
     """Return the batches of a file, one for a journal, several for an archive; none of a file that is gone."""
     batches: list[Batch] = []
-    run = path.stem.partition(".")[2].rpartition("-")[0]
+    run = _run_of(path)
     noted: list[Noted] = []
     number = number_of(path)
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
@@ -204,6 +205,11 @@ def _noted(fields: list[object]) -> Noted:
             mail_class = MailClass(str(rest[0])) if rest else MailClass.HUMAN
             return ActivityEvent(bytes.fromhex(key), ActivityKind(kind), mailbox, at, octets, mail_class)
     raise ValueError("no line of a journal")
+
+
+def _run_of(path: Path) -> str:
+    """Return the run that wrote a file, "" for one of the version before."""
+    return path.stem.partition(".")[2].rpartition("-")[0]
 
 
 def _sorted(paths: Iterator[Path]) -> list[Path]:

@@ -140,21 +140,29 @@ class RedisStore:
         if failed is not None:
             raise failed
         if any(answer < batch.number for answer in answers):
-            del self._taken[batch.run]
-            raise WentBack("[store] url: Redis lost what it had acknowledged: it is given that again")
+            raise self._went_back()
 
     async def verify(self) -> None:
         """Ask each shard for the batches that it took from this process."""
-        for run, taken in list(self._taken.items()):
-            del self._taken[run]
-            if any(now < before for now, before in zip(await self._taken_of(run), taken, strict=True)):
-                raise WentBack("[store] url: Redis lost what it had acknowledged: it is given that again")
+        known = {run: tuple(taken) for run, taken in self._taken.items()}  # a commit goes on meanwhile
+        for run, taken in known.items():
+            if any(now < before for now, before in zip(await self._known_of(run), taken, strict=True)):
+                raise self._went_back()
+
+    def _went_back(self) -> WentBack:
+        """Forget what was taken, of all runs: what Redis lost of one, it may have lost of another."""
+        self._taken.clear()
+        return WentBack("[store] url: Redis lost what it had acknowledged: it is given that again")
 
     async def _taken_of(self, run: str) -> list[int]:
         if run not in self._taken:
-            asked = (self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS))
-            self._taken[run] = [int(number or 0) for number in await self._all(asked)]
+            self._taken[run] = await self._known_of(run)
         return self._taken[run]
+
+    async def _known_of(self, run: str) -> list[int]:
+        """Return the last batch of a run that each shard has."""
+        asked = (self._client.hget(f"{_prefix(shard)}batches", run) for shard in range(SHARDS))
+        return [int(number or 0) for number in await self._all(asked)]
 
     def _parts(self, batch: Batch) -> dict[int, list[Any]]:
         """Return a batch's items by shard, as the script takes them."""

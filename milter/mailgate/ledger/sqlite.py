@@ -254,7 +254,7 @@ class SqliteStore:
         if known >= batch.number:
             return False
         if known < self._taken.get(batch.run, 0):
-            self._taken[batch.run] = known
+            self._taken.clear()
             raise WentBack(f"[store] url: {self.path}: an older file has been put in its place")
         statement = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?)"
         connection.execute(statement, (batch.run, batch.number, time.time()))
