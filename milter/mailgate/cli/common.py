@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ..config import TIME_ZONE, Settings, load
+from ..ledger.journal import counted
 from ..ledger.store import Store, open_store
 from ..model import domain_of, mailbox_of
 from ..tables import Format
@@ -28,6 +29,9 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDR")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why, in words.")]
 DocumentOption = Annotated[str, typer.Option("--document", help="Number of the document that orders it.")]
 ByOption = Annotated[str, typer.Option("--by", help="Who does it; default the login name.")]
+
+
+_CATCH_UP_S = 1.0  # the daemon commits four times a second
 
 
 class Refused(Exception):
@@ -70,6 +74,11 @@ def with_store(settings: Settings, work: Callable[[Store], Any]) -> Any:
             await store.close()
 
     return asyncio.run(run())
+
+
+def caught_up(settings: Settings) -> bool:
+    """Let the daemon count what it has answered before now, and tell whether it has."""
+    return counted(settings.journal_folder(), _CATCH_UP_S)
 
 
 def official_mailbox(settings: Settings, address: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..config import Settings
-from ..ledger.journal import counted, pending_since
+from ..ledger.journal import pending_since
 from ..ledger.store import Store, StoreError
 from ..mailboxes.calendar import civil
 from ..mailboxes.inactivity import COLUMNS, Answer, Due, Hole, Terms, find_due, holes
@@ -19,6 +19,7 @@ from .common import (
     FormatOption,
     Misused,
     Refused,
+    caught_up,
     login_name,
     moment_of,
     needed,
@@ -27,8 +28,6 @@ from .common import (
     say,
     with_store,
 )
-
-_CATCH_UP_S = 1.0  # the daemon commits four times a second
 
 
 def inactivity(
@@ -77,7 +76,7 @@ def inactivity(
 def not_counted(settings: Settings) -> list[Hole]:
     """Let the daemon count what it has answered before now; return the hole that is left where it does not."""
     folder = settings.journal_folder()
-    if counted(folder, _CATCH_UP_S) or (since := pending_since(folder)) is None:
+    if caught_up(settings) or (since := pending_since(folder)) is None:
         return []
     say(f"what is in {folder}/*.journal is not counted yet: see that daemon and store run", 0)
     return [Hole("", civil(since), now())]

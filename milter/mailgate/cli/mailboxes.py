@@ -1,24 +1,28 @@
 """mailgate mailboxes: who holds them, their states, and their activity; all commands of the group."""
 
-import sys
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import orjson
 import typer
 
-from ..config import TIME_ZONE, Settings
-from ..ledger.journal import counted
+from ..config import Settings
 from ..ledger.store import Activity, Store
 from ..mailboxes.addresses import explain
+from ..mailboxes.calendar import civil
 from ..model import MailboxKind, MailboxState, MailboxStatus, Registration
 from ..tables import Format, render
 from . import registry, states
-from .common import AddressArgument, ConfigOption, FormatOption, official_mailbox, read_settings, with_store
-
-_CATCH_UP_S = 1.0  # the daemon commits four times a second
+from .common import (
+    AddressArgument,
+    ConfigOption,
+    FormatOption,
+    caught_up,
+    official_mailbox,
+    read_settings,
+    say,
+    with_store,
+)
 
 _LIST_COLUMNS = (
     *("address", "kind", "name", "unit", "created", "password_changed", "status", "clause", "document", "at"),
@@ -116,13 +120,9 @@ def show(address: AddressArgument, config: ConfigOption = None, style: FormatOpt
 
 
 def _catch_up(settings: Settings) -> None:
-    """Let the daemon count what it has answered before now, so that totals lack nothing."""
-    folder = settings.journal_folder()
-    if not counted(folder, _CATCH_UP_S):
-        print(
-            f"mailgate: the totals lack what is in {folder}/*.journal: see that daemon and store run",
-            file=sys.stderr,
-        )
+    """Say what the totals lack, once the daemon has had time to count it."""
+    if not caught_up(settings):
+        say(f"the totals lack what is in {settings.journal_folder()}/*.journal: see that daemon and store run", 0)
 
 
 def _activity_row(activity: Activity) -> dict[str, Any]:
@@ -138,9 +138,7 @@ def _activity_row(activity: Activity) -> dict[str, Any]:
 
 
 def _time(moment: float | None) -> str | None:
-    return (
-        None if moment is None else datetime.fromtimestamp(moment, ZoneInfo(TIME_ZONE)).isoformat(timespec="seconds")
-    )
+    return None if moment is None else civil(moment).isoformat(timespec="seconds")
 
 
 app = typer.Typer(help="Official mailboxes: registry, states, activity.", no_args_is_help=True)
