@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailgate.text.marks import Form, Grade, Kind, Level, Mark, marks_in
+from mailgate.model import Grade, Level, Mark, MarkForm, TextKind
+from mailgate.text.marks import marks_in
 
 DATA = Path(__file__).parent / "data"
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((DATA / "vectors.json").read_text())
 TEXTS: list[dict[str, str]] = [json.loads(line) for line in (DATA / "marks" / "texts.jsonl").read_text().splitlines()]
-_KINDS = {"file name": Kind.FILE_NAME, "subject prefix": Kind.SUBJECT}
+_KINDS = {"file name": TextKind.FILE_NAME, "subject prefix": TextKind.SUBJECT}
 _GRADES = list(Grade)
 
 
-def strongest(text: str, kind: Kind) -> str:
+def strongest(text: str, kind: TextKind) -> str:
     """Return "A" to "C" for a mark that holds, "A review", "declassified" or "none"."""
     marks = sorted(marks_in(text, kind), key=lambda mark: (_GRADES.index(mark.grade), mark.level or "Z"))
     if not marks:
@@ -30,20 +31,20 @@ def strongest(text: str, kind: Kind) -> str:
 
 @pytest.mark.parametrize("vector", VECTORS["secret_mark"], ids=lambda vector: vector["text"])
 def test_vectors(vector: dict[str, str]) -> None:
-    found = strongest(vector["text"], _KINDS.get(vector["why"], Kind.BODY))
+    found = strongest(vector["text"], _KINDS.get(vector["why"], TextKind.BODY))
     assert found == vector["expect"] or found.endswith(f" {vector['expect']}")
 
 
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row["text"])
 def test_our_own_texts(row: dict[str, str]) -> None:
-    assert strongest(row["text"], Kind(row["kind"])) == row["want"]
+    assert strongest(row["text"], TextKind(row["kind"])) == row["want"]
 
 
 def test_precision_and_recall_on_our_own_texts() -> None:
     """Print, with -s, both for each grade."""
     counts: Counter[tuple[str, str]] = Counter()
     for row in TEXTS:
-        found = strongest(row["text"], Kind(row["kind"]))
+        found = strongest(row["text"], TextKind(row["kind"]))
         counts[_grade(row["want"]), _grade(found)] += 1
     print(f"\n{'grade':14}{'texts':>6}{'precision':>11}{'recall':>8}")
     for grade in ("hold", "review", "declassified"):
@@ -71,9 +72,9 @@ def test_wrapped_headings_and_what_stands_below_a_stamp_differ() -> None:
         "MÃ SỐ: 5",
     ):
         for gap in ("\n", "\r\n", "\n\n", "\u2028"):
-            assert strongest(f"MẬT{gap}{below}", Kind.BODY) == "C"
+            assert strongest(f"MẬT{gap}{below}", TextKind.BODY) == "C"
     for text in ("BẢO\nMẬT", "BÍ\r\nMẬT", "MẬT\nKHẨU", "MẬT\n\nĐỘ", "MẬT\nMÃ"):
-        assert strongest(text, Kind.BODY) == "none"
+        assert strongest(text, TextKind.BODY) == "none"
 
 
 @pytest.mark.parametrize(
@@ -95,27 +96,27 @@ def test_wrapped_headings_and_what_stands_below_a_stamp_differ() -> None:
     ],
 )
 def test_company(text: str, want: str) -> None:
-    assert strongest(text, Kind.BODY) == want
+    assert strongest(text, TextKind.BODY) == want
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "want"),
     [
-        ("Kính gửi\r\n\r\n  MẬT\r\nSố 1", Kind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, Form.STAMP, 3, 14)]),
-        ("\nTUYE\u0323\u0302T M\u200bẬT", Kind.BODY, [Mark(Level.TOP_SECRET, Grade.HOLD, Form.STAMP, 2, 1)]),
-        ("Re: [TỐI MẬT] A", Kind.SUBJECT, [Mark(Level.SECRET, Grade.HOLD, Form.BRACKETED, 1, 5)]),
-        ("MẬT: A", Kind.SUBJECT, [Mark(Level.CONFIDENTIAL, Grade.HOLD, Form.PREFIX, 1, 0)]),
-        ("MẬT: A", Kind.BODY, []),
-        ("\u2028\x85\vĐộ mật: Mật", Kind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, Form.FIELD, 4, 11)]),
-        ("thuộc độ Tối mật", Kind.BODY, [Mark(Level.SECRET, Grade.HOLD, Form.PHRASE, 1, 9)]),
-        ("tài liệu mật", Kind.BODY, [Mark(Level.CONFIDENTIAL, Grade.REVIEW, Form.NOUN, 1, 9)]),
-        ("a TUYỆT MẬT b", Kind.BODY, [Mark(Level.TOP_SECRET, Grade.REVIEW, Form.RUNNING, 1, 2)]),
-        ("a_TUYET_MAT.doc", Kind.FILE_NAME, [Mark(Level.TOP_SECRET, Grade.REVIEW, Form.FILE_NAME, 1, 2)]),
-        ("GIẢI MẬT\nMẬT", Kind.DOCUMENT,
-         [Mark(None, Grade.DECLASSIFIED, Form.STAMP, 1, 5), Mark(Level.CONFIDENTIAL, Grade.HOLD, Form.STAMP, 2, 9)]),
+        ("Kính gửi\r\n\r\n  MẬT\r\nSố 1", TextKind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 3, 14)]),
+        ("\nTUYE\u0323\u0302T M\u200bẬT", TextKind.BODY, [Mark(Level.TOP_SECRET, Grade.HOLD, MarkForm.STAMP, 2, 1)]),
+        ("Re: [TỐI MẬT] A", TextKind.SUBJECT, [Mark(Level.SECRET, Grade.HOLD, MarkForm.BRACKETED, 1, 5)]),
+        ("MẬT: A", TextKind.SUBJECT, [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.PREFIX, 1, 0)]),
+        ("MẬT: A", TextKind.BODY, []),
+        ("\u2028\x85\vĐộ mật: Mật", TextKind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.FIELD, 4, 11)]),
+        ("thuộc độ Tối mật", TextKind.BODY, [Mark(Level.SECRET, Grade.HOLD, MarkForm.PHRASE, 1, 9)]),
+        ("tài liệu mật", TextKind.BODY, [Mark(Level.CONFIDENTIAL, Grade.REVIEW, MarkForm.NOUN, 1, 9)]),
+        ("a TUYỆT MẬT b", TextKind.BODY, [Mark(Level.TOP_SECRET, Grade.REVIEW, MarkForm.RUNNING, 1, 2)]),
+        ("a_TUYET_MAT.doc", TextKind.FILE_NAME, [Mark(Level.TOP_SECRET, Grade.REVIEW, MarkForm.FILE_NAME, 1, 2)]),
+        ("GIẢI MẬT\nMẬT", TextKind.DOCUMENT,
+         [Mark(None, Grade.DECLASSIFIED, MarkForm.STAMP, 1, 5), Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 2, 9)]),
     ],
 )  # fmt: skip
-def test_where_and_how(text: str, kind: Kind, want: list[Mark]) -> None:
+def test_where_and_how(text: str, kind: TextKind, want: list[Mark]) -> None:
     assert list(marks_in(text, kind)) == want
 
 
@@ -123,12 +124,12 @@ def test_a_stamp_counts_anywhere_in_a_long_text() -> None:
     filler = "Thực hiện nhiệm vụ được giao, đơn vị báo cáo kết quả như sau. " * 40
     for place in range(0, 200, 7):
         text = filler[:place] + "\nTỐI MẬT\n" + filler
-        assert [(mark.line, mark.offset) for mark in marks_in(text, Kind.BODY)] == [(2, place + 1)]
-        assert strongest(f"{filler[:place]}TỐI MẬT{filler}", Kind.BODY) in ("B review", "none")
+        assert [(mark.line, mark.offset) for mark in marks_in(text, TextKind.BODY)] == [(2, place + 1)]
+        assert strongest(f"{filler[:place]}TỐI MẬT{filler}", TextKind.BODY) in ("B review", "none")
 
 
-@given(st.text(), st.sampled_from(Kind))
-def test_any_text_is_read(text: str, kind: Kind) -> None:
+@given(st.text(), st.sampled_from(TextKind))
+def test_any_text_is_read(text: str, kind: TextKind) -> None:
     for mark in marks_in(f"{text}\nMẬT\n{text}", kind):
         assert 0 <= mark.offset <= 2 * len(text) + 4
 
@@ -137,5 +138,5 @@ def test_any_text_is_read(text: str, kind: Kind) -> None:
 def test_time_is_linear(piece: str) -> None:
     text = piece * (300_000 // len(piece.encode()))
     start = time.process_time()
-    assert sum(1 for _ in marks_in(text, Kind.BODY)) <= text.count("MẬT")
+    assert sum(1 for _ in marks_in(text, TextKind.BODY)) <= text.count("MẬT")
     assert time.process_time() - start < 3  # s for 300 kB of nothing but what may be a mark

@@ -405,6 +405,192 @@ class SpamReport:
     symbols: tuple[str, ...] = ()
 
 
+# -- what is inside a mail -----------------------------------------------------------------------
+
+
+class TextKind(StrEnum):
+    """Where a text of a mail stands: it decides how it is read."""
+
+    SUBJECT = "subject"
+    BODY = "body"
+    DOCUMENT = "document"
+    FILE_NAME = "file name"
+
+
+class Level(StrEnum):
+    """The levels of state secrets by the letters that envelopes bear: tuyệt mật, tối mật, mật (law 29/2018/QH14)."""
+
+    TOP_SECRET = "A"
+    SECRET = "B"
+    CONFIDENTIAL = "C"
+
+
+class Grade(StrEnum):
+    """What a mark is good for: to hold the mail, to have somebody look at it, or to note that secrecy ended."""
+
+    HOLD = "hold"
+    REVIEW = "review"
+    DECLASSIFIED = "declassified"
+
+
+class MarkForm(StrEnum):
+    """How a mark of secrecy is written."""
+
+    STAMP = "stamp"  # alone on its line, or in its cell of a table
+    PREFIX = "prefix"  # first in a subject, before a colon or dash
+    BRACKETED = "bracketed"
+    FIELD = "field"  # Độ mật: …
+    PHRASE = "phrase"  # độ Tối mật
+    NOUN = "noun"  # tài liệu mật
+    RUNNING = "running"  # capitals in a sentence
+    FILE_NAME = "file name"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mark of secrecy: its level (None for one that ended secrecy), and where it begins: the line, from 1, and the
+    offset in the text, from 0."""
+
+    level: Level | None
+    grade: Grade
+    form: MarkForm
+    line: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text of a mail as a reader sees it, folded (text.folding): in lower case, its marks kept.
+
+    place: "subject", "part 2", or the files that it is inside, outermost first: "hop-dong.zip > bien-ban.docx".
+    charset: the Vietnamese one before Unicode that it was in ("tcvn3"), "" for Unicode. declared: what it said it is.
+    is_html: it was HTML, of which this is what shows.
+    """
+
+    place: str
+    kind: TextKind
+    canon: str
+    marks: tuple[Mark, ...] = ()
+    charset: str = ""
+    declared: str = ""
+    is_html: bool = False
+
+
+class Danger(StrEnum):
+    """What makes a file dangerous to whoever opens it (clause 4.2), by its content."""
+
+    PROGRAM = "program"  # what the machine runs: PE, ELF, Mach-O, Java, MSI
+    SCRIPT = "script"  # what an interpreter runs
+    SHORTCUT = "shortcut"  # LNK, URL
+    DISK_IMAGE = "disk-image"  # ISO, VHD: what is inside has no mark of the web
+    NOTEBOOK = "notebook"  # OneNote: hides programs behind pictures
+    HELP = "help"  # CHM
+    DISGUISED = "disguised"  # its name says another kind of file
+    MACRO = "macro"  # code in a document, no more
+    MACRO_AUTORUN = "macro-autorun"  # that runs when the document is opened
+    MACRO_SHELL = "macro-shell"  # that runs other programs
+    MACRO_DOWNLOAD = "macro-download"  # that fetches something
+    REMOTE_TEMPLATE = "remote-template"  # a document that fetches a part of it when opened
+    DYNAMIC_DATA = "dynamic-data"  # DDE
+    EMBEDDED_PROGRAM = "embedded-program"  # in an OLE object, a PDF
+    ACTIVE_PDF = "active-pdf"  # JavaScript or a launch action
+    BOMB = "bomb"  # grows beyond all measure when opened
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file in a mail, or in another file of it.
+
+    place: its name after those of the files that it is inside: "a.zip > b.exe". name: the last of them, as it stands
+    there. type: what its content is, as a short word ("pdf", "docx", "exe"), "" where nothing tells. declared: the
+    MIME type that the mail gives it. size: in octets. dangers: each with what shows it, which is never its text.
+    """
+
+    place: str
+    name: str
+    type: str = ""
+    declared: str = ""
+    size: int = 0
+    sha256: str = ""
+    dangers: tuple[tuple[Danger, str], ...] = ()
+
+
+class Obstacle(StrEnum):
+    """Why a file was not looked into."""
+
+    DAMAGED = "damaged"
+    ENCRYPTED = "encrypted"
+    LIMIT = "limit"  # of size, nesting, number or time, before the whole was seen
+    UNSUPPORTED = "unsupported"  # a container that nothing here opens
+    KILLED = "killed"  # what looked into it died of it, or had to be ended
+
+
+@dataclass(frozen=True, slots=True)
+class Uninspected:
+    """A file, or a rest of one, that was not looked into, and what exactly was in the way."""
+
+    place: str
+    obstacle: Obstacle
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All that was found inside a mail."""
+
+    texts: tuple[Text, ...] = ()
+    files: tuple[File, ...] = ()
+    uninspected: tuple[Uninspected, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """One line of a list of the site: what stands in it, and its attributes."""
+
+    text: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """The site's lists by their names ("registration/domains"), each by what is looked up in it.
+
+    A domain is canonical, an address a canonical mailbox; a phrase stands here as it is written.
+    """
+
+    entries: Mapping[str, Mapping[str, ListEntry]] = field(default_factory=dict)
+
+    def find(self, name: str, key: str) -> ListEntry | None:
+        """Return the entry of a list for exactly this key."""
+        known = self.entries.get(name)
+        return known.get(key) if known else None
+
+    def find_domain(self, name: str, domain: str) -> ListEntry | None:
+        """Return the entry of a list for this domain, or for the nearest one above it."""
+        known = self.entries.get(name)
+        while known and domain:
+            found = known.get(domain)
+            if found is not None:
+                return found
+            domain = domain.partition(".")[2]
+        return None
+
+
+NO_LISTS = Lists()
+
+
+@dataclass(frozen=True, slots=True)
+class Spotted:
+    """A phrase of a list that stands in a text: the list, its entry, the place and kind of the text, the offset in
+    its canon."""
+
+    list: str
+    entry: ListEntry
+    place: str
+    kind: TextKind
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """An earlier passage of a mail through one of our MTAs, known by the queue id in its Received line.
@@ -486,7 +672,10 @@ class Mail:
     passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked
     for. proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for
     nothing. exemptions: those of the store. sending: what the login handed over of late; None where it was not asked
-    for. units: the mailboxes that are a unit's.
+    for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
+    the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
+    many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
+    for.
     """
 
     def __init__(
@@ -506,6 +695,10 @@ class Mail:
         exemptions: "Sequence[Exemption]" = (),
         sending: Sending | None = None,
         units: frozenset[str] = frozenset(),
+        inspection: Inspection | None = None,
+        lists: Lists | None = None,
+        spotted: Sequence[Spotted] = (),
+        advertised: Mapping[str, int] | None = None,
     ) -> None:
         self.organization = organization
         self.session = session
@@ -524,6 +717,10 @@ class Mail:
         self.exemptions = exemptions
         self.sending = sending
         self.units = units
+        self.inspection = inspection
+        self.lists = lists or NO_LISTS
+        self.spotted = spotted
+        self.advertised = advertised
         if headers:
             self.take_headers(headers)
 

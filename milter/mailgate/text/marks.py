@@ -11,61 +11,9 @@ the level, the form and the place.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
+from ..model import Grade, Level, Mark, MarkForm, TextKind
 from .folding import fold
-
-
-class Kind(StrEnum):
-    """What a text is: it decides which forms count."""
-
-    SUBJECT = "subject"
-    BODY = "body"
-    DOCUMENT = "document"
-    FILE_NAME = "file name"
-
-
-class Level(StrEnum):
-    """The levels by the letters that envelopes bear."""
-
-    TOP_SECRET = "A"
-    SECRET = "B"
-    CONFIDENTIAL = "C"
-
-
-class Grade(StrEnum):
-    """What a mark is good for: to hold the mail, to have somebody look at it, or to note that secrecy ended."""
-
-    HOLD = "hold"
-    REVIEW = "review"
-    DECLASSIFIED = "declassified"
-
-
-class Form(StrEnum):
-    """How a mark is written."""
-
-    STAMP = "stamp"  # alone on its line, or in its cell of a table
-    PREFIX = "prefix"  # first in a subject, before a colon or dash
-    BRACKETED = "bracketed"
-    FIELD = "field"  # Độ mật: …
-    PHRASE = "phrase"  # độ Tối mật
-    NOUN = "noun"  # tài liệu mật
-    RUNNING = "running"  # capitals in a sentence
-    FILE_NAME = "file name"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A mark: its level (None for one that ended secrecy), and where it begins: the line, from 1, and the offset in
-    the text, from 0."""
-
-    level: Level | None
-    grade: Grade
-    form: Form
-    line: int
-    offset: int
-
 
 _LEVELS = {
     "tuyệt": Level.TOP_SECRET,
@@ -126,7 +74,7 @@ _LINE_END = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
 
 
-def marks_in(text: str, kind: Kind) -> Iterator[Mark]:
+def marks_in(text: str, kind: TextKind) -> Iterator[Mark]:
     """Yield the marks in a text, in order.
 
     Of a thread every message counts: a mark that is quoted leaves again with the reply. A list of several levels, as
@@ -146,7 +94,9 @@ def marks_in(text: str, kind: Kind) -> Iterator[Mark]:
             yield Mark(level, grade, form, line, offset)
 
 
-def _judged(canon: str, cased: str, found: re.Match[str], kind: Kind) -> tuple[Level | None, Grade, Form] | None:
+def _judged(
+    canon: str, cased: str, found: re.Match[str], kind: TextKind
+) -> tuple[Level | None, Grade, MarkForm] | None:
     """Tell what a word is by where it stands, None where it is no mark."""
     start, end = found.span()
     first = max(0, start - _NEAR)
@@ -172,37 +122,39 @@ def _judged(canon: str, cased: str, found: re.Match[str], kind: Kind) -> tuple[L
 
     form = _set_off(head, after, kind)
     if form and upper and (marked or two_words):
-        is_name = form is Form.STAMP and not two_words and _NAME.search(before)
+        is_name = form is MarkForm.STAMP and not two_words and _NAME.search(before)
         return level, Grade.HOLD if marked and not is_name else Grade.REVIEW, form
     if _LISTED_BEFORE.search(head) or _LISTED_AFTER.match(after):
         return None
     if marked and (_FIELD.search(before) or (head.rstrip().endswith(_TICKED) and _FIELD_BEGUN.search(head))):
-        return level, Grade.HOLD, Form.FIELD
+        return level, Grade.HOLD, MarkForm.FIELD
     if _FIELD_BARE.search(before):
-        return level, Grade.REVIEW, Form.FIELD
+        return level, Grade.REVIEW, MarkForm.FIELD
     if marked and _names_a_level(head, after, upper, title or two_words):
-        return level, Grade.HOLD, Form.PHRASE
-    if form and title and marked and (two_words or (form is Form.BRACKETED and kind is Kind.SUBJECT)):
+        return level, Grade.HOLD, MarkForm.PHRASE
+    if form and title and marked and (two_words or (form is MarkForm.BRACKETED and kind is TextKind.SUBJECT)):
         return level, Grade.REVIEW, form
     if marked and _NOUN.search(head):
-        return level, Grade.REVIEW, Form.NOUN
-    if kind is Kind.FILE_NAME and ((upper and (marked or two_words)) or (two_words and (marked or is_clear))):
-        return level, Grade.REVIEW, Form.FILE_NAME
+        return level, Grade.REVIEW, MarkForm.NOUN
+    if kind is TextKind.FILE_NAME and ((upper and (marked or two_words)) or (two_words and (marked or is_clear))):
+        return level, Grade.REVIEW, MarkForm.FILE_NAME
     if upper and two_words and (marked or is_clear):
-        return level, Grade.REVIEW, Form.RUNNING
+        return level, Grade.REVIEW, MarkForm.RUNNING
     return None
 
 
-def _set_off(head: str, after: str, kind: Kind) -> Form | None:
+def _set_off(head: str, after: str, kind: TextKind) -> MarkForm | None:
     """Tell how a mark is set off from other text, None where it is not."""
     if head.rstrip().endswith(_OPENING) and _CLOSED.match(after):
-        return Form.BRACKETED
-    if kind is Kind.FILE_NAME:
+        return MarkForm.BRACKETED
+    if kind is TextKind.FILE_NAME:
         return None
-    if _ALONE_AFTER.match(after) and (_ALONE_BEFORE.search(head) or (kind is Kind.SUBJECT and _REPLIES.search(head))):
-        return Form.STAMP
-    if kind is Kind.SUBJECT and _REPLIES.search(head) and _PREFIX_AFTER.match(after):
-        return Form.PREFIX
+    if _ALONE_AFTER.match(after) and (
+        _ALONE_BEFORE.search(head) or (kind is TextKind.SUBJECT and _REPLIES.search(head))
+    ):
+        return MarkForm.STAMP
+    if kind is TextKind.SUBJECT and _REPLIES.search(head) and _PREFIX_AFTER.match(after):
+        return MarkForm.PREFIX
     return None
 
 
