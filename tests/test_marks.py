@@ -102,7 +102,8 @@ def test_company(text: str, want: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "want"),
     [
-        ("Kính gửi\r\n\r\n  MẬT\r\nSố 1", TextKind.BODY, [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 3, 14)]),
+        ("Kính gửi\r\n\r\n  MẬT\r\nSố 1", TextKind.BODY,
+         [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 3, 14)]),
         ("\nTUYE\u0323\u0302T M\u200bẬT", TextKind.BODY, [Mark(Level.TOP_SECRET, Grade.HOLD, MarkForm.STAMP, 2, 1)]),
         ("Re: [TỐI MẬT] A", TextKind.SUBJECT, [Mark(Level.SECRET, Grade.HOLD, MarkForm.BRACKETED, 1, 5)]),
         ("MẬT: A", TextKind.SUBJECT, [Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.PREFIX, 1, 0)]),
@@ -113,7 +114,8 @@ def test_company(text: str, want: str) -> None:
         ("a TUYỆT MẬT b", TextKind.BODY, [Mark(Level.TOP_SECRET, Grade.REVIEW, MarkForm.RUNNING, 1, 2)]),
         ("a_TUYET_MAT.doc", TextKind.FILE_NAME, [Mark(Level.TOP_SECRET, Grade.REVIEW, MarkForm.FILE_NAME, 1, 2)]),
         ("GIẢI MẬT\nMẬT", TextKind.DOCUMENT,
-         [Mark(None, Grade.DECLASSIFIED, MarkForm.STAMP, 1, 5), Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 2, 9)]),
+         [Mark(None, Grade.DECLASSIFIED, MarkForm.STAMP, 1, 5),
+          Mark(Level.CONFIDENTIAL, Grade.HOLD, MarkForm.STAMP, 2, 9)]),
     ],
 )  # fmt: skip
 def test_where_and_how(text: str, kind: TextKind, want: list[Mark]) -> None:
