@@ -18,7 +18,7 @@ class PartHeader(NamedTuple):
     """A part's own account of itself; `type` is "" where it names none. All of it lower-cased but the name.
 
     multipart: the subtype when any Content-Type says multipart, else "". boundaries: every plausible
-    reading, each once.
+    reading, each once. charset: the label of a text, "" for none.
     """
 
     type: str = ""
@@ -28,6 +28,7 @@ class PartHeader(NamedTuple):
     multipart: str = ""
     boundaries: tuple[bytes, ...] = ()
     defects: tuple[str, ...] = ()
+    charset: str = ""
 
 
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
@@ -78,6 +79,7 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         multipart.partition("/")[2] or ("mixed" if multipart else ""),
         boundaries,
         tuple(sorted(defects)),
+        types[0].values.get("charset", "").strip().lower() if types else "",
     )
 
 

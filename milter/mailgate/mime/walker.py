@@ -47,13 +47,38 @@ class _Frame:
         self.ended = False  # its closing delimiter was seen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class Leaf:
-    """A leaf whose octets can be decoded again from the raw message: span, encoding, type."""
+    """A leaf whose octets can be decoded again from the raw message: span, encoding, and what its header says of it.
+
+    is_attachment: it counts as one. is_inside: it is of an attached message.
+    """
 
     span: tuple[int, int]
     encoding: str
     type: str
+    name: str
+    charset: str
+    is_attachment: bool
+    is_inside: bool
+
+    def __init__(
+        self,
+        span: tuple[int, int],
+        encoding: str,
+        type: str,
+        name: str = "",
+        charset: str = "",
+        is_attachment: bool = False,
+        is_inside: bool = False,
+    ) -> None:
+        self.span = span
+        self.encoding = encoding
+        self.type = type
+        self.name = name
+        self.charset = charset
+        self.is_attachment = is_attachment
+        self.is_inside = is_inside
 
 
 _HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -65,9 +90,8 @@ _BODY_TEXT = frozenset({"text/plain", "text/html"})
 class Walker:
     """One message's walk.
 
-    exact: also check base64 digit by digit and line ends octet by octet, and remember where each leaf stands
-    (`leaves`), so that it can be decoded and scanned. It costs 1 ns an octet, and is needed only where
-    something looks into the content.
+    exact: also check base64 digit by digit and line ends octet by octet. It costs 1 ns an octet, and is needed only
+    where something looks into the content. leaves: where each leaf stands, so that it can be decoded again.
     """
 
     def __init__(self, limits: WalkLimits | None = None, exact: bool = False) -> None:
@@ -94,7 +118,7 @@ class Walker:
         self._checker: Decoder | None = None
         self._leaf_start = 0
         self._leaf_type = ""
-        self._leaf_encoding = ""
+        self._leaf: PartHeader | None = None
         self._messages = 0  # open attached messages
 
     # -- the three calls ----------------------------------------------------------------------
@@ -246,7 +270,7 @@ class Walker:
 
     def _open_leaf(self, header: PartHeader, main: str, start: int) -> None:
         encoding = header.encoding
-        self._leaf_start, self._leaf_type, self._leaf_encoding = start, main, encoding
+        self._leaf_start, self._leaf_type, self._leaf = start, main, header
         self._count = self._decoder = self._files = self._attachment = None
         self._checker = decoder_for("base64") if self._exact and encoding == "base64" else None
         if self._messages:
@@ -274,7 +298,7 @@ class Walker:
 
     def _open_nothing(self, start: int) -> None:
         """A preamble or epilogue: octets that belong to no part."""
-        self._leaf_start, self._leaf_type, self._leaf_encoding = start, "", ""
+        self._leaf_start, self._leaf_type, self._leaf = start, "", None
         self._count = self._decoder = self._files = self._checker = self._attachment = None
 
     def _end_leaf(self, stop: int) -> None:
@@ -297,8 +321,22 @@ class Walker:
                 found = Attachment(name, "application/octet-stream", size, "uuencode", span=(self._leaf_start, stop))
                 self.content.attachments.append(found)
                 self._closed += size
-        if self._leaf_type and self._exact and stop > self._leaf_start:
-            self.leaves.append(Leaf((self._leaf_start, stop), self._leaf_encoding, self._leaf_type))
+        header = self._leaf
+        if header is not None and stop > self._leaf_start:
+            counts = attachment is not None
+            if self._messages:
+                counts = self._counts(self._leaf_type, header.name, header.disposition)
+            self.leaves.append(
+                Leaf(
+                    (self._leaf_start, stop),
+                    header.encoding,
+                    self._leaf_type,
+                    header.name,
+                    header.charset,
+                    counts,
+                    self._messages > 0,
+                )
+            )
         self._open_nothing(stop)
 
     def _close(self, attachment: Attachment) -> None:
