@@ -101,6 +101,13 @@ def test_ascii_is_canon_without_marks(text: str) -> None:
     assert "đ" not in found.ascii
 
 
+@given(TEXTS)
+def test_a_glance_sees_whatever_is_to_be_done(text: str) -> None:
+    """A text that needs no folding at a glance folds as one that shows at once that it does."""
+    found, slowly = fold(text), fold(text + " \u200b")
+    assert (found.canon + " ", found.cased + " ") == (slowly.canon, slowly.cased)
+
+
 _SENTENCE = "Kính gửi: Ủy ban nhân dân tỉnh Hà Nam, căn cứ Quyết định số 27/2023/QĐ-UBND về Hoà Bình\n"
 
 

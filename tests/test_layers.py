@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "mailgate.text.html": "",
     "mailgate.text.labels": "",
     "mailgate.text.marks": "model",
+    "mailgate.text.reading": "model",
     "mailgate.text.received": "model",
     "mailgate_rules": "rule",
     "mailgate_rules.attachment_size": _RULE,

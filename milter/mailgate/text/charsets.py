@@ -161,7 +161,11 @@ def read(octets: bytes, declared: str = "") -> Decoded:
 
 def _as_utf8(octets: bytes) -> str | None:
     """Decode UTF-8, also where a few octets are damaged or the last character is cut."""
-    text = octets.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+    octets = octets.removeprefix(codecs.BOM_UTF8)
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        text = octets.decode("utf-8", "replace")
     damaged = text.count("\ufffd")
     whole = len(_ASCII_ONLY.sub("", text)) - damaged
     return text if not damaged or whole > 4 * (damaged - text.endswith("\ufffd")) else None

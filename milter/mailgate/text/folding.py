@@ -5,7 +5,8 @@ in it (UTF-8 in Latin-1), so repair comes before stripping; a letter composes on
 its marks. Whoever compares Vietnamese words takes `canon`; `ascii` makes mất, mặt and mật one, and serves only for
 phrases of several words.
 
-Every stage is linear in the text, and touches only what it changes.
+Every stage is linear in the text, and touches only what it changes. One look (hyperscan) tells whether a text needs any
+of them: most need none.
 """
 
 import re
@@ -15,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress
+
+import hyperscan
 
 # -- UTF-8 that was read as Latin-1 or windows-1252 ------------------------------------------------
 
@@ -59,7 +62,10 @@ _SPREAD = re.compile(rf"(?<![^\W_]){_CAPITAL}(?: {_CAPITAL}){{2,}}(?: {{2,8}}{_C
 _SPACES = re.compile(" +")
 
 # hoà, hoè, thuỷ of the new placement in open syllables; qu is an onset, and hoàn has one place only.
-_NEW_PLACEMENT = re.compile(f"(?<!q)(?:o[àáảãạèéẻẽẹ]|u[ỳýỷỹỵ])(?![^\\W\\d_]|[{_MARK}])")
+_NEW_PLACEMENT = (  # each begins with a letter, which re looks for first
+    re.compile(f"o[àáảãạèéẻẽẹ](?<!qo.)(?![^\\W\\d_]|[{_MARK}])"),
+    re.compile(f"u[ỳýỷỹỵ](?<!qu.)(?![^\\W\\d_]|[{_MARK}])"),
+)
 _OLD_PLACEMENT = {
     first + second: unicodedata.normalize("NFC", first + tone) + bare
     for first, bare, toned in (("o", "a", "àáảãạ"), ("o", "e", "èéẻẽẹ"), ("u", "y", "ỳýỷỹỵ"))
@@ -69,17 +75,32 @@ _OLD_PLACEMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A text folded: canon, its marks kept (có dấu); ascii, without them (không dấu), and cased, canon as it stood
-    before it was made lower case, letter by letter.
+    """A text folded: canon, its marks kept (có dấu), and cased, canon as it stood before it was made lower case, letter
+    by letter.
 
-    canon_at, ascii_at: of each position, the one in the original where it came from; they never decrease.
+    canon_at: of each position, the one in the original where it came from; they never decrease.
     """
 
     canon: str
-    ascii: str
     cased: str
     canon_at: Sequence[int]
-    ascii_at: Sequence[int]
+
+    @property
+    def ascii(self) -> str:
+        """canon without its marks (không dấu)."""
+        return self.canon.translate(self._bare())
+
+    @property
+    def ascii_at(self) -> Sequence[int]:
+        """Of each position in ascii, the one in the original."""
+        bare = self._bare()
+        if "" not in bare.values():
+            return self.canon_at
+        kept = [bool(bare.get(ord(letter), letter)) for letter in self.canon]
+        return array("L", compress(self.canon_at, kept))
+
+    def _bare(self) -> dict[int, str]:
+        return {ord(letter): bare_of(letter) for letter in set(self.canon) if letter > "\x7f"}
 
 
 def fold(text: str) -> Folded:
@@ -89,6 +110,11 @@ def fold(text: str) -> Folded:
     of other scripts that look Latin are Latin where they stand in one word with Latin ones. Capitals that are spread
     by spaces are joined. 1 MB takes about 0.2 s where it is ordinary, under 1 s where every letter is decomposed.
     """
+    odd = _odd(text)
+    if odd <= _NEW:  # as nearly always
+        canon = text.lower()
+        if unicodedata.is_normalized("NFKC", canon):
+            return Folded(_with_old_placement(canon) if odd else canon, text, range(len(text)))
     cased, at = text, array("L", range(len(text)))
     for _ in range(_MOST_TIMES):
         cased, at = _edited(cased, at, _misread(cased))
@@ -103,13 +129,45 @@ def fold(text: str) -> Folded:
         canon, step = _composed(canon, array("L", range(len(canon))))
         cased = "".join([cased[i] for i in step])
         at = array("L", [at[i] for i in step])
-    canon = _NEW_PLACEMENT.sub(lambda match: _OLD_PLACEMENT[match[0]], canon)
-    table = {ord(letter): bare_of(letter) for letter in set(canon) if letter > "\x7f"}
-    plain = canon.translate(table)
-    if len(plain) == len(canon):
-        return Folded(canon, plain, cased, at, at)
-    kept = [bool(table.get(ord(letter), letter)) for letter in canon]
-    return Folded(canon, plain, cased, at, array("L", compress(at, kept)))
+    return Folded(_with_old_placement(canon), cased, at)
+
+
+_NEW, _OTHER = 1, 2  # what is odd about a text: at most the new placement of tones, or something else
+_ODDITIES = (
+    *(_MISREAD.pattern, _INVISIBLE.pattern, f"[{''.join(map(chr, LOOK_ALIKES))}]", _OTHER_SCRIPT.pattern),
+    f"{_CAPITAL} {_CAPITAL} {_CAPITAL}",
+)
+
+
+def _escaped(pattern: str) -> bytes:
+    return "".join(c if " " <= c <= "~" else f"\\x{{{ord(c):x}}}" for c in pattern).encode()
+
+
+_FINDER = hyperscan.Database()
+_FINDER.compile(
+    expressions=[_escaped(pattern) for pattern in (*_ODDITIES, "[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]|[uU][ỳýỷỹỵỲÝỶỸỴ]")],
+    ids=[_OTHER] * len(_ODDITIES) + [_NEW],
+    flags=hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_SINGLEMATCH,
+)
+
+
+def _odd(text: str) -> int:
+    """Return 0 where folding a text only makes it lower case, _NEW where it places tones too, else more."""
+    try:
+        octets = text.encode()
+    except UnicodeEncodeError:
+        return _OTHER
+    if not unicodedata.is_normalized("NFKC", text):
+        return _OTHER
+    found: list[int] = []
+    _FINDER.scan(octets, match_event_handler=lambda kind, *_: found.append(kind))
+    return max(found, default=0)
+
+
+def _with_old_placement(canon: str) -> str:
+    for pattern in _NEW_PLACEMENT:
+        canon = pattern.sub(lambda match: _OLD_PLACEMENT[match[0]], canon)
+    return canon
 
 
 @lru_cache(maxsize=4_096)

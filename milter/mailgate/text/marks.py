@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from ..model import Grade, Level, Mark, MarkForm, TextKind
-from .folding import fold
+from .folding import Folded, fold
 
 _LEVELS = {
     "tuyệt": Level.TOP_SECRET,
@@ -74,13 +74,15 @@ _LINE_END = re.compile("\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _LINE_ENDS = dict.fromkeys(map(ord, "\r\v\f\x85\u2028\u2029"), "\n")
 
 
-def marks_in(text: str, kind: TextKind) -> Iterator[Mark]:
-    """Yield the marks in a text, in order.
+def marks_in(text: str, kind: TextKind, folded: Folded | None = None) -> Iterator[Mark]:
+    """Yield the marks in a text, in order; folded: the same text, where it was folded already.
 
     Of a thread every message counts: a mark that is quoted leaves again with the reply. A list of several levels, as
     the law and forms have it, is no mark. Linear in the text.
     """
-    folded = fold(text)
+    folded = folded or fold(text)
+    if "mật" not in folded.canon and "mat" not in folded.canon:
+        return
     canon = folded.canon.translate(_LINE_ENDS)
     line = 1
     counted = 0
