@@ -36,12 +36,20 @@ MAY_IMPORT = {
     "mailgate.text.folding": "",
     "mailgate.text.html": "",
     "mailgate.text.labels": "",
+    "mailgate.text.lexicon": "lists model",
     "mailgate.text.marks": "model",
+    "mailgate.text.organisational": "",
     "mailgate.text.received": "model",
+    "mailgate.lists": "",
+    "mailgate.lists.entries": "model text",
+    "mailgate.lists.folder": "ledger model",
     "mailgate_rules": "rule",
+    "mailgate_rules.advertising": _RULE,
     "mailgate_rules.attachment_size": _RULE,
     "mailgate_rules.auto_forward": _RULE,
     "mailgate_rules.mailbox_state": _RULE,
+    "mailgate_rules.online_registration": _RULE,
+    "mailgate_rules.prohibited_content": _RULE,
     "mailgate_rules.sender_identity": _RULE,
     "mailgate_rules.sending_rate": _RULE,
     "mailgate_rules.spam": _RULE,
@@ -141,6 +149,7 @@ MAY_IMPORT = {
     "mailgate.cli.forwards": "audit config ledger model postfix sources tables",
     "mailgate.cli.inactivity": "config ledger mailboxes model tables",
     "mailgate.cli.incidents": "incidents tables",
+    "mailgate.cli.lists": "lists tables",
     "mailgate.cli.mailboxes": "config ledger mailboxes model tables",
     "mailgate.cli.postfix": "config postfix tables wiring",
     "mailgate.cli.quarantine": "config incidents quarantine tables",
@@ -155,7 +164,7 @@ PURE = (
     "mailgate.activity",
     *("mailgate.model", "mailgate.rule", "mailgate.policy", "mailgate.wire", "mailgate.mime", "mailgate.text"),
     *("mailgate.mailboxes.addresses", "mailgate.mailboxes.calendar", "mailgate.mailboxes.inactivity"),
-    *("mailgate.mailboxes.logins", "mailgate.mailboxes.registry", "mailgate.reports"),
+    *("mailgate.lists.entries", "mailgate.mailboxes.logins", "mailgate.mailboxes.registry", "mailgate.reports"),
 )
 IMPURE = {"asyncio", "os", "pathlib", "redis", "shutil", "socket", "subprocess", "tempfile", "threading", "time"}
 
@@ -167,13 +176,15 @@ ONLY_IN = {
     "aiosmtplib": {"mailgate.next_hop", "mailgate.notices"},
     "milter": set[str](),
     "pyclamd": {"mailgate.doctor"},
+    "hyperscan": {"mailgate.text.lexicon"},
+    "publicsuffixlist": {"mailgate.text.organisational"},
     "redis": {"mailgate.ledger.redis"},
     "sievelib": {"mailgate.audit.sieve"},
     "sqlite3": {"mailgate.ledger.sqlite"},
     "typer": {
         f"mailgate.cli.{name}"
         for name in (
-            *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "mailboxes", "main"),
+            *("check", "common", "exemptions", "forwards", "inactivity", "incidents", "lists", "mailboxes", "main"),
             *("postfix", "quarantine", "registry", "report", "states", "store"),
         )
     },

@@ -166,8 +166,8 @@ return sums
 """
 
 ADVERTISED = """
--- Note an advertisement, and count those of its advertiser to its recipient. KEYS[1]: their sorted set. ARGV: time, key,
--- seconds that count, the most that are kept.
+-- Note an advertisement, and count those of its advertiser to its recipient. KEYS[1]: their sorted set. ARGV: time,
+-- key, seconds that count, the most that are kept.
 redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.6f', ARGV[1] - ARGV[3]))
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[4])
