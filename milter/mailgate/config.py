@@ -308,6 +308,12 @@ class IncidentsSection(_Section):
     path: str = "incidents"
 
 
+class ListsSection(_Section):
+    """[lists]: the site's own words, domains and addresses."""
+
+    path: str = "lists"
+
+
 class SpoolSection(_Section):
     """[spool]"""
 
@@ -378,6 +384,7 @@ class Settings(_Section):
     blacklists: BlacklistsSection = BlacklistsSection()
     inspection: InspectionSection = InspectionSection()
     incidents: IncidentsSection = IncidentsSection()
+    lists: ListsSection = ListsSection()
     spool: SpoolSection = SpoolSection()
     activity: ActivitySection = ActivitySection()
     report: ReportSection = ReportSection()
@@ -424,6 +431,10 @@ class Settings(_Section):
     def incidents_folder(self) -> Path:
         """Return the folder of the incident log."""
         return self.folder / self.incidents.path
+
+    def lists_folder(self) -> Path:
+        """Return the folder of the site's lists."""
+        return self.folder / self.lists.path
 
     def journal_folder(self) -> Path:
         """Return the folder of the journals that take events while the store is away."""

@@ -555,7 +555,8 @@ class ListEntry:
 class Lists:
     """The site's lists by their names ("registration/domains"), each by what is looked up in it.
 
-    A domain is canonical, an address a canonical mailbox; a phrase stands here as it is written.
+    A domain is canonical, an address a canonical mailbox, a network as ipaddress writes it; a phrase stands here as
+    it is written. A record's key is what it speaks of with a blank between: "lan@hanam.gov.vn shop.example".
     """
 
     entries: Mapping[str, Mapping[str, ListEntry]] = field(default_factory=dict)
