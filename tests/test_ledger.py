@@ -22,6 +22,7 @@ from mailgate.ledger.journal import Journal, read
 from mailgate.ledger.redis import _key
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import (
+    ADVERTISED_KEPT,
     DAYS_KEPT,
     REMEMBERED_S,
     Batch,
@@ -268,6 +269,45 @@ async def test_sending_within_sliding_windows(store: Store) -> None:
     for offset, recipients, network, wanted in script:
         assert await store.sending(OFFICER, recipients, network, start + offset) == wanted, f"after {offset} s"
     assert await store.sending(OFFICE, 5, "203.0.113.0/24", start) == Sending(1, 5, 1, 5, 1, 5, 1)
+
+
+# -- advertisements ------------------------------------------------------------------------------------
+
+SHOP = "shop.example"
+ADVERTISEMENTS = {
+    "the fourth": ([(1, 0), (2, 10), (3, 20), (4, DAY_S)], [1, 2, 3, 4]),
+    "a second over 24 hours": ([(1, 0), (2, 10), (3, 20), (4, DAY_S + 1)], [1, 2, 3, 3]),
+    "a retry": ([(1, 0), (1, 300), (2, 400), (1, 500)], [1, 1, 2, 2]),
+    "a retry does not renew": ([(1, 0), (1, DAY_S), (2, DAY_S + 1)], [1, 1, 1]),
+    "out of order": ([(1, 100), (2, 50)], [1, 2]),
+}
+
+
+@pytest.mark.parametrize(("mails", "wanted"), ADVERTISEMENTS.values(), ids=ADVERTISEMENTS)
+async def test_advertisements_within_24_hours(
+    store: Store, mails: Sequence[tuple[int, float]], wanted: Sequence[int]
+) -> None:
+    counts = [
+        (await store.advertised(SHOP, [OFFICER], number.to_bytes(16, "big"), NOON + offset))[OFFICER]
+        for number, offset in mails
+    ]
+    assert counts == wanted
+
+
+async def test_advertisements_count_for_each_recipient_and_advertiser(store: Store) -> None:
+    assert await store.advertised(SHOP, [OFFICER], b"1" * 16, NOON) == {OFFICER: 1}
+    assert await store.advertised(SHOP, [OFFICER, OFFICE], b"2" * 16, NOON) == {OFFICER: 2, OFFICE: 1}
+    assert await store.advertised("other.example", [OFFICE], b"2" * 16, NOON) == {OFFICE: 1}
+    assert await store.advertised(SHOP, [], b"3" * 16, NOON) == {}
+
+
+async def test_no_more_advertisements_are_known_than_are_kept(store: Store) -> None:
+    for number in range(ADVERTISED_KEPT + 3):
+        count = await store.advertised(SHOP, [OFFICE], number.to_bytes(16, "big"), NOON + number)
+        assert count == {OFFICE: min(number + 1, ADVERTISED_KEPT)}
+    later = NOON + DAY_S + 10  # the newest were kept
+    count = await store.advertised(SHOP, [OFFICE], b"last" * 4, later)
+    assert count == {OFFICE: ADVERTISED_KEPT + 3 - 10 + 1}
 
 
 # -- each batch once -----------------------------------------------------------------------------------

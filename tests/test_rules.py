@@ -74,6 +74,10 @@ def gate_of(module: ModuleType, example: Example, notes: Notes, **sections: Any)
         proofs=missing.get("dns", facts.get("proofs", {})),
         sending=missing.get("sending", facts.get("sending")),
         units=facts.get("units", frozenset()),
+        inspection=missing.get("inspection", facts.get("inspection")),
+        lists=facts.get("lists"),
+        advertised=facts.get("advertised"),
+        listings=facts.get("listings", ()),
     )
 
 

@@ -23,6 +23,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from mailgate_rules import STANZAS
 
+from .documents.budget import Limits
+from .inspection.limits import Bounds as WorkerBounds
+from .inspection.limits import InspectionLimits
 from .ledger.commits import Bounds
 from .ledger.store import SCHEMES, Counts
 from .mailboxes.aliases import Aliases
@@ -117,9 +120,14 @@ def parse_host_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _url(text: str) -> str:
-    if text and urlsplit(text).scheme not in ("http", "https"):
-        raise ValueError("write http://HOST:PORT")
+def _spam_url(text: str) -> str:
+    if text.startswith("spamd:///"):
+        return text
+    url = urlsplit(text)
+    if text and url.scheme not in ("http", "https", "spamd"):
+        raise ValueError("write http://HOST:PORT of rspamd, or spamd://HOST:PORT or spamd:///PATH of SpamAssassin")
+    if url.scheme == "spamd":
+        parse_host_port(url.netloc)
     return text
 
 
@@ -265,16 +273,45 @@ class ClamavSection(_Section):
 class SpamSection(_Section):
     """[spam]"""
 
-    url: Annotated[str, AfterValidator(_url)] = "http://127.0.0.1:11333"
+    url: Annotated[str, AfterValidator(_spam_url)] = "http://127.0.0.1:11333"
     on_error: OnError = Action.ACCEPT
     deadline_s: Seconds = 20
     password: Annotated[str, BeforeValidator(_digits_as_text)] = ""
+    reject_score: float = Field(15, ge=0)
+
+
+class BlacklistsSection(_Section):
+    """[blacklists]: zones of DNS that list who sends spam."""
+
+    zones: list[Domain] = []
+    domain_zones: list[Domain] = []
+
+
+class InspectionSection(_Section):
+    """[inspection]: how far and by whom the files in a mail are looked into."""
+
+    workers: int = Field(4, ge=1, le=64)
+    on_error: OnError = Action.TEMPFAIL
+    cpu_s: Annotated[float, Field(gt=0, le=60)] = 2
+    wall_s: Seconds = 20
+    memory_bytes: int = Field(268_435_456, ge=134_217_728)
+    cache_bytes: int = Field(33_554_432, ge=0)
+    depth: int = Field(Limits().depth, ge=1, le=50)
+    files: int = Field(Limits().files, ge=1)
+    opened_bytes: int = Field(Limits().octets, ge=1_048_576)
+    letters: int = Field(Limits().letters, ge=65_536)
 
 
 class IncidentsSection(_Section):
     """[incidents]"""
 
     path: str = "incidents"
+
+
+class ListsSection(_Section):
+    """[lists]: the site's own words, domains and addresses."""
+
+    path: str = "lists"
 
 
 class SpoolSection(_Section):
@@ -344,7 +381,10 @@ class Settings(_Section):
     notice: NoticeSection = NoticeSection()
     clamav: ClamavSection = ClamavSection()
     spam: SpamSection = SpamSection()
+    blacklists: BlacklistsSection = BlacklistsSection()
+    inspection: InspectionSection = InspectionSection()
     incidents: IncidentsSection = IncidentsSection()
+    lists: ListsSection = ListsSection()
     spool: SpoolSection = SpoolSection()
     activity: ActivitySection = ActivitySection()
     report: ReportSection = ReportSection()
@@ -377,6 +417,7 @@ class Settings(_Section):
         on_error = {
             "clamd": self.clamav.on_error,
             "spam": self.spam.on_error,
+            "inspection": self.inspection.on_error,
             "mailboxes": Action.TEMPFAIL,
             "history": Action.QUARANTINE,
             "sending": Action.ACCEPT,
@@ -390,6 +431,10 @@ class Settings(_Section):
     def incidents_folder(self) -> Path:
         """Return the folder of the incident log."""
         return self.folder / self.incidents.path
+
+    def lists_folder(self) -> Path:
+        """Return the folder of the site's lists."""
+        return self.folder / self.lists.path
 
     def journal_folder(self) -> Path:
         """Return the folder of the journals that take events while the store is away."""
@@ -420,6 +465,19 @@ class Settings(_Section):
     def walk_limits(self) -> WalkLimits:
         """Return the limits of the MIME walk."""
         return WalkLimits(self.limits.mime_depth, self.limits.mime_parts, self.limits.header_bytes)
+
+    def inspection_limits(self) -> InspectionLimits:
+        """Return what inspecting mails may take."""
+        section = self.inspection
+        files = Limits(section.depth, section.files, section.opened_bytes, letters=section.letters)
+        return InspectionLimits(
+            section.workers,
+            section.cpu_s,
+            section.wall_s,
+            section.cache_bytes,
+            WorkerBounds(section.memory_bytes),
+            files,
+        )
 
     def masked(self) -> dict[str, Any]:
         """Return the effective configuration as plain values, with secrets masked."""

@@ -20,6 +20,8 @@ from . import logs
 from .activity import activity_events
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
+from .inspection.inspector import Inspector
+from .inspection.pool import Pool
 from .ledger.history import LATE_S
 from .ledger.store import StoreError
 from .metrics import Metrics
@@ -32,18 +34,25 @@ from .model import (
     Attachment,
     Exemption,
     Finding,
+    Inspection,
+    Lists,
     Mail,
     Mode,
     Noted,
     Sending,
+    Spotted,
+    Text,
     Trace,
     Verdict,
     network_of,
 )
 from .policy import Policy
+from .probes.blacklists import Blacklists
 from .probes.clamd import Scanner
+from .probes.names import Resolver
 from .probes.proofs import Prover
 from .probes.rspamd import SpamEngine
+from .probes.spamd import Spamd
 from .spool import Spool
 
 OWN_ERROR_REPLY = "451 4.3.0 Internal error, try again later / Loi he thong, vui long gui lai sau"
@@ -86,10 +95,24 @@ class States(Protocol):
 
 
 class Rates(Protocol):
-    """Who counts what a login hands over (a store)."""
+    """Who counts what a login hands over, and advertisements (a store)."""
 
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
         """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        """Note an advertisement, and return how many of its advertiser each recipient was sent within 24 hours."""
+
+
+class SiteLists(Protocol):
+    """Who has the site's lists, and looks for their phrases (lists.folder)."""
+
+    @property
+    def lists(self) -> Lists:
+        """Return the lists as they are now."""
+
+    def find(self, text: Text) -> Sequence[Spotted]:
+        """Return the phrases of the lists that a text holds."""
 
 
 class Past(Protocol):
@@ -136,6 +159,7 @@ class Services:
     aliases: Mapping[str, tuple[str, ...]] | None = None
     rates: Rates | None = None
     locker: Locker | None = None
+    lists: SiteLists | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -143,7 +167,13 @@ class Services:
 class Gate:
     """One configuration at work: its policy, its probes; immutable, and swapped whole on a reload."""
 
-    def __init__(self, settings: Settings, services: Services, twin: "Gate | None" = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        twin: "Gate | None" = None,
+        before: "Gate | None" = None,
+    ) -> None:
         self.settings = settings
         self.services = services
         self.organization = settings.resolved_organization(services.aliases)
@@ -152,15 +182,24 @@ class Gate:
         self.spool_folder = settings.spool_folder()
         active = {rule.NAME for rule in self.policy.rules}
         self.scanner: Scanner | None = None
-        self.engine: SpamEngine | None = None
+        self.engine: SpamEngine | Spamd | None = None
+        self.blacklists: Blacklists | None = None
+        self.inspector: Inspector | None = None
         self.prover: Prover = twin.prover if twin else Prover(settings.dns.deadline_s, settings.dns.servers)
         if twin:
-            self.scanner, self.engine = twin.scanner, twin.engine
+            self.scanner, self.engine, self.inspector = twin.scanner, twin.engine, twin.inspector
+            self.blacklists = twin.blacklists
         else:
             if settings.clamav.address and "virus" in active:
                 self.scanner = self._scanner()
             if settings.spam.url and "spam" in active:
                 self.engine = self._engine()
+            zones = settings.blacklists
+            if (zones.zones or zones.domain_zones) and "spam" in active:
+                resolver = Resolver(settings.dns.deadline_s, settings.dns.servers)
+                self.blacklists = Blacklists(zones.zones, zones.domain_zones, resolver)
+            if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
+                self.inspector = self._inspector(before)
         self._has_rates = any(rule.NEEDS == "sending" for rule in self.policy.rules)
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
@@ -172,23 +211,35 @@ class Gate:
         section = self.settings.clamav
         return Scanner(parse_endpoint(section.address), section.deadline_s, section.concurrency, self.spool_folder)
 
-    def _engine(self) -> SpamEngine:
+    def _engine(self) -> SpamEngine | Spamd:
         section = self.settings.spam
+        scheme, _, place = section.url.partition("://")
+        if scheme == "spamd":
+            return Spamd(place, section.deadline_s, section.reject_score)
         return SpamEngine(section.url, section.deadline_s, section.password)
+
+    def _inspector(self, before: "Gate | None") -> Inspector:
+        """Return an inspector; that of the gate before, with its workers and what it knows, where its limits hold."""
+        limits = self.settings.inspection_limits()
+        if before is not None and before.inspector is not None and before.inspector.limits == limits:
+            return before.inspector
+        return Inspector(Pool(limits), limits)
 
     @property
     def keeps_content(self) -> bool:
         """Tell whether anything reads the message again at its end, so that it must be spooled."""
-        return self.scanner is not None or self.engine is not None
+        return self.scanner is not None or self.engine is not None or self.inspector is not None
 
     def with_services(self, services: Services) -> "Gate":
         """Return this gate with other services, sharing its policy and probes."""
         return Gate(self.settings, services, self)
 
-    async def close(self) -> None:
-        """Close the probes' connections."""
+    async def close(self, after: "Gate | None" = None) -> None:
+        """Close the probes' connections, but what the gate after this one has taken over."""
         if self.engine is not None:
             await self.engine.close()
+        if self.inspector is not None and (after is None or after.inspector is not self.inspector):
+            await self.inspector.close()
 
     def states(self) -> Any:
         """Return the mailboxes that are not active, None when that is not known."""
@@ -210,15 +261,28 @@ class Gate:
         except Exception as error:
             return await self.own_error(mail, error)
 
-    def judge_at_once(self, mail: Mail, counts: bool = True) -> Verdict | None:
+    def judge_at_once(
+        self, mail: Mail, raw: Spool | None, leaves: Sequence[Leaf], counts: bool = True
+    ) -> Verdict | None:
         """Return the verdict on a whole mail that shows nothing, where no service is to be asked.
 
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
         waited for: then `judge` gives the verdict. counts: the mail is counted and remembered now, not by `count`.
         """
-        if self.keeps_content or mail.mailboxes is None or self._is_rated(mail):
+        if self.scanner is not None or self.engine is not None or mail.mailboxes is None or self._is_rated(mail):
+            return None
+        if self.blacklists is not None and not mail.is_ours:
             return None
         started = time.perf_counter()
+        mail.at = self.services.seconds()
+        if self.inspector is not None:
+            assert raw is not None
+            inspection = self.inspector.at_once(mail, raw, leaves)
+            if inspection is None:
+                return None
+            self._take_inspection(mail, inspection)
+            if self.policy.advertiser(mail):
+                return None
         if not self.services.past.settles(mail):
             if not self.services.past.ask_at_once(mail, self.services.seconds()):
                 return None
@@ -244,6 +308,7 @@ class Gate:
         metrics.add("octets", mail.content.octets)
         started = time.perf_counter()
         timings: dict[str, float] = {}
+        mail.at = self.services.seconds()
         try:
             await self._ask(mail, raw, leaves, timings)
             if mail.mailboxes is None:
@@ -278,7 +343,10 @@ class Gate:
         claims = self.policy.claims(mail) if raw is not None else frozenset[str]()
         settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
         is_rated = self._is_rated(mail)
-        if scanner is None and engine is None and not claims and not is_rated:
+        inspector = self.inspector if raw is not None else None
+        blacklists = None if mail.is_ours else self.blacklists
+        is_looked_into = scanner is not None or engine is not None or inspector is not None
+        if not is_looked_into and blacklists is None and not claims and not is_rated:
             if not settled:
                 await self._recall(mail, timings)
             return
@@ -288,6 +356,10 @@ class Gate:
                     group.create_task(self._recall(mail, timings))
                 if is_rated:
                     group.create_task(self._rate(mail, timings))
+                if inspector is not None and raw is not None:
+                    group.create_task(self._inspect(inspector, mail, raw, leaves, timings))
+                if blacklists is not None:
+                    group.create_task(self._ask_blacklists(blacklists, mail, timings))
                 if claims:
                     group.create_task(self._prove(mail, claims, raw, timings))
                 if scanner is not None and raw is not None:
@@ -295,7 +367,11 @@ class Gate:
                 if engine is not None and raw is not None:
                     group.create_task(self._check(engine, mail, raw, timings))
         except TimeoutError:
-            for name, fact, asked in (("clamd", mail.scans, scanner), ("spam", mail.spam, engine)):
+            for name, fact, asked in (
+                ("clamd", mail.scans, scanner),
+                ("spam", mail.spam, engine),
+                ("inspection", mail.inspection, inspector),
+            ):
                 if asked is not None and fact is None:
                     mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")
 
@@ -337,6 +413,42 @@ class Gate:
 
         await self._timed("dns", ask, mail, timings)
 
+    async def _inspect(
+        self, inspector: Inspector, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
+    ) -> None:
+        """Have the mail looked into; of an advertisement it is then asked how many its recipients had of late."""
+
+        async def ask() -> None:
+            if mail.inspection is None:
+                self._take_inspection(mail, await inspector.inspect(mail, raw, leaves))
+
+        await self._timed("inspection", ask, mail, timings)
+        if mail.inspection is not None and (advertiser := self.policy.advertiser(mail)):
+            await self._count_advertisement(advertiser, mail, timings)
+
+    def _take_inspection(self, mail: Mail, inspection: Inspection) -> None:
+        mail.inspection = inspection
+        lists = self.services.lists
+        if lists is not None:
+            mail.lists = lists.lists
+            mail.spotted = [spotted for text in inspection.texts for spotted in lists.find(text)]
+
+    async def _count_advertisement(self, advertiser: str, mail: Mail, timings: dict[str, float]) -> None:
+        """Ask how many advertisements of this advertiser each recipient had; while the store is away, nobody had any."""
+        rates = self.services.rates
+        if rates is None:
+            return
+        accounts = self.organization.accounts
+        recipients = [account for recipient in mail.envelope.recipients for account in accounts(recipient)]
+
+        async def ask() -> None:
+            async with asyncio.timeout(self._commit_wait_s):
+                key = hashlib.sha256(mail.first_header(b"message-id") or mail.queue_id.encode()).digest()[:8]
+                mail.advertised = await rates.advertised(advertiser, recipients, key, self.services.seconds())
+
+        await self._timed("advertised", ask, mail, timings)
+        mail.missing.pop("advertised", None)
+
     async def _scan(
         self, scanner: Scanner, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
     ) -> None:
@@ -348,7 +460,16 @@ class Gate:
 
         await self._timed("clamd", ask, mail, timings)
 
-    async def _check(self, engine: SpamEngine, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
+    async def _ask_blacklists(self, blacklists: Blacklists, mail: Mail, timings: dict[str, float]) -> None:
+        """Ask DNS; where it does not answer, nobody is listed."""
+
+        async def ask() -> None:
+            mail.listings = await blacklists.ask(mail)
+
+        await self._timed("blacklists", ask, mail, timings)
+        mail.missing.pop("blacklists", None)
+
+    async def _check(self, engine: SpamEngine | Spamd, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
         async def ask() -> None:
             mail.spam = await engine.check(mail, raw)
 

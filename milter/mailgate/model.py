@@ -555,10 +555,12 @@ class ListEntry:
 class Lists:
     """The site's lists by their names ("registration/domains"), each by what is looked up in it.
 
-    A domain is canonical, an address a canonical mailbox; a phrase stands here as it is written.
+    A domain is canonical, an address a canonical mailbox, a network as ipaddress writes it; a phrase stands here as
+    it is written. A record's key is what it speaks of with a blank between: "lan@hanam.gov.vn shop.example".
     """
 
     entries: Mapping[str, Mapping[str, ListEntry]] = field(default_factory=dict)
+    _prefixes: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find(self, name: str, key: str) -> ListEntry | None:
         """Return the entry of a list for exactly this key."""
@@ -576,6 +578,30 @@ class Lists:
         return None
 
 
+    def find_address(self, name: str, address: str) -> ListEntry | None:
+        """Return the entry of a list for this IP address, or for the smallest network that it is in."""
+        known = self.entries.get(name)
+        if not known:
+            return None
+        found = known.get(address)
+        prefixes = self._prefixes.get(name)
+        if prefixes is None:
+            lengths = {int(key.rpartition("/")[2]) for key in known if "/" in key}
+            prefixes = self._prefixes[name] = sorted(lengths, reverse=True)
+        if found is not None or not prefixes:
+            return found
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        for length in prefixes:
+            if length <= ip.max_prefixlen:
+                found = known.get(str(ipaddress.ip_network((ip, length), strict=False)))
+                if found is not None:
+                    return found
+        return None
+
+
 NO_LISTS = Lists()
 
 
@@ -589,6 +615,15 @@ class Spotted:
     place: str
     kind: TextKind
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a DNS blacklist (RFC 5782) says of who sends a mail: its zone, the address or domain, its answer."""
+
+    zone: str
+    name: str
+    answer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -675,7 +710,7 @@ class Mail:
     for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
-    for.
+    for. listings: what DNS blacklists say of the sender. at: when it came, Unix seconds; 0 where nobody said.
     """
 
     def __init__(
@@ -699,6 +734,8 @@ class Mail:
         lists: Lists | None = None,
         spotted: Sequence[Spotted] = (),
         advertised: Mapping[str, int] | None = None,
+        listings: Sequence[Listing] = (),
+        at: float = 0.0,
     ) -> None:
         self.organization = organization
         self.session = session
@@ -707,6 +744,7 @@ class Mail:
         self.names: list[bytes] = []
         self.content = content or Content()
         self.queue_id = ""
+        self.at = at
         self.mailboxes = mailboxes
         self.scans = scans
         self.spam = spam
@@ -721,6 +759,7 @@ class Mail:
         self.lists = lists or NO_LISTS
         self.spotted = spotted
         self.advertised = advertised
+        self.listings = listings
         if headers:
             self.take_headers(headers)
 

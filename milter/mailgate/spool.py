@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 IN_MEMORY_BYTES = 262_144
-_CHUNK_BYTES = 65_536
+CHUNK_BYTES = 65_536
 
 
 class Spool:
@@ -44,7 +44,7 @@ class Spool:
         """Yield the octets from start to stop, at most 64 KiB at a time."""
         stop = self.size if stop is None else min(stop, self.size)
         while start < stop:
-            count = min(_CHUNK_BYTES, stop - start)
+            count = min(CHUNK_BYTES, stop - start)
             if self._file is None:
                 yield bytes(self._memory[start : start + count])
             else:

@@ -210,7 +210,7 @@ class Worker:
             settings = load(self._orders.config)
             aliases = settings.aliases()
             aliases.take(self._aliases)  # until they are read
-            gate = Gate(settings, replace(self._gate.services, aliases=aliases))
+            gate = Gate(settings, replace(self._gate.services, aliases=aliases), before=self._gate)
         except ConfigError as error:
             log.error("worker keeps its configuration", problems=error.problems)
             return
@@ -219,7 +219,7 @@ class Worker:
         self._aliases = aliases
         self._run_later(self._read_aliases())
         self._grace_s = settings.workers.stop_grace_s
-        self._run_later(_close_when_unused(old))
+        self._run_later(_close_when_unused(old, gate))
 
     def _run_later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -288,10 +288,10 @@ def _maker(listener: "Listener | SmtpListener", bare: bool) -> Callable[[], asyn
     return lambda: BufferedConnection(MilterConnection(listener))
 
 
-async def _close_when_unused(gate: Gate) -> None:
+async def _close_when_unused(gate: Gate, after: Gate) -> None:
     """Close an old gate's connections when no mail that began with it can be under way any more."""
     await asyncio.sleep(gate.settings.workers.deadline_s)
-    await gate.close()
+    await gate.close(after)
 
 
 def _now() -> datetime:

@@ -2,17 +2,24 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+from tests.lab.inspecting import inspector
+
 from mailgate.config import ClamavSection, OrganizationSection, Settings, SpamSection
 from mailgate.gate import Gate, Services
+from mailgate.lists.folder import Folder
 from mailgate.metrics import Metrics
 from mailgate.mime.walker import Leaf
 from mailgate.model import (
     ActivityEvent,
     Content,
     Exemption,
+    Inspection,
+    Listing,
+    Lists,
     Mail,
     MailboxState,
     MailboxStatus,
@@ -22,11 +29,14 @@ from mailgate.model import (
     Scan,
     Sending,
     SpamReport,
+    Spotted,
+    Text,
     Trace,
     Verdict,
 )
 from mailgate.rule import RuleStanza
 from mailgate.spool import Spool
+from mailgate.text.lexicon import Lexicon
 
 ORGANIZATION = OrganizationSection(internal_networks=["127.0.0.0/8", "::1/128", "10.0.0.0/8"])
 
@@ -79,14 +89,60 @@ class _States:
 class _Rates:
     """Says what the test says of every login; a text is why the store could not be asked."""
 
-    def __init__(self, sending: Sending | str) -> None:
+    def __init__(self, sending: Sending | str, advertised: Mapping[str, int]) -> None:
         self._sending = sending
+        self._advertised = advertised
 
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
         await asyncio.sleep(0)
         if isinstance(self._sending, str):
             raise OSError(self._sending)
         return self._sending
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        await asyncio.sleep(0)
+        return {recipient: self._advertised.get(recipient, 1) for recipient in recipients}
+
+
+class _Lists:
+    """Has these lists, and looks for their phrases, as lists.folder.Folder would."""
+
+    def __init__(self, lists: Lists) -> None:
+        self.lists = lists
+        self._lexicon = Lexicon(lists)
+
+    def find(self, text: Text) -> Sequence[Spotted]:
+        return self._lexicon.find(text)
+
+
+class _Inspector:
+    """Says what the test says is inside a mail; a text is why nobody could look."""
+
+    def __init__(self, answer: Inspection | str) -> None:
+        self._answer = answer
+
+    def at_once(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection | None:
+        return None
+
+    async def inspect(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection:
+        await asyncio.sleep(0)
+        if isinstance(self._answer, str):
+            raise OSError(self._answer)
+        return self._answer
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class _Blacklists:
+    """Says what the test says of every sender, as probes.blacklists.Blacklists would."""
+
+    def __init__(self, listings: Sequence[Listing]) -> None:
+        self._listings = listings
+
+    async def ask(self, mail: Mail) -> Sequence[Listing]:
+        await asyncio.sleep(0)
+        return self._listings
 
 
 class _Past:
@@ -156,6 +212,14 @@ class _Engine:
         """There is nothing to close."""
 
 
+@cache
+def shipped_lists() -> Lists:
+    """Return the lists of config/lists."""
+    lists, problems = Folder(Path(__file__).parents[2] / "config" / "lists").read()
+    assert problems == []
+    return lists
+
+
 def settings_of(*rules: RuleStanza, **sections: Any) -> Settings:
     """Return settings with these rules alone, no services, and these sections."""
     made = {
@@ -183,8 +247,15 @@ def make_gate(
     exemptions: Sequence[Exemption] = (),
     sending: Sending | str | None = None,
     units: frozenset[str] = frozenset(),
+    inspection: Inspection | str | None = None,
+    lists: Lists | None = None,
+    advertised: Mapping[str, int] | None = None,
+    listings: Sequence[Listing] = (),
 ) -> Gate:
-    """Return a gate: what the services know, scans and spam say what the probes answer or why they do not."""
+    """Return a gate: what the services know, scans and spam say what the probes answer or why they do not.
+
+    inspection: None has the mail really looked into, in this process. lists: None are those that are shipped.
+    """
     states = {address: MailboxState(address, MailboxStatus.LOCKED, "7.1") for address in locked}
     states |= {address: MailboxState(address, MailboxStatus.REVOKED, "6.2") for address in revoked}
     notes = notes or Notes()
@@ -195,10 +266,15 @@ def make_gate(
         Metrics(1, list(settings.rules)),
         "node",
         _Past(passages, memory),
-        rates=_Rates(Sending() if sending is None else sending),
+        rates=_Rates(Sending() if sending is None else sending, advertised or {}),
+        lists=_Lists(shipped_lists() if lists is None else lists),
     )
     gate = Gate(settings, services)
     gate.prover = cast(Any, _Prover(proofs))
+    if gate.inspector is not None:
+        gate.inspector = inspector() if inspection is None else cast(Any, _Inspector(inspection))
+    if listings:
+        gate.blacklists = cast(Any, _Blacklists(listings))
     if scans is not None:
         gate.scanner = cast(Any, _Scanner(scans, notes))
     if spam is not None:

@@ -18,7 +18,7 @@ from .. import __version__, logs
 from ..config import ConfigError
 from ..ledger.store import StoreError
 from ..tables import Format, render
-from . import check, exemptions, forwards, inactivity, incidents, mailboxes, postfix, quarantine, report, store
+from . import check, exemptions, forwards, inactivity, incidents, lists, mailboxes, postfix, quarantine, report, store
 from .common import ConfigOption, FormatOption, Misused, Refused, config_path, read_settings, say
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.add_typer(forwards.app, name="forwards")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(exemptions.app, name="exemptions")
 app.add_typer(incidents.app, name="incidents")
+app.add_typer(lists.app, name="lists")
 app.add_typer(postfix.app, name="postfix")
 app.add_typer(store.app, name="store")
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from ..mime.walker import Leaf
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, HOSTILE, PROGRAMS, extension_of, read_name
-from . import archives, macros, markup, message, odf, ole, ooxml, pdf, plain, rtf
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -65,7 +64,7 @@ def look_into(
     budget.depth -= 1
     try:
         for kind in kinds:
-            for found in _guarded(_reader(kind, octets, name, place, budget), place):
+            for found in guarded(_reader(kind, octets, name, place, budget), place):
                 if isinstance(found, Threat):
                     threats: Iterable[tuple[Danger, str]] = ((found.danger, found.detail),)
                 elif isinstance(found, Inside):
@@ -86,24 +85,6 @@ def look_into(
         budget.depth += 1
 
 
-def look_into_leaf(
-    octets: bytes, leaf: Leaf, place: str, budget: Budget, body: bool
-) -> Iterator[File | Extract | Uninspected]:
-    """Yield the decoded octets of a mail's leaf: a text where it is shown, else as look_into does; never raise.
-
-    body: the leaf is the mail's own, not one of an attached mail.
-    """
-    if not message.is_shown(leaf):
-        yield from look_into(octets, leaf.name or place, leaf.type, place, budget)
-        return
-    kind = TextKind.BODY if body else TextKind.DOCUMENT
-    for found in _guarded(message.read_leaf(octets, leaf, place, budget, kind), place):
-        if isinstance(found, Inside):
-            yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
-        elif not isinstance(found, Threat):
-            yield found
-
-
 def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:
     """Yield what was found, each file once, as it was known last."""
     files: dict[tuple[str, str], File] = {}
@@ -115,7 +96,7 @@ def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Ext
     yield from files.values()
 
 
-def _guarded(found: Iterator[Found], place: str) -> Iterator[Found]:
+def guarded(found: Iterator[Found], place: str) -> Iterator[Found]:
     """Yield what a reader finds; whatever stops it becomes an Uninspected."""
     try:
         yield from found
@@ -169,7 +150,7 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind == "pdf":
         return pdf.read(octets, place, budget)
     if kind == "eml":
-        return message.read(octets, place, budget)
+        return eml.read(octets, place, budget)
     if kind == "epub":
         return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)

@@ -106,8 +106,10 @@ class Transaction:
 
     def end_at_once(self) -> Verdict | None:
         """End the message and return its verdict; None where something must be waited for: then `end` gives it."""
-        self._finish()
-        return None if self._earlier else self.gate.judge_at_once(self.mail_data, not self._keep)
+        walker = self._finish()
+        if self._earlier:
+            return None
+        return self.gate.judge_at_once(self.mail_data, self._raw, walker.leaves, not self._keep)
 
     async def end(self) -> Verdict:
         """End the message, unless it has ended, and return its verdict, recorded."""

@@ -17,6 +17,9 @@ Times are whole Unix seconds.
     mailgate:{<shard>}:batches, :runs         the last batch of each run that was taken, and when
     mailgate:{<shard>}:observed:<node>        list of "begin end": when the node counted; :nodes their set
     mailgate:{<shard>}:sending:<login>        hash: what a login handed over of late, :networks from where; expires
+    mailgate:{<shard>}:advertised:<address> <advertiser>
+                                              sorted set: keys of the advertisements of one to the other, by when they
+                                              came; expires
     mailgate:{site}:states, :changes          hash: address → its state as JSON; list of all states ever set
     mailgate:{site}:exemptions, :exemption    hash: number → an exemption as JSON; the last number that was given
     mailgate:{site}:units                     set of the mailboxes that are a unit's
@@ -62,6 +65,8 @@ from ..model import (
 )
 from . import redis_scripts as scripts
 from .store import (
+    ADVERTISED_KEPT,
+    ADVERTISED_S,
     MOST_OF_ONE,
     REMEMBERED_S,
     Activity,
@@ -284,6 +289,15 @@ class RedisStore:
         """Note what a login hands over, and return what it handed over of late."""
         call = _Call(scripts.SENDING, [_key("sending", login)], [int(at), recipients, network])
         return Sending(*(await self._answers([call]))[0])
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        """Note an advertisement, and return how many came to each recipient: one call for each."""
+        arguments = [at, key[-8:].hex(), ADVERTISED_S, ADVERTISED_KEPT]
+        calls = [
+            _Call(scripts.ADVERTISED, [f"{_key('advertised', recipient)} {advertiser}"], arguments)
+            for recipient in recipients
+        ]
+        return dict(zip(recipients, await self._answers(calls), strict=True))
 
     # -- registry ------------------------------------------------------------------------------
 

@@ -165,6 +165,16 @@ sums[7] = redis.call('ZCARD', networks)
 return sums
 """
 
+ADVERTISED = """
+-- Note an advertisement, and count those of its advertiser to its recipient. KEYS[1]: their sorted set. ARGV: time,
+-- key, seconds that count, the most that are kept.
+redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.6f', ARGV[1] - ARGV[3]))
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[3] + 3600)
+return redis.call('ZCARD', KEYS[1])
+"""
+
 EXEMPT = """
 -- Keep an exemption under the next number. KEYS: exemptions, last number, version. ARGV: the exemption as JSON.
 local number = redis.call('INCR', KEYS[2])

@@ -35,6 +35,8 @@ from ..model import (
     Trace,
 )
 from .store import (
+    ADVERTISED_KEPT,
+    ADVERTISED_S,
     BREAK_S,
     BURST_MINUTES,
     DAY_MINUTES,
@@ -97,6 +99,11 @@ CREATE TABLE IF NOT EXISTS sending (
 CREATE TABLE IF NOT EXISTS sending_network (
     login TEXT NOT NULL, network TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (login, network)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS advertised (
+    advertiser TEXT NOT NULL, recipient TEXT NOT NULL, key INTEGER NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (advertiser, recipient, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS advertised_at ON advertised (at);
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY, address TEXT NOT NULL, status TEXT NOT NULL, clause TEXT NOT NULL,
     reason TEXT NOT NULL, document TEXT NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL DEFAULT '',
@@ -471,6 +478,21 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        """Note an advertisement, and return how many came to each recipient."""
+        number = int.from_bytes(key[-8:], "big", signed=True)
+
+        def work(connection: sqlite3.Connection) -> dict[str, int]:
+            with _transaction(connection):
+                connection.execute("DELETE FROM advertised WHERE at < ?", (at - ADVERTISED_S,))
+                connection.executemany(
+                    "INSERT OR IGNORE INTO advertised VALUES (?, ?, ?, ?)",
+                    ((advertiser, recipient, number, at) for recipient in recipients),
+                )
+                return {recipient: _advertised_to(connection, advertiser, recipient) for recipient in recipients}
+
+        return await self._run(work)
+
     # -- states --------------------------------------------------------------------------------
 
     async def states_version(self) -> int:
@@ -693,6 +715,19 @@ def _observe(connection: sqlite3.Connection, node: str, at: float) -> None:
     connection.execute(f"DELETE FROM observed {where}", near)
     begin, end = (at, at) if begin is None else (min(begin, at), max(end, at))
     connection.execute("INSERT INTO observed VALUES (?, ?, ?)", (node, begin, end))
+
+
+def _advertised_to(connection: sqlite3.Connection, advertiser: str, recipient: str) -> int:
+    """Count an advertiser's mails to one recipient; of more than are kept, the oldest go."""
+    of_both = "WHERE advertiser = ? AND recipient = ?"
+    pair = (advertiser, recipient)
+    count = int(connection.execute(f"SELECT count(*) FROM advertised {of_both}", pair).fetchone()[0])
+    if count > ADVERTISED_KEPT:
+        connection.execute(
+            f"DELETE FROM advertised {of_both} AND key IN (SELECT key FROM advertised {of_both} ORDER BY at LIMIT ?)",
+            (*pair, *pair, count - ADVERTISED_KEPT),
+        )
+    return min(count, ADVERTISED_KEPT)
 
 
 def _change_counter(connection: sqlite3.Connection, name: str) -> None:

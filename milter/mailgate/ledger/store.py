@@ -43,6 +43,13 @@ BREAK_S = 180.0
 CIVIL_OFFSET_S = 7 * 3_600
 """Asia/Ho_Chi_Minh is UTC+7, without daylight saving time."""
 
+ADVERTISED_S = 86_400
+"""The window of decree 91/2020 article 13.5: 24 hours, their first second included."""
+
+ADVERTISED_KEPT = 100
+"""Advertisements of one advertiser to one address that are known at the most: the decree allows 3, and who sends a
+million fills no memory."""
+
 MOST_OF_ONE = 200
 """Traces that are recalled under one key: a sender who repeats his Message-ID for ever makes no look-up long."""
 
@@ -262,6 +269,13 @@ class Store(Protocol):
 
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
         """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        """Note that an advertisement came to these recipients, and return how many of this advertiser's came to each
+        within ADVERTISED_S, this one included; ADVERTISED_KEPT is the most.
+
+        The same key counts once, from when it came first: a retry changes nothing.
+        """
 
     async def states_version(self) -> int:
         """Return a number that changes whenever any state or exemption changes, or the registry."""

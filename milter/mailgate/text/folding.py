@@ -5,8 +5,8 @@ in it (UTF-8 in Latin-1), so repair comes before stripping; a letter composes on
 its marks. Whoever compares Vietnamese words takes `canon`; `ascii` makes mất, mặt and mật one, and serves only for
 phrases of several words.
 
-Every stage is linear in the text, and touches only what it changes. One look (hyperscan) tells whether a text needs any
-of them: most need none.
+Every stage is linear in the text, and touches only what it changes. One look (hyperscan) tells whether a text needs
+any of them: most need none.
 """
 
 import re
@@ -75,8 +75,7 @@ _OLD_PLACEMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A text folded: canon, its marks kept (có dấu), and cased, canon as it stood before it was made lower case, letter
-    by letter.
+    """A text folded: canon, its marks kept (có dấu), and cased, canon as it stood before it was made lower case.
 
     canon_at: of each position, the one in the original where it came from; they never decrease.
     """

@@ -1,0 +1,289 @@
+"""What is inside a mail: short plain text is read at once, everything else by a worker, and the same file once.
+
+What a worker could not see is in the inspection, and never left out: a file that killed it, or outlived its limits, is
+Uninspected. Only where no worker can be had at all is there no inspection (OSError).
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..documents.types import is_inert, types_of
+from ..mime.fields import decode_words
+from ..mime.transfer import decoder_for
+from ..mime.walker import Leaf
+from ..model import File, Inspection, Mail, Obstacle, Text, TextKind, Uninspected
+from ..spool import IN_MEMORY_BYTES, Spool
+from ..text.charsets import LEGACY, VPS, read
+from ..text.reading import read_text
+from .job import Item, Job, Piece
+from .limits import InspectionLimits
+from .pool import Content, Ending, Outcome
+
+_SHORT_OCTETS = 8_192
+"""Text up to here, in a whole mail, is read at once: some 100 us where it is ordinary, 20 ms at the worst."""
+_FEW_LEAVES = 20
+_HEAD_OCTETS = 1_024  # of a file, by which a picture is known
+_SUBJECT_OCTETS = 8_192  # ten times what any mail program shows
+_AT_ONCE_OCTETS = 65_536  # are hashed on the loop, in some 40 us
+_TRIES = 2  # a worker may die for no fault of the mail
+
+
+class Workers(Protocol):
+    """Who does jobs (pool.Pool)."""
+
+    async def run(self, job: Job, content: Content) -> Outcome:
+        """Do a job; raises OSError where no worker can be had."""
+
+    async def close(self) -> None:
+        """End all workers."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    items: Sequence[Item]
+    octets: int
+
+
+class Inspector:
+    """Looks into mails; one of a daemon process, whatever is reloaded but its limits."""
+
+    def __init__(self, workers: Workers, limits: InspectionLimits) -> None:
+        self.limits = limits
+        self._workers = workers
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept_octets = 0
+        self._flying: dict[bytes, asyncio.Future[None]] = {}
+
+    async def close(self) -> None:
+        """End the workers."""
+        await self._workers.close()
+
+    # -- at once --------------------------------------------------------------------------------
+
+    def at_once(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection | None:
+        """Return what is inside a mail of short plain text, pictures, and files that are known; None for any other."""
+        if len(leaves) > _FEW_LEAVES or _has_hidden_files(mail):
+            return None
+        found: list[Sequence[Item]] = []
+        room = _SHORT_OCTETS
+        for number, leaf in enumerate(leaves, 1):
+            items = None
+            octets = leaf.span[1] - leaf.span[0]
+            if leaf.type == "text/plain" and not leaf.is_attachment:
+                room -= octets
+                if room < 0:
+                    return None
+                items = _read_short(_octets(raw, leaf), leaf, number)
+            elif octets <= _AT_ONCE_OCTETS:
+                items = _inert(raw, leaf, number) or self._known(_key(raw, leaf, number))
+            else:
+                items = _inert(raw, leaf, number)
+            if items is None:
+                return None
+            found.append(items)
+        return _gathered(mail, found)
+
+    # -- by workers -----------------------------------------------------------------------------
+
+    async def inspect(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection:
+        """Return what is inside a mail; raises OSError where no worker can be had."""
+        found: list[Sequence[Item] | None] = [None] * len(leaves)
+        hidden = _has_hidden_files(mail)
+        keys: dict[int, bytes] = {}
+        room = _SHORT_OCTETS
+        for index, leaf in enumerate(leaves):
+            octets = leaf.span[1] - leaf.span[0]
+            if leaf.type == "text/plain" and not leaf.is_attachment and not hidden and octets <= room:
+                room -= octets
+                found[index] = _read_short(_octets(raw, leaf), leaf, index + 1)
+                continue
+            found[index] = _inert(raw, leaf, index + 1)
+            if found[index] is None and leaf.is_attachment:
+                keys[index] = await _key_of(raw, leaf, index + 1)
+        for index, key in keys.items():
+            while (flying := self._flying.get(key)) is not None:
+                await asyncio.shield(flying)
+            found[index] = self._known(key)
+        todo = [index for index, items in enumerate(found) if items is None]
+        if todo:
+            await self._look(raw, leaves, todo, keys, found)
+        return _gathered(mail, [items or () for items in found])
+
+    async def _look(
+        self,
+        raw: Spool,
+        leaves: Sequence[Leaf],
+        todo: Sequence[int],
+        keys: Mapping[int, bytes],
+        found: list[Sequence[Item] | None],
+    ) -> None:
+        """Have workers look into the leaves of these indexes; a file that others wait for is looked into for them."""
+        flying: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        mine = [keys[index] for index in todo if index in keys and keys[index] not in self._flying]
+        self._flying.update(dict.fromkeys(mine, flying))
+        try:
+            await self._run(raw, leaves, list(todo), found)
+            for index in todo:
+                items = found[index]
+                if index in keys and items is not None:
+                    self._keep(keys[index], items)
+        finally:
+            for key in mine:
+                del self._flying[key]
+            flying.set_result(None)
+
+    async def _run(
+        self, raw: Spool, leaves: Sequence[Leaf], todo: list[int], found: list[Sequence[Item] | None]
+    ) -> None:
+        cpu_s = self.limits.cpu_s
+        tries = _TRIES
+        while todo:
+            pieces, content = _packed(raw, [(leaves[index], index + 1) for index in todo])
+            outcome = await self._workers.run(Job(pieces, cpu_s), content)
+            for items in outcome.ended:
+                found[todo.pop(0)] = items
+            if outcome.ending is Ending.DONE:
+                return
+            cpu_s -= outcome.cpu_s
+            tries -= 1
+            if outcome.ending is not Ending.CPU and tries:
+                continue  # it may not have been the mail: a worker that was killed, a machine that stood still
+            index = todo.pop(0)
+            place = _place(leaves[index], index + 1)
+            found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))
+            if outcome.ending is Ending.CPU:
+                for index in todo:
+                    place = _place(leaves[index], index + 1)
+                    found[index] = (Uninspected(place, Obstacle.LIMIT, "the mail's processor time is used up"),)
+                return
+
+    # -- what is known --------------------------------------------------------------------------
+
+    def _known(self, key: bytes) -> Sequence[Item] | None:
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        self._kept.move_to_end(key)
+        return kept.items
+
+    def _keep(self, key: bytes, items: Sequence[Item]) -> None:
+        octets = sum(_octets_of(item) for item in items)
+        if octets > self.limits.cache_bytes // 4:
+            return
+        self._kept[key] = _Kept(items, octets)
+        self._kept_octets += octets
+        while self._kept_octets > self.limits.cache_bytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_octets -= oldest.octets
+
+
+_ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts
+
+
+def _octets_of(item: Item) -> int:
+    return _ITEM_OCTETS + (2 * len(item.canon) if isinstance(item, Text) else 0)
+
+
+def _has_hidden_files(mail: Mail) -> bool:
+    """Tell whether a text holds files (uuencode, yEnc), as the walk saw."""
+    return any([attachment.encoding == "uuencode" for attachment in mail.content.attachments])
+
+
+def _place(leaf: Leaf, number: int) -> str:
+    return leaf.name or f"part {number}"
+
+
+def _octets(raw: Spool, leaf: Leaf) -> bytes:
+    encoded = b"".join(raw.chunks(*leaf.span))
+    if leaf.encoding in ("", "7bit", "8bit", "binary"):
+        return encoded
+    decoder = decoder_for(leaf.encoding)
+    return decoder.feed(encoded) + decoder.finish()
+
+
+def _read_short(octets: bytes, leaf: Leaf, number: int) -> Sequence[Item]:
+    decoded = read(octets, leaf.charset)
+    charset = decoded.charset if decoded.charset in _BEFORE_UNICODE else ""
+    kind = TextKind.DOCUMENT if leaf.is_inside else TextKind.BODY
+    return (read_text(f"part {number}", kind, decoded.text, charset, decoded.declared),)
+
+
+_BEFORE_UNICODE = frozenset({*LEGACY, VPS})
+
+
+def _inert(raw: Spool, leaf: Leaf, number: int) -> Sequence[Item] | None:
+    """Return a picture, sound or film, known by its first octets and its name; None for what must be looked into."""
+    if not leaf.type.startswith(("image/", "audio/", "video/")):
+        return None
+    start, stop = leaf.span
+    head = decoder_for(leaf.encoding).feed(b"".join(raw.chunks(start, min(stop, start + 2 * _HEAD_OCTETS))))
+    if not is_inert(head[:_HEAD_OCTETS], leaf.name):
+        return None
+    place = _place(leaf, number)
+    file = File(place, leaf.name, types_of(head[:_HEAD_OCTETS])[0], leaf.type, _decoded_octets(leaf))
+    return (file, read_text(place, TextKind.FILE_NAME, leaf.name)) if leaf.name else (file,)
+
+
+def _decoded_octets(leaf: Leaf) -> int:
+    """Return about how many octets a leaf has decoded: whoever needs them exactly decodes it."""
+    octets = leaf.span[1] - leaf.span[0]
+    return octets * 57 // 78 if leaf.encoding == "base64" else octets
+
+
+def _key(raw: Spool, leaf: Leaf, number: int) -> bytes:
+    """Return what a file is known by: its octets as they are encoded, and all that it is called."""
+    digest = hashlib.sha256(repr((leaf.encoding, leaf.type, leaf.charset, _place(leaf, number))).encode())
+    for chunk in raw.chunks(*leaf.span):
+        digest.update(chunk)
+    return digest.digest()
+
+
+async def _key_of(raw: Spool, leaf: Leaf, number: int) -> bytes:
+    if leaf.span[1] - leaf.span[0] <= _AT_ONCE_OCTETS:
+        return _key(raw, leaf, number)
+    return await asyncio.get_running_loop().run_in_executor(None, _key, raw, leaf, number)
+
+
+def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece], Content]:
+    """Return leaves as a job's pieces, with the content that they stand in."""
+    numbered = list(leaves)
+    if raw.size > IN_MEMORY_BYTES:
+        return [Piece(leaf, _place(leaf, number)) for leaf, number in numbered], Content(descriptor=raw.fileno())
+    pieces, octets = [], bytearray()
+    for leaf, number in numbered:
+        start = len(octets)
+        octets += b"".join(raw.chunks(*leaf.span))
+        moved = Leaf(
+            (start, len(octets)),
+            leaf.encoding,
+            leaf.type,
+            leaf.name,
+            leaf.charset,
+            leaf.is_attachment,
+            leaf.is_inside,
+        )
+        pieces.append(Piece(moved, _place(leaf, number)))
+    return pieces, Content(bytes(octets))
+
+
+def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
+    texts: list[Text] = []
+    files: list[File] = []
+    uninspected: list[Uninspected] = []
+    for value in mail.header_values(b"subject"):
+        if len(value) > _SUBJECT_OCTETS:
+            uninspected.append(Uninspected("subject", Obstacle.LIMIT, f"more than {_SUBJECT_OCTETS} octets"))
+        texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:_SUBJECT_OCTETS])))
+    for items in found:
+        for item in items:
+            if isinstance(item, Text):
+                texts.append(item)
+            elif isinstance(item, File):
+                files.append(item)
+            else:
+                uninspected.append(item)
+    return Inspection(tuple(texts), tuple(files), tuple(uninspected))

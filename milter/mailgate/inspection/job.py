@@ -1,0 +1,151 @@
+"""What the daemon and an inspection worker say to each other: a job in, what was found out, as frames of JSON.
+
+A worker reads hostile files, and may do what they want: so nothing that it says is trusted to be of any form, and
+JSON makes values alone, where pickle would run code.
+
+A frame is its length in four octets, then JSON. A job's frame is followed by its content, unless a descriptor of the
+whole message came with it. The answer is a frame for everything found, as soon as it is, and one at the end of each
+piece.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..mime.walker import Leaf
+from ..model import (
+    Danger,
+    File,
+    Grade,
+    Level,
+    Mark,
+    MarkForm,
+    Obstacle,
+    Text,
+    TextKind,
+    Uninspected,
+)
+
+Item = Text | File | Uninspected
+
+LENGTH = struct.Struct(">I")
+LONGEST_FRAME = 67_108_864  # octets; the texts of one file are bounded far below
+
+
+class WorkerError(Exception):
+    """A worker said what no worker says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One leaf of a mail, where its octets stand in the content that goes with the job, and what to call it."""
+
+    leaf: Leaf
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Leaves to look into. cpu_s: processor time for all of them together, in seconds."""
+
+    pieces: Sequence[Piece]
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PieceEnd:
+    """A piece was seen to its end, and what processor time it took, in seconds."""
+
+    number: int
+    cpu_s: float
+
+
+def frame(value: Any) -> bytes:
+    """Return a value as a frame."""
+    octets = orjson.dumps(value)
+    return LENGTH.pack(len(octets)) + octets
+
+
+def job_frame(job: Job, content_octets: int) -> bytes:
+    """Return a job's frame; content_octets: of the content that follows, 0 where a descriptor comes with it."""
+    pieces = [(_leaf_values(piece.leaf), _legal(piece.place)) for piece in job.pieces]
+    return frame((job.cpu_s, content_octets, pieces))
+
+
+def read_job(octets: bytes) -> tuple[Job, int]:
+    """Return a job and how many octets of content follow it."""
+    cpu_s, content_octets, pieces = orjson.loads(octets)
+    return Job([Piece(_leaf(values), place) for values, place in pieces], cpu_s), content_octets
+
+
+def _leaf_values(leaf: Leaf) -> tuple[Any, ...]:
+    words = (leaf.encoding, leaf.type, leaf.name, leaf.charset)
+    return (*leaf.span, *map(_legal, words), leaf.is_attachment, leaf.is_inside)
+
+
+def _leaf(values: Sequence[Any]) -> Leaf:
+    start, stop, encoding, type_, name, charset, is_attachment, is_inside = values
+    return Leaf((start, stop), encoding, type_, name, charset, is_attachment, is_inside)
+
+
+def item_frame(item: Item) -> bytes:
+    """Return what was found as a frame."""
+    if isinstance(item, Text):
+        marks = [(mark.level, mark.grade, mark.form, mark.line, mark.offset) for mark in item.marks]
+        words = (item.place, item.kind, item.canon)
+        return frame(("text", *map(_legal, words), marks, item.charset, _legal(item.declared), item.is_html))
+    if isinstance(item, File):
+        dangers = [(danger, _legal(detail)) for danger, detail in item.dangers]
+        words = (item.place, item.name, item.type, item.declared)
+        return frame(("file", *map(_legal, words), item.size, item.sha256, dangers))
+    return frame(("uninspected", _legal(item.place), item.obstacle, _legal(item.detail)))
+
+
+def end_frame(end: PieceEnd) -> bytes:
+    """Return the end of a piece as a frame."""
+    return frame(("end", end.number, end.cpu_s))
+
+
+def read_answer(octets: bytes) -> Item | PieceEnd:
+    """Return what a worker's frame says; raises WorkerError."""
+    try:
+        kind, *values = orjson.loads(octets)
+        return _READERS[kind](*values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise WorkerError(f"an inspection worker does not speak as one: {type(error).__name__}") from error
+
+
+def _text(
+    place: str, kind: str, canon: str, marks: Sequence[Any], charset: str, declared: str, is_html: bool
+) -> Text:
+    read = tuple(
+        Mark(Level(level) if level else None, Grade(grade), MarkForm(form), int(line), int(offset))
+        for level, grade, form, line, offset in marks
+    )
+    return Text(str(place), TextKind(kind), str(canon), read, str(charset), str(declared), bool(is_html))
+
+
+def _file(
+    place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]
+) -> File:
+    read = tuple((Danger(danger), str(detail)) for danger, detail in dangers)
+    return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read)
+
+
+def _uninspected(place: str, obstacle: str, detail: str) -> Uninspected:
+    return Uninspected(str(place), Obstacle(obstacle), str(detail))
+
+
+def _end(number: int, cpu_s: float) -> PieceEnd:
+    return PieceEnd(int(number), float(cpu_s))
+
+
+_READERS = {"text": _text, "file": _file, "uninspected": _uninspected, "end": _end}
+
+
+def _legal(text: str) -> str:
+    """Return a text that JSON can carry: octets that were no text are U+FFFD in it."""
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text

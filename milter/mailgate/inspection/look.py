@@ -1,0 +1,32 @@
+"""What an inspection does with one leaf: its octets in, texts as rules read them, files and what was in the way out."""
+
+from collections.abc import Iterator
+
+from ..documents.budget import Budget
+from ..documents.content import Extract
+from ..documents.message import look_into_leaf
+from ..mime.transfer import decoder_for
+from ..text.reading import read_text
+from .job import Item, Piece
+
+
+def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Item]:
+    """Yield what is in a leaf, each thing as soon as it is known; encoded: its octets as they stand in the mail."""
+    octets = decoded(piece.leaf.encoding, encoded)
+    for found in look_into_leaf(octets, piece.leaf, piece.place, budget, body=not piece.leaf.is_inside):
+        if isinstance(found, Extract):
+            yield read_text(
+                found.place, found.kind, found.text, found.charset, found.declared, found.is_html
+            )
+        else:
+            yield found
+
+
+def decoded(encoding: str, encoded: Iterator[bytes]) -> bytes:
+    """Return the octets of a leaf, its transfer encoding taken off."""
+    decoder = decoder_for(encoding)
+    octets = bytearray()
+    for chunk in encoded:
+        octets += decoder.feed(chunk)
+    octets += decoder.finish()
+    return bytes(octets)

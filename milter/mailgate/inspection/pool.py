@@ -1,0 +1,322 @@
+"""The daemon's side of inspection workers: born when they are needed, killed when they overstep, never trusted.
+
+A worker has one job at a time. However it ends, nobody else notices: the next job takes another worker, or one that is
+born for it.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from enum import StrEnum
+
+import orjson
+import structlog
+
+from .job import LENGTH, LONGEST_FRAME, Item, Job, PieceEnd, WorkerError, job_frame, read_answer
+from .limits import InspectionLimits
+
+log = structlog.get_logger()
+
+_START_S = 60.0  # for the nursery to load all libraries, on a machine that is busy
+_BIRTH_S = 10.0
+_JOBS = 1_000  # then a worker makes room for a fresh one: what a library leaks goes with it
+_END_S = 1.0  # for the nursery to say how a worker ended
+
+
+class Ending(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    CPU = "processor time used up"
+    WALL = "no answer in time"
+    DIED = "the process died"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a job found, piece by piece; of the first piece that has no end, what was known before."""
+
+    ending: Ending = Ending.DONE
+    detail: str = ""
+    ended: list[Sequence[Item]] = field(default_factory=list)
+    begun: list[Item] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The octets that a job's pieces stand in: all of them, or a descriptor of the whole message."""
+
+    octets: bytes = b""
+    descriptor: int | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    line: socket.socket
+    process: int
+    descriptor: int
+    jobs: int = 0
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.descriptor, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        self.line.close()
+        os.close(self.descriptor)
+
+
+class Pool:
+    """The workers of one daemon process; the nursery starts with the first job, or with `start`."""
+
+    def __init__(self, limits: InspectionLimits) -> None:
+        self.limits = limits
+        self.missing: list[str] = []  # libraries that the workers lack, once they have started
+        self.unfiltered = ""  # why their system calls are not filtered
+        self._line: socket.socket | None = None
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._births: deque[asyncio.Future[tuple[int, int]]] = deque()
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._being_born = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    # -- the nursery ----------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the nursery, unless it runs; raises OSError where it does not come up."""
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            limits = self.limits
+            try:
+                self._nursery = subprocess.Popen(
+                    [
+                        *(sys.executable, "-I", "-m", "mailgate.inspection.worker", str(theirs.fileno())),
+                        orjson.dumps(astuple(limits.bounds)).decode(),
+                        orjson.dumps(asdict(limits.files)).decode(),
+                    ],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+            except OSError:
+                self._ready = None
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            ours.setblocking(False)
+            self._line = ours
+            asyncio.get_running_loop().add_reader(ours, self._hear, ours)
+        try:
+            async with asyncio.timeout(_START_S):
+                await asyncio.shield(self._ready)
+        except TimeoutError as error:
+            self._lose("the inspection workers did not start in time")
+            raise OSError("the inspection workers did not start in time") from error
+
+    def _hear(self, line: socket.socket) -> None:
+        """Read what the nursery says."""
+        try:
+            octets, descriptors, _, _ = socket.recv_fds(line, 65_536, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            octets, descriptors = b"", []
+        if not octets:
+            self._lose("the process that inspection workers are born of is gone")
+            return
+        word, *values = orjson.loads(octets)
+        if word == "ready":
+            self.missing = values[0]
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+        elif word == "born":
+            birth = self._births.popleft()
+            self._ends[values[0]] = asyncio.get_running_loop().create_future()
+            if birth.done():
+                os.close(descriptors[0])
+            else:
+                birth.set_result((values[0], descriptors[0]))
+        elif word == "ended":
+            end = self._ends.pop(values[0], None)
+            if end is not None and not end.done():
+                end.set_result(values[1])
+
+    def _lose(self, reason: str) -> None:
+        """The nursery is gone, and its workers with it: whoever waits is told, and the next one starts another."""
+        if self._line is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._line)
+        self._line.close()
+        self._line = None
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery.wait()
+            self._nursery = None
+        for waiting in (self._ready, *self._births):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(OSError(reason))
+                waiting.exception()  # nobody need be waiting
+        for end in self._ends.values():
+            end.cancel()
+        self._ready = None
+        self._births.clear()
+        self._ends.clear()
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+        log.error("inspection", problem=reason)
+
+    # -- workers --------------------------------------------------------------------------------
+
+    async def _take(self) -> _Worker:
+        """Return a worker for one job: an idle one, a new one, or the next one that is free."""
+        while not self._idle and len(self._busy) + self._being_born >= self.limits.workers:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        worker = self._idle.pop() if self._idle else await self._bear()
+        self._busy.add(worker)
+        return worker
+
+    async def _bear(self) -> _Worker:
+        self._being_born += 1
+        try:
+            await self.start()
+            assert self._line is not None
+            ours, theirs = socket.socketpair()
+            birth = asyncio.get_running_loop().create_future()
+            self._births.append(birth)
+            try:
+                socket.send_fds(self._line, [b"bear"], [theirs.fileno()])
+                async with asyncio.timeout(_BIRTH_S):
+                    process, descriptor = await birth
+                    ours.setblocking(False)
+                    worker = _Worker(ours, process, descriptor)
+                    self.unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            return worker
+        finally:
+            self._being_born -= 1
+
+    def _give_back(self, worker: _Worker, is_sound: bool) -> None:
+        self._busy.discard(worker)
+        worker.jobs += 1
+        if is_sound and self._line is not None and worker.jobs < _JOBS:
+            self._idle.append(worker)
+        else:
+            worker.kill()
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                break
+
+    # -- jobs -----------------------------------------------------------------------------------
+
+    async def run(self, job: Job, content: Content) -> Outcome:
+        """Do a job; raises OSError where no worker can be had. What a worker does wrong is in the outcome."""
+        worker = await self._take()
+        outcome = Outcome()
+        is_sound = False
+        try:
+            async with asyncio.timeout(self.limits.wall_s):
+                await _send(worker.line, job, content)
+                received = bytearray()
+                while len(outcome.ended) < len(job.pieces):
+                    answer = read_answer(await _frame(worker.line, received))
+                    if not isinstance(answer, PieceEnd):
+                        outcome.begun.append(answer)
+                        continue
+                    outcome.ended.append(outcome.begun)
+                    outcome.begun = []
+                    outcome.cpu_s += answer.cpu_s
+            is_sound = True
+        except TimeoutError:
+            outcome.ending, outcome.detail = Ending.WALL, f"no answer within {self.limits.wall_s:g} s"
+        except (EOFError, ConnectionError, WorkerError) as error:
+            outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
+        finally:
+            self._give_back(worker, is_sound)
+        if not is_sound:
+            log.warning("inspection worker ended", process=worker.process, reason=outcome.detail)
+        return outcome
+
+    async def _how_it_ended(self, worker: _Worker, error: Exception) -> tuple[Ending, str]:
+        if isinstance(error, WorkerError):
+            return Ending.DIED, str(error)
+        status = None
+        end = self._ends.get(worker.process)
+        if end is not None:
+            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+                async with asyncio.timeout(_END_S):
+                    status = await asyncio.shield(end)
+        if status == -signal.SIGPROF:
+            return Ending.CPU, Ending.CPU.value
+        if status is not None and status < 0:
+            return Ending.DIED, f"ended by {signal.Signals(-status).name}"
+        return Ending.DIED, "ended without a word" if status is None else f"ended with status {status}"
+
+    async def close(self) -> None:
+        """End all workers, and what they are born of."""
+        for worker in (*self._idle, *self._busy):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(worker.descriptor, signal.SIGKILL)
+        line, self._line = self._line, None
+        nursery, self._nursery = self._nursery, None
+        self._ready = None
+        if line is not None:
+            asyncio.get_running_loop().remove_reader(line)
+            line.close()
+        for worker in self._idle:
+            worker.close()
+        self._idle.clear()
+        if nursery is not None:
+            nursery.kill()
+            await asyncio.to_thread(nursery.wait)
+
+
+async def _send(line: socket.socket, job: Job, content: Content) -> None:
+    octets = job_frame(job, len(content.octets)) + content.octets
+    if content.descriptor is not None:
+        sent = socket.send_fds(line, [octets[:1]], [content.descriptor])  # the line is empty: it is never full here
+        octets = octets[sent:]
+    await asyncio.get_running_loop().sock_sendall(line, octets)
+
+
+async def _frame(line: socket.socket, received: bytearray) -> bytes:
+    """Read one frame; what is read beyond it stays in `received`. Raises EOFError, WorkerError."""
+    loop = asyncio.get_running_loop()
+    wanted = LENGTH.size
+    while True:
+        if len(received) >= LENGTH.size:
+            wanted = LENGTH.size + LENGTH.unpack_from(received)[0]
+            if wanted > LONGEST_FRAME:
+                raise WorkerError("an inspection worker answers without end")
+        if len(received) >= wanted:
+            octets = bytes(received[LENGTH.size : wanted])
+            del received[:wanted]
+            return octets
+        read = await loop.sock_recv(line, 1_048_576 if wanted > 262_144 else 65_536)
+        if not read:
+            raise EOFError
+        received += read
+
+

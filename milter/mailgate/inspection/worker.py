@@ -1,0 +1,143 @@
+"""The process that inspection workers are born of, and the workers: each looks into the files of one mail at a time.
+
+The nursery has everything loaded and does nothing but fork: a worker is there within milliseconds, also in the place of
+one that was killed. It tells its daemon of each birth (the process id, and a descriptor of the process, by which alone
+it can be killed without mistake) and of each end. Where the daemon goes, they go.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import NoReturn
+
+import orjson
+
+from ..documents.budget import Budget, Limits
+from ..documents.content import missing
+from ..spool import CHUNK_BYTES
+from .job import LENGTH, Job, PieceEnd, end_frame, frame, item_frame, read_job
+from .look import look
+from .limits import Bounds
+from .sandbox import restrict
+
+
+def main() -> None:
+    """Be the nursery. Arguments: the descriptor of the line to the daemon, Bounds and Limits as JSON."""
+    line = socket.socket(fileno=int(sys.argv[1]))
+    bounds = Bounds(*orjson.loads(sys.argv[2]))
+    limits = Limits(**orjson.loads(sys.argv[3]))
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_IGN)  # the daemon says when
+    wake, rouse = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(rouse, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    gc.collect()
+    gc.freeze()
+    line.send(orjson.dumps(("ready", missing())))
+    while True:
+        ready, _, _ = select.select([line, wake], [], [])
+        if wake in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 4_096)
+            _tell_of_ends(line)
+        if line in ready:
+            word, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+            if not word:
+                return
+            _bear(line, socket.socket(fileno=descriptors[0]), bounds, limits)
+
+
+def _tell_of_ends(line: socket.socket) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return
+            line.send(orjson.dumps(("ended", process, os.waitstatus_to_exitcode(status))))
+
+
+def _bear(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limits) -> None:
+    process = os.fork()
+    if process == 0:
+        _live(line, own, bounds, limits)
+    own.close()
+    descriptor = os.pidfd_open(process)
+    socket.send_fds(line, [orjson.dumps(("born", process))], [descriptor])
+    os.close(descriptor)
+
+
+def _live(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limits) -> NoReturn:
+    status = 70  # EX_SOFTWARE
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        line.close()
+        unfiltered = restrict(bounds)
+        own.sendall(frame(unfiltered))
+        while _do_job(own, limits):
+            pass
+        status = 0
+    except (BrokenPipeError, ConnectionResetError):
+        status = 0  # the daemon waits no longer
+    finally:
+        os._exit(status)
+
+
+def _do_job(own: socket.socket, limits: Limits) -> bool:
+    """Do one job; tell whether there may be more."""
+    head, descriptors, _, _ = socket.recv_fds(own, LENGTH.size, 1)
+    if not head:
+        return False
+    head += _receive(own, LENGTH.size - len(head))
+    job, octets = read_job(_receive(own, LENGTH.unpack(head)[0]))
+    content = _receive(own, octets)
+    # SIGPROF ends a process that does not handle it, whatever C code it is in: processor time, to the millisecond.
+    signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
+    try:
+        _look_into_all(own, job, content, descriptors[0] if descriptors else None, Budget(limits))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return True
+
+
+def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int | None, budget: Budget) -> None:
+    for number, piece in enumerate(job.pieces):
+        started = time.process_time()
+        for item in look(piece, _chunks(content, descriptor, *piece.leaf.span), budget):
+            own.sendall(item_frame(item))
+        own.sendall(end_frame(PieceEnd(number, time.process_time() - started)))
+
+
+def _chunks(content: bytes, descriptor: int | None, start: int, stop: int) -> Iterator[bytes]:
+    if descriptor is None:
+        yield content[start:stop]
+        return
+    while start < stop:
+        octets = os.pread(descriptor, min(CHUNK_BYTES, stop - start), start)
+        if not octets:
+            return
+        yield octets
+        start += len(octets)
+
+
+def _receive(own: socket.socket, count: int) -> bytes:
+    octets = bytearray()
+    while len(octets) < count:
+        received = own.recv(min(count - len(octets), 1_048_576))
+        if not received:
+            raise BrokenPipeError
+        octets += received
+    return bytes(octets)
+
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""DNS blacklists (RFC 5782; decree 91/2020 articles 3.6 and 8.2): is who sends a mail listed?
+
+Asked of mail that comes from outside alone. While DNS cannot be asked, nobody is listed: that spam passes does less harm
+than that a mail system stands still.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Sequence
+
+from ..model import Listing, Mail, domain_of
+from .names import Resolver
+
+
+class Blacklists:
+    """The zones of one configuration: of addresses, and of domains."""
+
+    def __init__(self, zones: Sequence[str], domain_zones: Sequence[str], resolver: Resolver) -> None:
+        self._zones = zones
+        self._domain_zones = domain_zones
+        self._resolver = resolver
+
+    async def ask(self, mail: Mail) -> list[Listing]:
+        """Return the zones that list the client, or the domain of the envelope sender; raises OSError for no answer."""
+        questions: list[tuple[str, str, str]] = []
+        reverse = reversed_address(mail.session.client_ip)
+        if reverse:
+            questions += ((zone, mail.session.client_ip, f"{reverse}.{zone}") for zone in self._zones)
+        domain = domain_of(mail.envelope.sender)
+        if domain and domain.isascii():
+            questions += ((zone, domain, f"{domain}.{zone}") for zone in self._domain_zones)
+        answers = await asyncio.gather(*(self._resolver.addresses(asked, 4) for _, _, asked in questions))
+        return [
+            Listing(zone, name, answer)
+            for (zone, name, _), found in zip(questions, answers, strict=True)
+            for answer in found[:1]
+            # RFC 5782 section 2.1: a listing is in 127/8; Spamhaus says by 127.255.255.* that it was asked wrongly.
+            if answer.startswith("127.") and not answer.startswith("127.255.255.")
+        ]
+
+
+def reversed_address(address: str) -> str:
+    """Return an IP address as a blacklist is asked for it (RFC 5782 sections 2.1 and 2.4), "" for none.
+
+    >>> reversed_address("192.0.2.99")
+    '99.2.0.192'
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return ip.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")

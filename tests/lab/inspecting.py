@@ -1,0 +1,42 @@
+"""Inspection without processes: the same steps, in this one."""
+
+import os
+from collections.abc import Iterator
+
+from mailgate.documents.budget import Budget, Limits
+from mailgate.inspection.inspector import Inspector
+from mailgate.inspection.job import Job
+from mailgate.inspection.limits import InspectionLimits
+from mailgate.inspection.look import look
+from mailgate.inspection.pool import Content, Outcome
+
+
+class InProcess:
+    """Does what a worker does; counts the jobs that it was given, and the pieces in them."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.jobs = 0
+        self.pieces = 0
+        self._limits = limits or Limits()
+
+    async def run(self, job: Job, content: Content) -> Outcome:
+        self.jobs += 1
+        self.pieces += len(job.pieces)
+        budget = Budget(self._limits)
+        ended = [list(look(piece, _chunks(content, *piece.leaf.span), budget)) for piece in job.pieces]
+        return Outcome(ended=list(ended))
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _chunks(content: Content, start: int, stop: int) -> Iterator[bytes]:
+    if content.descriptor is None:
+        yield content.octets[start:stop]
+    else:
+        yield os.pread(content.descriptor, stop - start, start)
+
+
+def inspector() -> Inspector:
+    """Return an inspector that needs no process."""
+    return Inspector(InProcess(), InspectionLimits())
