@@ -577,7 +577,6 @@ class Lists:
             domain = domain.partition(".")[2]
         return None
 
-
     def find_address(self, name: str, address: str) -> ListEntry | None:
         """Return the entry of a list for this IP address, or for the smallest network that it is in."""
         known = self.entries.get(name)

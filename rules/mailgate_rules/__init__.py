@@ -4,7 +4,17 @@ from types import ModuleType
 
 from mailgate.rule import RuleStanza
 
-from . import attachment_size, auto_forward, mailbox_state, sender_identity, sending_rate, spam, virus
+from . import (
+    attachment_size,
+    auto_forward,
+    dangerous_attachment,
+    mailbox_state,
+    sender_identity,
+    sending_rate,
+    spam,
+    uninspectable,
+    virus,
+)
 
 MODULES: tuple[ModuleType, ...] = (
     mailbox_state,
@@ -13,6 +23,8 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+    dangerous_attachment,
+    uninspectable,
     spam,
 )
 """In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's

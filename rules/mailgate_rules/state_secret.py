@@ -109,9 +109,7 @@ EXAMPLES = (
         "b@moha.gov.vn",
         keys=(("within", "quarantine"),),
     ),
-    _example(
-        "the same from outside", Action.ACCEPT, _HELD, _MAILBOX, login="", sender="a@example.com", finds=True
-    ),
+    _example("the same from outside", Action.ACCEPT, _HELD, _MAILBOX, login="", sender="a@example.com", finds=True),
     _example(
         "words that only have mat in them",
         Action.ACCEPT,

@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 A = "http://schemas.openxmlformats.org/drawingml/2006/main"
@@ -117,8 +118,8 @@ def pdf(*pages: str, objects: Sequence[bytes] = (), catalog: str = "", compress:
     codes = {letter: number for number, letter in enumerate(letters, 33)}
     table = "".join(f"<{code:02x}> <{ord(letter):04x}>\n" for letter, code in codes.items())
     cmap = (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def 1 begincodespacerange <00> <ff> "
-        f"endcodespacerange\n{len(codes)} beginbfchar\n{table}endbfchar endcmap end end"
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def 1 begincodespacerange "
+        f"<00> <ff> endcodespacerange\n{len(codes)} beginbfchar\n{table}endbfchar endcmap end end"
     )
     kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
     found = [
@@ -197,7 +198,7 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     children: dict[str, list[int]] = {"": []}
     for number, name in enumerate(names, 1):
         children.setdefault(name.rpartition("/")[0], []).append(number)
-    follows = {one: two for known in children.values() for one, two in zip(known, known[1:], strict=False)}
+    follows = {one: two for known in children.values() for one, two in pairwise(known)}
     entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini))]
     for number, name in enumerate(names, 1):
         is_stream = name in streams

@@ -1,6 +1,6 @@
 """Archives and compressed files, by libarchive: each member is streamed into memory, none is ever written.
 
-libarchive runs other programs for some filters (lrzip, grzip, lzop), so that filters and formats are named one by one.
+libarchive runs other programs for some filters (lrzip, grzip, lzop): so filters and formats are named one by one.
 """
 
 import logging
@@ -26,7 +26,7 @@ logging.getLogger("libarchive").setLevel(logging.CRITICAL)  # it warns of what i
 
 _FILTERS = ("gzip", "bzip2", "compress", "xz", "lzma", "lzip", "lz4", "zstd", "rpm")
 _FORMATS = ("zip", "7zip", "rar", "rar5", "tar", "iso9660", "cab", "lha", "cpio", "ar", "xar", "warc")
-_COMPRESSED = frozenset("gz bz2 xz lzma zstd lz4 compress".split())
+_COMPRESSED = frozenset(["gz", "bz2", "xz", "lzma", "zstd", "lz4", "compress"])
 """One file, without a name of its own."""
 
 

@@ -18,9 +18,9 @@ class Limits:
     MaxRecursion is 17, and nothing that a person packs comes near 10. files: of one mail; a zip of a whole
     commune's forms has some hundreds, clamd's MaxFiles is 10,000. octets: of all files when opened; 20 MiB of
     documents (clause 8.1b) grow some eight times. file_octets: of one file, which is held in memory, with the files
-    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a second.
-    ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
-    cannot pass 1,032; growth_octets: up to here growth is no bomb, whatever its ratio.
+    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a
+    second. ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
+    cannot pass 1,032. growth_octets: up to here growth is no bomb, whatever its ratio.
     """
 
     depth: int = 10

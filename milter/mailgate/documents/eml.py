@@ -1,4 +1,4 @@
-"""Mails in files and in mails: their subject, their parts decoded; a part that is shown is a text, others are files."""
+"""Mails in files and in mails: their subject, and their parts: what is shown is a text, the others are files."""
 
 import re
 from collections.abc import Iterator

@@ -48,7 +48,7 @@ Found = Extract | File | Inside | Threat | Uninspected
 
 
 def extracts(lines: Iterable[str], place: str, charset: str, budget: Budget) -> Iterator[Extract]:
-    """Yield one text of these lines, nothing where they hold nothing but blanks; what the budget does not allow is cut."""
+    """Yield one text of these lines, nothing where they are blank; what the budget does not allow is cut."""
     text = "\n".join(lines)
     if text.strip():
         yield Extract(place, TextKind.DOCUMENT, text[: max(0, budget.letters)], charset)

@@ -13,10 +13,13 @@ from .markup import Attributes, Lines, is_remote, local, parse
 from .packages import Package
 from .types import is_inert
 
-# Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture, which programs ask
-# about (and mails themselves are full of those).
+# Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture: programs ask about
+# those, and mails themselves are full of them.
 _FETCHED = frozenset(
-    "attachedTemplate oleObject frame subDocument externalLinkPath package control aFChunk mailMergeSource".split()
+    {
+        *("attachedTemplate", "oleObject", "frame", "subDocument", "externalLinkPath", "package", "control"),
+        *("aFChunk", "mailMergeSource"),
+    }
 )
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
@@ -150,12 +153,11 @@ class _Styles:
                 self.paragraph = self._style
         elif name == "basedOn":
             self._based[self._style] = local(attributes).get("val", "")
-        elif name == "rFonts":
-            if font := _font_of(attributes):
-                if self._style:
-                    self._fonts[self._style] = font
-                else:
-                    self.default = font
+        elif name == "rFonts" and (font := _font_of(attributes)):
+            if self._style:
+                self._fonts[self._style] = font
+            else:
+                self.default = font
 
     def end(self, name: str) -> None:
         """Take the end of an element."""
@@ -470,7 +472,7 @@ def _number(text: str) -> int:
 
 
 _VALUES = frozenset({"v", "t", "f"})
-_HEADERS = frozenset("oddHeader oddFooter evenHeader evenFooter firstHeader firstFooter".split())
+_HEADERS = frozenset(["oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter"])
 
 
 class _Sheet:

@@ -103,7 +103,7 @@ def _is_new(octets: bytes, seen: set[bytes]) -> bool:
 
 
 def _objects(octets: bytes, seen: set[bytes], budget: Budget) -> Iterator[Found]:
-    """Measure every stream, look for actions, and yield embedded files that no name leads to: those of annotations."""
+    """Measure every stream, look for actions, and yield embedded files that no name leads to, as in annotations."""
     growth = Growth(len(octets), budget)
     actions: dict[str, None] = {}
     is_encrypted = _ENCRYPTED.search(octets) is not None

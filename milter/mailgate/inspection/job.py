@@ -128,9 +128,7 @@ def _text(
     return Text(str(place), TextKind(kind), str(canon), read, str(charset), str(declared), bool(is_html))
 
 
-def _file(
-    place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]
-) -> File:
+def _file(place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]) -> File:
     read = tuple((Danger(danger), str(detail)) for danger, detail in dangers)
     return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read)
 

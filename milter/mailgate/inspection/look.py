@@ -15,9 +15,7 @@ def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Ite
     octets = decoded(piece.leaf.encoding, encoded)
     for found in look_into_leaf(octets, piece.leaf, piece.place, budget, body=not piece.leaf.is_inside):
         if isinstance(found, Extract):
-            yield read_text(
-                found.place, found.kind, found.text, found.charset, found.declared, found.is_html
-            )
+            yield read_text(found.place, found.kind, found.text, found.charset, found.declared, found.is_html)
         else:
             yield found
 

@@ -318,5 +318,3 @@ async def _frame(line: socket.socket, received: bytearray) -> bytes:
         if not read:
             raise EOFError
         received += read
-
-

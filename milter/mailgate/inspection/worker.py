@@ -138,6 +138,5 @@ def _receive(own: socket.socket, count: int) -> bytes:
     return bytes(octets)
 
 
-
 if __name__ == "__main__":
     main()
