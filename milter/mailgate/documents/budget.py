@@ -51,7 +51,7 @@ class Bomb(Blocked):
 class Budget:
     """What is left of the limits; each call that passes one raises Blocked, and says which."""
 
-    __slots__ = ("depth", "files", "letters", "limits", "octets")
+    __slots__ = ("_outer", "_taken", "depth", "files", "letters", "limits", "octets")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -59,6 +59,11 @@ class Budget:
         self.files = self.limits.files
         self.octets = self.limits.octets
         self.letters = self.limits.letters
+        self._outer = self._taken = 0
+
+    def begin(self, octets: int) -> None:
+        """Begin with one file of the mail; octets: its size, which all that comes out of it is measured by."""
+        self._outer, self._taken = octets, 0
 
     def take_file(self) -> None:
         """Count one file."""
@@ -67,8 +72,11 @@ class Budget:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.files} files")
 
     def take_octets(self, count: int) -> None:
-        """Count octets that came out of a file."""
+        """Count octets that came out of a file, or out of one inside it."""
         self.octets -= count
+        self._taken += count
+        if self._taken > self.limits.growth_octets and self._taken > self.limits.ratio * self._outer:
+            raise Bomb(f"grows more than {self.limits.ratio} times")
         if self.octets < 0:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.octets} octets when opened")
 

@@ -22,6 +22,7 @@ _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
 _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
+_PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
 
 
@@ -54,6 +55,8 @@ def look_into(
         return
     yield file
     try:
+        if budget.depth == budget.limits.depth:
+            budget.begin(len(octets))
         budget.take_file()
         if budget.depth <= 0:
             raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
@@ -61,6 +64,8 @@ def look_into(
         if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
+    if octets and not kinds and extension_of(name) in _PROMISING:
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {extension_of(name)} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
@@ -69,6 +74,9 @@ def look_into(
                     threats: Iterable[tuple[Danger, str]] = ((found.danger, found.detail),)
                 elif isinstance(found, Inside):
                     threats = ()
+                    if budget.files <= 0:
+                        yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
+                        break
                     inner_place = f"{place} > {found.name}"
                     for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
                         yield inner

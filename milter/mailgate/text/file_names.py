@@ -92,6 +92,7 @@ def read_name(name: str) -> Reading:
     wide = unicodedata.normalize("NFKC", name[-_LONGEST:])
     plain = _INVISIBLE.sub("", wide).lower()
     last = re.split(r"[/\\]", plain.rstrip("/\\"))[-1]
+    written = "".join(name[-_LONGEST:].lower().split())
     extensions = []
     pieces = [piece for piece in re.split("[:\0]", last) if piece.strip(" .")]
     for piece in pieces:
@@ -111,7 +112,7 @@ def read_name(name: str) -> Reading:
             tricks.add(Trick.PADDING)
         if len(pieces) > 1:
             tricks.add(Trick.STREAM)
-        if not name[-_LONGEST:].lower().rstrip(" .\t\r\n\xa0").endswith(extension):
+        if f".{extension}" not in written:
             tricks.add(Trick.FULL_WIDTH)
     return Reading(tuple(dict.fromkeys(extensions)), tuple(trick for trick in Trick if trick in tricks))
 
