@@ -4,7 +4,17 @@ from types import ModuleType
 
 from mailgate.rule import RuleStanza
 
-from . import attachment_size, auto_forward, mailbox_state, sender_identity, sending_rate, spam, virus
+from . import (
+    attachment_size,
+    auto_forward,
+    charset,
+    mailbox_state,
+    sender_identity,
+    sending_rate,
+    spam,
+    state_secret,
+    virus,
+)
 
 MODULES: tuple[ModuleType, ...] = (
     mailbox_state,
@@ -13,6 +23,8 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+    state_secret,
+    charset,
     spam,
 )
 """In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's
