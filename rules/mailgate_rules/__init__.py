@@ -4,7 +4,18 @@ from types import ModuleType
 
 from mailgate.rule import RuleStanza
 
-from . import attachment_size, auto_forward, mailbox_state, sender_identity, sending_rate, spam, virus
+from . import (
+    advertising,
+    attachment_size,
+    auto_forward,
+    mailbox_state,
+    online_registration,
+    prohibited_content,
+    sender_identity,
+    sending_rate,
+    spam,
+    virus,
+)
 
 MODULES: tuple[ModuleType, ...] = (
     mailbox_state,
@@ -14,6 +25,9 @@ MODULES: tuple[ModuleType, ...] = (
     attachment_size,
     virus,
     spam,
+    advertising,
+    online_registration,
+    prohibited_content,
 )
 """In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's
 rule keeps the author's From too: that it forwards says more of what is to be mended."""
