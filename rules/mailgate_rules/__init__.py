@@ -5,10 +5,13 @@ from types import ModuleType
 from mailgate.rule import RuleStanza
 
 from . import (
+    advertising,
     attachment_size,
     auto_forward,
     charset,
     mailbox_state,
+    online_registration,
+    prohibited_content,
     sender_identity,
     sending_rate,
     spam,
@@ -26,6 +29,9 @@ MODULES: tuple[ModuleType, ...] = (
     state_secret,
     charset,
     spam,
+    advertising,
+    online_registration,
+    prohibited_content,
 )
 """In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's
 rule keeps the author's From too: that it forwards says more of what is to be mended."""
