@@ -122,9 +122,20 @@ class Inspector:
             while (flying := self._flying.get(key)) is not None:
                 await asyncio.shield(flying)
             found[index] = self._known(key)
-        todo = [index for index, items in enumerate(found) if items is None]
+        firsts: dict[bytes, int] = {}  # a mail may have the same file twice
+        for index, key in keys.items():
+            if found[index] is None:
+                firsts.setdefault(key, index)
+        todo = [
+            index
+            for index, items in enumerate(found)
+            if items is None and (index not in keys or firsts[keys[index]] == index)
+        ]
         if todo:
-            await self._look(raw, leaves, todo, keys, found)
+            await self._look(raw, leaves, todo, {index: key for key, index in firsts.items()}, found)
+            for index, key in keys.items():
+                if key in firsts:
+                    found[index] = found[firsts[key]]
         return _gathered(mail, [items or () for items in found])
 
     async def _look(
