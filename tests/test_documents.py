@@ -232,7 +232,8 @@ def _encrypted(octets: bytes) -> bytes:
 _MAIL_WITH_FILE = (
     b"From: a@example.com\r\nSubject: =?utf-8?q?M=E1=BA=ADt?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
     b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>a<p>b\r\n"
-    b"--b\r\nContent-Type: application/octet-stream; name=c.txt\r\nContent-Transfer-Encoding: base64\r\n\r\nZA==\r\n--b--\r\n"
+    b"--b\r\nContent-Type: application/octet-stream; name=c.txt\r\nContent-Transfer-Encoding: base64\r\n\r\nZA==\r\n"
+    b"--b--\r\n"
 )
 
 

@@ -77,6 +77,7 @@ class Policy:
             stage: tuple((rule, getattr(rule, stage)) for rule in self.rules if defines(rule, stage))
             for stage in STAGES
         }
+        self._advertisers = tuple(rule.advertiser for rule in self.rules if defines(rule, "advertiser"))
         self._claims = tuple(rule.claims for rule in self.rules if defines(rule, "claims"))
 
     def speaks_at(self, stage: str) -> bool:
@@ -93,6 +94,10 @@ class Policy:
         for look in self._claims:
             found |= look(mail)
         return found
+
+    def advertiser(self, mail: Mail) -> str:
+        """Return whose advertisement this mail is, where it is to be counted, else ""."""
+        return next(filter(None, (look(mail) for look in self._advertisers)), "")
 
     def classes(self, mail: Mail) -> Mapping[str, str]:
         """Return what each recipient's copy is, in the terms of the rules that have any."""

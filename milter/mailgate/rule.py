@@ -90,6 +90,13 @@ class RuleStanza:
         """
         return frozenset()
 
+    def advertiser(self, mail: Mail) -> str:
+        """Return whose advertisement this mail is, where it is to be counted (13.5), else "".
+
+        Asked once what is inside the mail is known; how many came is in mail.advertised at the end.
+        """
+        return ""
+
     def classes(self, mail: Mail) -> Mapping[str, str]:
         """Return what each recipient's copy is in this rule's terms, for who wants it explained."""
         return {}

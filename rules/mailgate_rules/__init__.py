@@ -5,6 +5,7 @@ from types import ModuleType
 from mailgate.rule import RuleStanza
 
 from . import (
+<<<<<<< HEAD
     attachment_size,
     auto_forward,
     dangerous_attachment,
@@ -13,6 +14,19 @@ from . import (
     sending_rate,
     spam,
     uninspectable,
+=======
+    advertising,
+    attachment_size,
+    auto_forward,
+    charset,
+    mailbox_state,
+    online_registration,
+    prohibited_content,
+    sender_identity,
+    sending_rate,
+    spam,
+    state_secret,
+>>>>>>> wip
     virus,
 )
 
@@ -23,9 +37,17 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+<<<<<<< HEAD
     dangerous_attachment,
     uninspectable,
+=======
+    state_secret,
+    charset,
+>>>>>>> wip
     spam,
+    advertising,
+    online_registration,
+    prohibited_content,
 )
 """In the order of their findings: the first of equally strong ones gives the reply. A forward by a mail program's
 rule keeps the author's From too: that it forwards says more of what is to be mended."""

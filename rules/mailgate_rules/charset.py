@@ -30,7 +30,6 @@ class Stanza(RuleStanza):
 
     action: Action = Action.ACCEPT
     header: str = "X-Mailgate-Charset"
-    on_missing: Action | None = Action.ACCEPT
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the texts that are in another charset."""
@@ -45,7 +44,8 @@ class Stanza(RuleStanza):
         pieces = [Evidence(f"charset of {text.kind}", text.place, _what(text)) for text in found[:_SHOWN]]
         if len(found) > _SHOWN:
             pieces.append(Evidence("charset", "further ones", str(len(found) - _SHOWN)))
-        return Hit(tuple(pieces), action=None if mail.is_ours else Action.ACCEPT, headers=headers)
+        action = None if mail.is_ours else Action.ACCEPT
+        return Hit(tuple(pieces), action=action, headers=headers, mailboxes=mail.official_ends())
 
 
 def _what(text: Text) -> str:

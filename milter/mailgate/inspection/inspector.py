@@ -38,6 +38,9 @@ class Workers(Protocol):
     async def run(self, job: Job, content: Content) -> Outcome:
         """Do a job; raises OSError where no worker can be had."""
 
+    def lacks(self) -> Sequence[str]:
+        """Return what the workers lack, once there are any."""
+
     async def close(self) -> None:
         """End all workers."""
 
@@ -57,6 +60,17 @@ class Inspector:
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_octets = 0
         self._flying: dict[bytes, asyncio.Future[None]] = {}
+
+    async def start(self) -> list[str]:
+        """Have a worker at hand, and return what the workers lack, and what is then not inspected or not prevented.
+
+        Where none comes, that is what is returned, and each mail that needs one says so.
+        """
+        try:
+            await self._workers.run(Job((), self.limits.cpu_s), Content())
+        except OSError as error:
+            return [f"nothing is inspected: {error}"]
+        return list(self._workers.lacks())
 
     async def close(self) -> None:
         """End the workers."""
@@ -108,9 +122,20 @@ class Inspector:
             while (flying := self._flying.get(key)) is not None:
                 await asyncio.shield(flying)
             found[index] = self._known(key)
-        todo = [index for index, items in enumerate(found) if items is None]
+        firsts: dict[bytes, int] = {}  # a mail may have the same file twice
+        for index, key in keys.items():
+            if found[index] is None:
+                firsts.setdefault(key, index)
+        todo = [
+            index
+            for index, items in enumerate(found)
+            if items is None and (index not in keys or firsts[keys[index]] == index)
+        ]
         if todo:
-            await self._look(raw, leaves, todo, keys, found)
+            await self._look(raw, leaves, todo, {index: key for key, index in firsts.items()}, found)
+            for index, key in keys.items():
+                if key in firsts:
+                    found[index] = found[firsts[key]]
         return _gathered(mail, [items or () for items in found])
 
     async def _look(
@@ -272,7 +297,7 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
 
 def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
-    files: list[File] = []
+    files: dict[tuple[str, str], File] = {}  # each as it was known last
     uninspected: list[Uninspected] = []
     for value in mail.header_values(b"subject"):
         if len(value) > _SUBJECT_OCTETS:
@@ -283,7 +308,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
             if isinstance(item, Text):
                 texts.append(item)
             elif isinstance(item, File):
-                files.append(item)
+                files[item.place, item.sha256] = item
             else:
                 uninspected.append(item)
-    return Inspection(tuple(texts), tuple(files), tuple(uninspected))
+    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected))
