@@ -5,20 +5,11 @@ from types import ModuleType
 from mailgate.rule import RuleStanza
 
 from . import (
-<<<<<<< HEAD
-    attachment_size,
-    auto_forward,
-    dangerous_attachment,
-    mailbox_state,
-    sender_identity,
-    sending_rate,
-    spam,
-    uninspectable,
-=======
     advertising,
     attachment_size,
     auto_forward,
     charset,
+    dangerous_attachment,
     mailbox_state,
     online_registration,
     prohibited_content,
@@ -26,7 +17,7 @@ from . import (
     sending_rate,
     spam,
     state_secret,
->>>>>>> wip
+    uninspectable,
     virus,
 )
 
@@ -37,13 +28,10 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
-<<<<<<< HEAD
     dangerous_attachment,
     uninspectable,
-=======
     state_secret,
     charset,
->>>>>>> wip
     spam,
     advertising,
     online_registration,

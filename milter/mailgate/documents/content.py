@@ -10,11 +10,7 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-<<<<<<< HEAD
 from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf
-=======
-from . import archives, macros, markup, message, odf, ole, ooxml, pdf, plain, rtf
->>>>>>> wip
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat

@@ -16,24 +16,10 @@ from .types import is_inert
 # Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture: programs ask
 # about those, and mails themselves are full of them.
 _FETCHED = frozenset(
-<<<<<<< HEAD
     {
         *("attachedTemplate", "oleObject", "frame", "subDocument", "externalLinkPath", "package", "control"),
         *("aFChunk", "mailMergeSource"),
     }
-=======
-    [
-        "attachedTemplate",
-        "oleObject",
-        "frame",
-        "subDocument",
-        "externalLinkPath",
-        "package",
-        "control",
-        "aFChunk",
-        "mailMergeSource",
-    ]
->>>>>>> wip
 )
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
