@@ -709,7 +709,11 @@ class Mail:
     for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
+<<<<<<< HEAD
+    for. listings: what DNS blacklists say of the sender. at: when it came, Unix seconds; 0 where nobody said.
+=======
     for. listings: what DNS blacklists say of the sender. at: when it is judged, in Unix seconds.
+>>>>>>> wip
     """
 
     def __init__(
@@ -734,6 +738,7 @@ class Mail:
         spotted: Sequence[Spotted] = (),
         advertised: Mapping[str, int] | None = None,
         listings: Sequence[Listing] = (),
+        at: float = 0.0,
     ) -> None:
         self.organization = organization
         self.session = session
@@ -742,6 +747,7 @@ class Mail:
         self.names: list[bytes] = []
         self.content = content or Content()
         self.queue_id = ""
+        self.at = at
         self.mailboxes = mailboxes
         self.scans = scans
         self.spam = spam

@@ -5,6 +5,16 @@ from types import ModuleType
 from mailgate.rule import RuleStanza
 
 from . import (
+<<<<<<< HEAD
+    attachment_size,
+    auto_forward,
+    dangerous_attachment,
+    mailbox_state,
+    sender_identity,
+    sending_rate,
+    spam,
+    uninspectable,
+=======
     advertising,
     attachment_size,
     auto_forward,
@@ -16,6 +26,7 @@ from . import (
     sending_rate,
     spam,
     state_secret,
+>>>>>>> wip
     virus,
 )
 
@@ -26,8 +37,13 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+<<<<<<< HEAD
+    dangerous_attachment,
+    uninspectable,
+=======
     state_secret,
     charset,
+>>>>>>> wip
     spam,
     advertising,
     online_registration,

@@ -14,6 +14,22 @@ from functools import lru_cache
 # Outlook ("Blocked attachments in Outlook") and of Gmail ("File types blocked in Gmail"), less what offices send one
 # another: certificates (cer, crt, der), databases (mdb), cabinets, libraries of mail (pst), and data (mat, tmp, prf).
 PROGRAMS = frozenset(
+<<<<<<< HEAD
+    {
+        *("ade", "adp", "apk", "app", "appcontent-ms", "application", "appref-ms", "appx", "appxbundle"),
+        *("bas", "bat", "chm", "cmd", "cnt", "com", "cpl", "csh", "dex", "diagcab", "diagcfg", "diagpkg"),
+        *("dll", "dmg", "drv", "efi", "exe", "fxp", "gadget", "hlp", "hpj", "hta", "htc", "img", "inf", "ins"),
+        *("iso", "isp", "jar", "jnlp", "js", "jse", "ksh", "lib", "library-ms", "lnk", "mad", "maf", "mag"),
+        *("mam", "maq", "mar", "mas", "mau", "mav", "maw", "mcf", "mda", "mde", "mdt", "mdw", "mdz", "mjs"),
+        *("msc", "msh", "msh1", "msh1xml", "msh2", "msh2xml", "mshxml", "msi", "msix", "msixbundle", "msp"),
+        *("mst", "msu", "nsh", "ocx", "one", "onepkg", "ops", "osd", "pcd", "pif", "plg", "prg"),
+        *("printerexport", "ps1", "ps1xml", "ps2", "ps2xml", "psc1", "psc2", "psd1", "psdm1", "psm1", "py"),
+        *("pyc", "pyo", "pyw", "pyz", "pyzw", "reg", "scf", "scr", "sct", "search-ms", "searchconnector-ms"),
+        *("settingcontent-ms", "shb", "shs", "sys", "theme", "themepack", "udl", "url", "vb", "vbe", "vbp"),
+        *("vbs", "vhd", "vhdx", "vsmacros", "vsw", "vxd", "webpnp", "website", "ws", "wsc", "wsf", "wsh"),
+        *("xbap", "xll", "xlam", "xnk"),
+    }
+=======
     [
         "ade",
         "adp",
@@ -150,10 +166,20 @@ PROGRAMS = frozenset(
         "xlam",
         "xnk",
     ]
+>>>>>>> wip
 )
 
 # What names of documents end in: a name that ends so promises that opening it runs nothing.
 DOCUMENTS = frozenset(
+<<<<<<< HEAD
+    {
+        *("pdf", "doc", "docx", "docm", "dot", "dotx", "dotm", "rtf", "xls", "xlsx", "xlsm", "xlsb", "xlt"),
+        *("xltx", "csv", "ppt", "pptx", "pptm", "pps", "ppsx", "pot", "potx", "odt", "ods", "odp", "odg"),
+        *("txt", "text", "log", "md", "htm", "html", "mht", "mhtml", "xml", "jpg", "jpeg", "jfif", "png"),
+        *("gif", "bmp", "tif", "tiff", "webp", "heic", "svg", "psd", "ico", "mp3", "wav", "ogg", "flac"),
+        *("m4a", "mp4", "avi", "mkv", "mov", "wmv", "eml", "msg", "ics", "vcf", "epub", "xps"),
+    }
+=======
     [
         "pdf",
         "doc",
@@ -220,6 +246,7 @@ DOCUMENTS = frozenset(
         "epub",
         "xps",
     ]
+>>>>>>> wip
 )
 
 
@@ -273,6 +300,7 @@ def read_name(name: str) -> Reading:
     wide = unicodedata.normalize("NFKC", name[-_LONGEST:])
     plain = _INVISIBLE.sub("", wide).lower()
     last = re.split(r"[/\\]", plain.rstrip("/\\"))[-1]
+    written = "".join(name[-_LONGEST:].lower().split())
     extensions = []
     pieces = [piece for piece in re.split("[:\0]", last) if piece.strip(" .")]
     for piece in pieces:
@@ -292,7 +320,7 @@ def read_name(name: str) -> Reading:
             tricks.add(Trick.PADDING)
         if len(pieces) > 1:
             tricks.add(Trick.STREAM)
-        if not name[-_LONGEST:].lower().rstrip(" .\t\r\n\xa0").endswith(extension):
+        if f".{extension}" not in written:
             tricks.add(Trick.FULL_WIDTH)
     return Reading(tuple(dict.fromkeys(extensions)), tuple(trick for trick in Trick if trick in tricks))
 
