@@ -42,6 +42,7 @@ _PICTURES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "bmp"})
 
 # Points of each kind of mark. None reaches the threshold of 5 alone; two strong ones do.
 _MOST_OF_WORDS = 4
+_MOST_OF_BULK = 3  # a newspaper's newsletter has all of it
 _MOST_AGAINST = 4
 _SCANT_TEXT = 200  # letters: a mail with less says what it says in pictures
 _MANY_PRICES = 3  # different ones: a price list
@@ -176,9 +177,7 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
     spotted = [one for one in mail.spotted if one.kind in (TextKind.SUBJECT, TextKind.BODY)]
     subject_words = any(one.list == _WORDS and one.kind is TextKind.SUBJECT for one in spotted)
     yield "label", 3 if label.standing is Standing.OK else 2 if label.standing is not Standing.NONE else 0
-    yield "list-unsubscribe", 2 if b"list-unsubscribe" in names else 0
-    yield "precedence-bulk", 1 if mail.first_header(b"precedence").lower() in (b"bulk", b"junk") else 0
-    yield "mailing-service", 2 if _service(mail) else 0
+    yield "bulk", min(_bulk_points(mail), _MOST_OF_BULK)
     yield "subject-words", 2 if subject_words else 0
     yield "words", min(_weight(_WORDS, mail, 1), _MOST_OF_WORDS)
     bodies = [text for text in inspection.texts if text.kind is TextKind.BODY][:_MOST_TEXTS]
@@ -189,15 +188,22 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
     if _is_from_us(mail):
         yield "official-author", -2
     elif author and mail.organization.is_state(author):
-        yield "state-body", -4
+        yield "state-body", -6
     if b"in-reply-to" in names or b"references" in names:
         yield "reply", -3
     if b"list-post" in names:  # RFC 2369: a list that one writes to
-        yield "discussion-list", -3
+        yield "discussion-list", -4
     if mail.first_header(b"auto-submitted").lower().startswith(b"auto-replied") or (
         not mail.envelope.sender and mail.first_header(b"content-type").lower().startswith(b"multipart/report")
     ):
         yield "automatic-reply", -4
+
+
+def _bulk_points(mail: Mail) -> int:
+    """Judge how a mail was sent: as one of very many, or not."""
+    points = 2 if b"list-unsubscribe" in mail.names else 0
+    points += mail.first_header(b"precedence").lower() in (b"bulk", b"junk")
+    return points + _is_from_service(mail)
 
 
 def _weight(name: str, mail: Mail, usual: int) -> int:
@@ -210,7 +216,7 @@ def _weight(name: str, mail: Mail, usual: int) -> int:
     return sum(found.values())
 
 
-def _service(mail: Mail) -> bool:
+def _is_from_service(mail: Mail) -> bool:
     """Tell whether a service of mass mailings sent it, by DKIM's d=, the envelope sender or List-Unsubscribe."""
     value = mail.first_header(b"list-unsubscribe")[:2_000]
     hosts = [host.decode("ascii").lower() for host in _URL_HOST.findall(value)]
