@@ -16,12 +16,16 @@ import pyclamd
 
 from .config import Settings, parse_endpoint
 from .health import check_all
+from .gate import spam_engine
 from .incidents.log import IncidentLog
+from .inspection.inspector import Inspector
+from .inspection.pool import Pool
 from .ledger.store import StoreError, open_store
+from .lists.folder import Folder
+from .mime.walker import Leaf
 from .model import Envelope, Mail, Session
 from .postfix.instance import PostfixError, has_postfix, read_instance
 from .probes.clamd import Scanner
-from .probes.rspamd import SpamEngine
 from .spool import Spool
 from .wiring.check import open_roads, wiring_of
 
@@ -51,10 +55,13 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         if health.ok and health.name == "clamd":
             async for diagnosis in _clamd(settings):
                 yield diagnosis
-        if health.ok and health.name == "rspamd":
+        if health.ok and health.name in ("rspamd", "spamd"):
             yield await _gtube(settings)
     for diagnosis in await _store(settings):
         yield diagnosis
+    for diagnosis in await _inspection(settings):
+        yield diagnosis
+    yield await _lists(settings)
     if not settings.clamav.address:
         yield Diagnosis("clamd", True, False, "off: [clamav] address is empty, no mail is scanned for viruses")
     if not settings.spam.url:
@@ -70,6 +77,7 @@ _MENDS = {
     "incidents": "make the folder of [incidents] path writable: without it every mail is deferred",
     "clamd": "start clamd, or change [clamav] address",
     "rspamd": "start rspamd, or change [spam] url",
+    "spamd": "start spamd, or change [spam] url",
     "next hop": "start the smtpd behind Mailgate, or change [smtp] next_hop: without it every mail is deferred",
     "hold next hop": "start the smtpd that holds, or change [smtp] hold_next_hop: what is to be held is deferred",
     "notice relay": "start the smtpd that takes notices, or change [notice] relay: nobody is told of forwards",
@@ -141,20 +149,51 @@ def _clamd_stats(settings: Settings) -> Diagnosis:
     return Diagnosis("clamd stats", True, False, f"{version}; {queue}")
 
 
+async def _inspection(settings: Settings) -> list[Diagnosis]:
+    """Have a worker look into a page of HTML, and ask what the workers lack."""
+    limits = settings.inspection_limits()
+    pool = Pool(limits)
+    inspector = Inspector(pool, limits)
+    mail = Mail(settings.resolved_organization(), Session())
+    page = b"<p>mailgate doctor</p>"
+    with contextlib.closing(Spool()) as spool:
+        spool.write(page)
+        try:
+            lacks = await inspector.start()
+            inspection = await inspector.inspect(mail, spool, [Leaf((0, len(page)), "", "text/html")])
+        except OSError as error:
+            mend = "every mail with more than plain text follows [inspection] on_error"
+            return [Diagnosis("inspection", False, True, f"{error}: {mend}")]
+        finally:
+            await inspector.close()
+    ok = [text.canon for text in inspection.texts] == ["mailgate doctor"]
+    return [
+        Diagnosis("inspection", ok, True, "a worker reads HTML" if ok else "a worker does not read HTML"),
+        *(Diagnosis("inspection", False, False, lack) for lack in lacks),
+    ]
+
+
+async def _lists(settings: Settings) -> Diagnosis:
+    lists, problems = await asyncio.to_thread(Folder(settings.lists_folder()).read)
+    if problems:
+        return Diagnosis("lists", False, False, "; ".join(problems[:3]))
+    return Diagnosis("lists", True, False, f"{sum(map(len, lists.entries.values()))} entries")
+
+
 async def _gtube(settings: Settings) -> Diagnosis:
-    engine = SpamEngine(settings.spam.url, settings.spam.deadline_s, settings.spam.password)
+    engine = spam_engine(settings)
     mail = Mail(settings.resolved_organization(), Session(), Envelope(b"<doctor@example.com>", "doctor@example.com"))
     with contextlib.closing(Spool()) as spool:
         spool.write(b"Subject: mailgate doctor\r\n\r\n" + GTUBE + b"\r\n")
         try:
             report = await engine.check(mail, spool)
         except (OSError, TimeoutError) as error:
-            return Diagnosis("rspamd knows GTUBE", False, False, f"{error}: {_MENDS['rspamd']}")
+            return Diagnosis("spam engine knows GTUBE", False, False, str(error))
         finally:
             await engine.close()
     ok = report.action == "reject"
     detail = f"{report.action}, score {report.score:g} of {report.required:g}"
-    return Diagnosis("rspamd knows GTUBE", ok, False, detail if ok else f"{detail}: enable gtube_patterns")
+    return Diagnosis("spam engine knows GTUBE", ok, False, detail if ok else f"{detail}: enable gtube_patterns")
 
 
 def _chain(settings: Settings) -> Diagnosis:

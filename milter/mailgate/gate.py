@@ -193,7 +193,7 @@ class Gate:
             if settings.clamav.address and "virus" in active:
                 self.scanner = self._scanner()
             if settings.spam.url and "spam" in active:
-                self.engine = self._engine()
+                self.engine = spam_engine(settings)
             zones = settings.blacklists
             if (zones.zones or zones.domain_zones) and "spam" in active:
                 resolver = Resolver(settings.dns.deadline_s, settings.dns.servers)
@@ -211,13 +211,6 @@ class Gate:
         section = self.settings.clamav
         return Scanner(parse_endpoint(section.address), section.deadline_s, section.concurrency, self.spool_folder)
 
-    def _engine(self) -> SpamEngine | Spamd:
-        section = self.settings.spam
-        scheme, _, place = section.url.partition("://")
-        if scheme == "spamd":
-            return Spamd(place, section.deadline_s, section.reject_score)
-        return SpamEngine(section.url, section.deadline_s, section.password)
-
     def _inspector(self, before: "Gate | None") -> Inspector:
         """Return an inspector; that of the gate before, with its workers and what it knows, where its limits hold."""
         limits = self.settings.inspection_limits()
@@ -229,6 +222,10 @@ class Gate:
     def keeps_content(self) -> bool:
         """Tell whether anything reads the message again at its end, so that it must be spooled."""
         return self.scanner is not None or self.engine is not None or self.inspector is not None
+
+    async def start(self) -> list[str]:
+        """Start what takes a moment to start, before the first mail needs it; return what it lacks, a line each."""
+        return await self.inspector.start() if self.inspector is not None else []
 
     def with_services(self, services: Services) -> "Gate":
         """Return this gate with other services, sharing its policy and probes."""
@@ -589,6 +586,14 @@ class Gate:
                 "ms": round(seconds * 1_000, 2),
             }
         )
+
+
+def spam_engine(settings: Settings) -> SpamEngine | Spamd:
+    """Return the spam engine that [spam] url names: rspamd, or SpamAssassin's spamd."""
+    section = settings.spam
+    if section.url.startswith("spamd:"):
+        return Spamd(section.url, section.deadline_s, section.reject_score)
+    return SpamEngine(section.url, section.deadline_s, section.password)
 
 
 def deciding_rule(verdict: Verdict) -> str:

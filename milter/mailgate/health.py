@@ -12,6 +12,7 @@ import aiohttp
 from .config import Settings, parse_endpoint
 from .ledger.store import StoreError, open_store
 from .model import Action, Mode
+from .probes.spamd import ping as ping_spamd
 from .wire import clamd as wire
 
 PATIENCE_S = 2.0
@@ -38,7 +39,10 @@ async def check_all(settings: Settings) -> list[Health]:
         checks.append(_one("clamd", required, lambda: ping_clamd(settings.clamav.address)))
     if settings.spam.url and settings.rules["spam"].mode is not Mode.OFF:
         required = settings.spam.on_error is not Action.ACCEPT
-        checks.append(_one("rspamd", required, lambda: _rspamd(settings.spam.url)))
+        if settings.spam.url.startswith("spamd:"):
+            checks.append(_one("spamd", required, lambda: ping_spamd(settings.spam.url)))
+        else:
+            checks.append(_one("rspamd", required, lambda: _rspamd(settings.spam.url)))
     if settings.listen.smtp:
         checks.append(_one("next hop", True, lambda: _next_hop(settings, settings.smtp.next_hop)))
         if settings.smtp.hold_next_hop:

@@ -21,6 +21,7 @@ from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
 from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError, open_store
+from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import BY, CLAUSE, to_lock
 from .metrics import Metrics
@@ -35,6 +36,7 @@ class Scratch:
         self.events: dict[bytes, ActivityEvent] = {}
         self.traces: dict[int, list[bytes]] = {}
         self.sent: dict[str, list[tuple[float, int, str]]] = {}
+        self.advertisements: dict[tuple[str, str], dict[bytes, float]] = {}
 
     def note_record(self, record: Mapping[str, Any]) -> asyncio.Future[None]:
         """Keep an incident."""
@@ -65,6 +67,16 @@ class Scratch:
             counts += (len(within), sum(within))
         counts.append(len({network for then, _, network in sent if at - 3_600 < then <= at}))
         return Sending(*counts)
+
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        """Note an advertisement, and return how many each recipient had within 24 hours, as a store would."""
+        counts = {}
+        for recipient in recipients:
+            seen = self.advertisements.setdefault((advertiser, recipient), {})
+            seen.setdefault(key, at)
+            counts[recipient] = sum(at - 86_400 < then <= at for then in seen.values())
+        return counts
 
 
 class ScratchLocker:
@@ -156,6 +168,9 @@ class Bench:
         metrics = Metrics(1, list(settings.rules))
         aliases = settings.aliases()
         aliases.take((await asyncio.to_thread(aliases.read))[0])
+        lists = SiteLists(settings.lists_folder())
+        found, lexicon, _ = await asyncio.to_thread(lists.read)
+        lists.take(found, lexicon)
         self._services = Services(
             notebook,
             ledger,
@@ -166,6 +181,7 @@ class Bench:
             aliases=aliases,
             rates=self._store if self._record else self.scratch,
             locker=ScratchLocker(follower),
+            lists=lists,
             now=_now,
         )
         self._gate = Gate(settings, self._services)

@@ -25,6 +25,7 @@ from .ledger.fresh import Fresh
 from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
 from .ledger.store import open_store
+from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import Locker
 from .metrics import Metrics
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 LAST_KNOWN_FILE = "states.last"  # beside the journals
 
 _LAG_S = 0.5  # how often the loop's lateness is measured and its life shown
-ALIASES_S = 5.0  # how often the files of aliases are looked at
+FILES_S = 5.0  # how often the files of aliases and lists are looked at
 QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for when stopping
 
 
@@ -91,6 +92,7 @@ class Worker:
         self._metrics = orders.metrics
         self._metrics.use_row(orders.number)
         self._stopping = asyncio.Event()
+        self._reading = asyncio.Lock()
         self._grace_s = orders.settings.workers.stop_grace_s
         self._background: set[asyncio.Task[None]] = set()
 
@@ -117,7 +119,9 @@ class Worker:
         )
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
         self._aliases = settings.aliases()
+        self._lists = SiteLists(settings.lists_folder())
         await self._read_aliases()
+        await self._read_lists()
         locker = Locker(store, recorder, settings.node(), _now)
         services = Services(
             recorder,
@@ -130,9 +134,11 @@ class Worker:
             self._aliases,
             store,
             locker,
+            self._lists,
             _now,
         )
         self._gate = Gate(settings, services)
+        self._run_later(self._start(self._gate))
         with contextlib.suppress(Exception):
             await follower.load_or_remember()
         follower.start()
@@ -151,14 +157,14 @@ class Worker:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_reader(self._orders.line, self._orphaned)
         watch = loop.create_task(self._watch())
-        aliases = loop.create_task(self._follow_aliases())
+        files = loop.create_task(self._follow_files())
         self._orders.line.send(b"R")
         await self._stopping.wait()
         for server in servers:
             server.close()
         await self._finish_begun()
         watch.cancel()
-        aliases.cancel()
+        files.cancel()
         await follower.stop()
         if notices is not None:
             await notices.flush()
@@ -179,6 +185,11 @@ class Worker:
             return SmtpListener(listening.name, hooks, lambda: self._gate)
         return Listener(listening.name, hooks, lambda: self._gate, listening.is_unix)
 
+    async def _start(self, gate: Gate) -> None:
+        for lack in await gate.start():
+            if self._orders.number == 0:
+                log.warning("inspection is not whole", lacks=lack)
+
     # -- while it runs ------------------------------------------------------------------------
 
     async def _watch(self) -> None:
@@ -190,11 +201,12 @@ class Worker:
             self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
             self._metrics.set("heartbeat", time.monotonic())
 
-    async def _follow_aliases(self) -> None:
-        """Read the files of aliases again whenever they change."""
+    async def _follow_files(self) -> None:
+        """Read the files of aliases and lists again whenever they change."""
         while True:
-            await asyncio.sleep(ALIASES_S)
+            await asyncio.sleep(FILES_S)
             await self._read_aliases()
+            await self._read_lists()
 
     async def _read_aliases(self) -> None:
         aliases = self._aliases
@@ -204,20 +216,35 @@ class Worker:
             if unread and self._orders.number == 0:
                 log.error("aliases could not be read whole: the rest holds", problems=[str(one) for one in unread])
 
+    async def _read_lists(self) -> None:
+        async with self._reading:
+            lists = self._lists
+            if not await asyncio.to_thread(lists.changed):
+                return
+            found, lexicon, problems = await asyncio.to_thread(lists.read)
+            lists.take(found, lexicon)
+        if problems and self._orders.number == 0:
+            log.error("lists have bad lines: what each held before holds", problems=problems)
+
     def _reload(self) -> None:
         """Validate the configuration anew, then swap the gate; begun mails end with the one they began with."""
         try:
             settings = load(self._orders.config)
             aliases = settings.aliases()
             aliases.take(self._aliases)  # until they are read
-            gate = Gate(settings, replace(self._gate.services, aliases=aliases), before=self._gate)
+            lists = self._lists if self._lists.path == settings.lists_folder() else SiteLists(settings.lists_folder())
+            services = replace(self._gate.services, aliases=aliases, lists=lists)
+            gate = Gate(settings, services, before=self._gate)
         except ConfigError as error:
             log.error("worker keeps its configuration", problems=error.problems)
             return
         old, self._gate = self._gate, gate
         self._settings = settings
         self._aliases = aliases
+        self._lists = lists
         self._run_later(self._read_aliases())
+        self._run_later(self._read_lists())
+        self._run_later(self._start(gate))
         self._grace_s = settings.workers.stop_grace_s
         self._run_later(_close_when_unused(old, gate))
 

@@ -8,12 +8,14 @@ from . import (
     advertising,
     attachment_size,
     auto_forward,
+    charset,
     mailbox_state,
     online_registration,
     prohibited_content,
     sender_identity,
     sending_rate,
     spam,
+    state_secret,
     virus,
 )
 
@@ -24,6 +26,8 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+    state_secret,
+    charset,
     spam,
     advertising,
     online_registration,

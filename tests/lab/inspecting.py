@@ -26,6 +26,9 @@ class InProcess:
         ended = [list(look(piece, _chunks(content, *piece.leaf.span), budget)) for piece in job.pieces]
         return Outcome(ended=list(ended))
 
+    def lacks(self) -> list[str]:
+        return []
+
     async def close(self) -> None:
         """There is nothing to close."""
 

@@ -38,6 +38,9 @@ class Workers(Protocol):
     async def run(self, job: Job, content: Content) -> Outcome:
         """Do a job; raises OSError where no worker can be had."""
 
+    def lacks(self) -> Sequence[str]:
+        """Return what the workers lack, once there are any."""
+
     async def close(self) -> None:
         """End all workers."""
 
@@ -57,6 +60,17 @@ class Inspector:
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_octets = 0
         self._flying: dict[bytes, asyncio.Future[None]] = {}
+
+    async def start(self) -> list[str]:
+        """Have a worker at hand, and return what the workers lack, and what is then not inspected or not prevented.
+
+        Where none comes, that is what is returned, and each mail that needs one says so.
+        """
+        try:
+            await self._workers.run(Job((), self.limits.cpu_s), Content())
+        except OSError as error:
+            return [f"nothing is inspected: {error}"]
+        return list(self._workers.lacks())
 
     async def close(self) -> None:
         """End the workers."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from ..documents.budget import Budget
-from ..documents.content import Extract
-from ..documents.message import look_into_leaf
+from ..documents.content import look_into_leaf
+from ..documents.found import Extract
 from ..mime.transfer import decoder_for
 from ..text.reading import read_text
 from .job import Item, Piece

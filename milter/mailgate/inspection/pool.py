@@ -80,8 +80,8 @@ class Pool:
 
     def __init__(self, limits: InspectionLimits) -> None:
         self.limits = limits
-        self.missing: list[str] = []  # libraries that the workers lack, once they have started
-        self.unfiltered = ""  # why their system calls are not filtered
+        self._missing: list[str] = []  # libraries that the workers lack, once they have started
+        self._unfiltered = ""  # why their system calls are not filtered
         self._line: socket.socket | None = None
         self._nursery: subprocess.Popen[bytes] | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -140,7 +140,7 @@ class Pool:
             return
         word, *values = orjson.loads(octets)
         if word == "ready":
-            self.missing = values[0]
+            self._missing = values[0]
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)
         elif word == "born":
@@ -206,7 +206,7 @@ class Pool:
                     process, descriptor = await birth
                     ours.setblocking(False)
                     worker = _Worker(ours, process, descriptor)
-                    self.unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
             except BaseException:
                 ours.close()
                 raise
@@ -228,6 +228,16 @@ class Pool:
             if not turn.done():
                 turn.set_result(None)
                 break
+
+    def lacks(self) -> list[str]:
+        """Return what the workers lack, and what is then not inspected or not prevented."""
+        if not self._unfiltered:
+            return self._missing
+        return [*self._missing, f"a worker's system calls are not filtered: {self._unfiltered}"]
+
+    def processes(self) -> list[int]:
+        """Return the process ids of the workers."""
+        return [worker.process for worker in (*self._idle, *self._busy)]
 
     # -- jobs -----------------------------------------------------------------------------------
 

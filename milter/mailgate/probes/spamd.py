@@ -18,20 +18,15 @@ _SPAM = re.compile(rb"^Spam: *(True|False|Yes|No) *; *(-?[\d.]+) */ *(-?[\d.]+)\
 class Spamd:
     """A spamd; a connection for each mail, as its protocol has it."""
 
-    def __init__(self, place: str, deadline_s: float, reject_score: float) -> None:
-        self._path = place if place.startswith("/") else ""
-        host, _, port = place.rpartition(":")
-        self._address = (host.strip("[]"), int(port)) if not self._path else ("", 0)
+    def __init__(self, url: str, deadline_s: float, reject_score: float) -> None:
+        self._url = url
         self._deadline_s = deadline_s
         self._reject_score = reject_score
 
     async def check(self, mail: Mail, raw: Spool) -> SpamReport:
         """Ask for one mail; raises OSError or TimeoutError when there is no usable answer."""
         async with asyncio.timeout(self._deadline_s):
-            if self._path:
-                reader, writer = await asyncio.open_unix_connection(self._path)
-            else:
-                reader, writer = await asyncio.open_connection(*self._address)
+            reader, writer = await _connected(self._url)
             try:
                 head = f"SYMBOLS SPAMC/1.5\r\nContent-length: {raw.size}\r\n"
                 if mail.envelope.login.isascii() and mail.envelope.login.isprintable() and mail.envelope.login:
@@ -48,6 +43,28 @@ class Spamd:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+async def _connected(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to spamd://HOST:PORT or spamd:///PATH."""
+    place = url.removeprefix("spamd://")
+    if place.startswith("/"):
+        return await asyncio.open_unix_connection(place)
+    host, _, port = place.rpartition(":")
+    return await asyncio.open_connection(host.strip("[]"), int(port))
+
+
+async def ping(url: str) -> str:
+    """Return the URL of a spamd that answers; raises OSError."""
+    reader, writer = await _connected(url)
+    try:
+        writer.write(b"PING SPAMC/1.5\r\n\r\n")
+        answer = await _read_bounded(reader)
+    finally:
+        writer.close()
+    if b"PONG" not in answer:
+        raise OSError(f"{url}: answered {answer[:80]!r}")
+    return url
 
 
 async def _read_bounded(reader: asyncio.StreamReader) -> bytes:

@@ -1,0 +1,98 @@
+"""How far a mail's files are looked into: the limits, what is left of them, and how a reader says what stops it.
+
+One budget serves all files of one mail. A reader takes from it before it makes anything large.
+"""
+
+from dataclasses import dataclass
+
+from ..model import Obstacle
+
+_MIB = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Beyond these the rest of a file is not looked into.
+
+    depth: files inside files. A reply that carries a zip of documents with a spreadsheet inside them is 5; clamd's
+    MaxRecursion is 17, and nothing that a person packs comes near 10. files: of one mail; a zip of a whole
+    commune's forms has some hundreds, clamd's MaxFiles is 10,000. octets: of all files when opened; 20 MiB of
+    documents (clause 8.1b) grow some eight times. file_octets: of one file, which is held in memory, with the files
+    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a second.
+    ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
+    cannot pass 1,032; growth_octets: up to here growth is no bomb, whatever its ratio.
+    """
+
+    depth: int = 10
+    files: int = 5_000
+    octets: int = 256 * _MIB
+    file_octets: int = 40 * _MIB
+    letters: int = 4_000_000
+    ratio: int = 200
+    growth_octets: int = 16 * _MIB
+
+
+class Blocked(Exception):
+    """Nothing more can be seen in a file, and why; look_into makes an Uninspected of it."""
+
+    def __init__(self, obstacle: Obstacle, detail: str) -> None:
+        super().__init__(detail)
+        self.obstacle = obstacle
+        self.detail = detail
+
+
+class Bomb(Blocked):
+    """A file grows beyond all measure: a limit, and a danger too."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Obstacle.LIMIT, detail)
+
+
+class Budget:
+    """What is left of the limits; each call that passes one raises Blocked, and says which."""
+
+    __slots__ = ("depth", "files", "letters", "limits", "octets")
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.depth = self.limits.depth
+        self.files = self.limits.files
+        self.octets = self.limits.octets
+        self.letters = self.limits.letters
+
+    def take_file(self) -> None:
+        """Count one file."""
+        self.files -= 1
+        if self.files < 0:
+            raise Blocked(Obstacle.LIMIT, f"more than {self.limits.files} files")
+
+    def take_octets(self, count: int) -> None:
+        """Count octets that came out of a file."""
+        self.octets -= count
+        if self.octets < 0:
+            raise Blocked(Obstacle.LIMIT, f"more than {self.limits.octets} octets when opened")
+
+    def take_letters(self, count: int) -> None:
+        """Count letters of a text."""
+        self.letters -= count
+        if self.letters < 0:
+            raise Blocked(Obstacle.LIMIT, f"more than {self.limits.letters} letters of text")
+
+
+class Growth:
+    """How much came out of one file: takes from the budget, and raises Bomb beyond the ratio."""
+
+    __slots__ = ("_budget", "_grown", "_size")
+
+    def __init__(self, size: int, budget: Budget) -> None:
+        self._size = max(size, 1)
+        self._budget = budget
+        self._grown = 0
+
+    def take(self, count: int) -> None:
+        """Count octets that came out."""
+        self._grown += count
+        limits = self._budget.limits
+        if self._grown > limits.growth_octets and self._grown > limits.ratio * self._size:
+            raise Bomb(f"grows more than {limits.ratio} times")
+        self._budget.take_octets(count)

@@ -1,0 +1,193 @@
+"""The way into a file: what it is, which reader opens it, and into what is inside, to the limits of a budget.
+
+Nothing here raises, whatever the octets: what stops a reader is an Uninspected, so that nothing is silently clean. And
+what is known is yielded at once, for whoever looks may be ended in the middle.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+from ..mime.walker import Leaf
+from ..model import Danger, File, Obstacle, TextKind, Uninspected
+from ..text.file_names import DOCUMENTS, HOSTILE, PROGRAMS, extension_of, read_name
+from . import archives, macros, markup, message, odf, ole, ooxml, pdf, plain, rtf
+from .budget import Blocked, Bomb, Budget
+from .found import Extract as Extract
+from .found import Found, Inside, Threat
+from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, types_of
+
+_OOXML = frozenset("docx docm xlsx xlsm pptx pptm".split())
+_ODF = frozenset("odt ods odp odg odc odf".split())
+_OLE = frozenset("doc xls ppt msg ole".split())
+_TEXTS = frozenset("text script reg url batch vbe".split())
+_MARKUP = frozenset("xml svg wsf".split())
+_DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
+_SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
+
+
+def missing() -> list[str]:
+    """Return what cannot be looked into because a library is missing: a line for each, with what to install."""
+    found = []
+    if archives.is_missing():
+        found.append("libarchive (Debian: libarchive13) is missing: archives are not looked into")
+    if macros.is_missing():
+        found.append("oletools (pip: mailgate[macros]) is missing: what macros do is not looked into")
+    return found
+
+
+def look_into(
+    octets: bytes, name: str, declared: str, place: str, budget: Budget
+) -> Iterator[File | Extract | Uninspected]:
+    """Yield a file, then what is inside it; never raise.
+
+    Where more of its dangers show later, the file is yielded once more, with all of them: `merged` keeps the last.
+    """
+    kinds: tuple[str, ...] = ()
+    file = File(place, name, "", declared, len(octets))
+    try:
+        kinds = types_of(octets)
+        file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
+        file = replace(file, dangers=dangers_of(kinds, name))
+    except Exception as error:
+        yield file
+        yield _uninspected(place, error)
+        return
+    yield file
+    try:
+        budget.take_file()
+        if budget.depth <= 0:
+            raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
+    except Blocked as blocked:
+        if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
+            yield Uninspected(place, blocked.obstacle, blocked.detail)
+        return
+    budget.depth -= 1
+    try:
+        for kind in kinds:
+            for found in _guarded(_reader(kind, octets, name, place, budget), place):
+                if isinstance(found, Threat):
+                    threats: Iterable[tuple[Danger, str]] = ((found.danger, found.detail),)
+                elif isinstance(found, Inside):
+                    threats = ()
+                    inner_place = f"{place} > {found.name}"
+                    for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
+                        yield inner
+                        if isinstance(inner, File) and inner.place == inner_place:
+                            threats = (*threats, *_shared(file, kind, inner))
+                else:
+                    threats = _shared(file, kind, found) if isinstance(found, File) else ()
+                    yield found
+                more = [threat for threat in dict.fromkeys(threats) if threat not in file.dangers]
+                if more:
+                    file = replace(file, dangers=(*file.dangers, *more))
+                    yield file
+    finally:
+        budget.depth += 1
+
+
+def look_into_leaf(
+    octets: bytes, leaf: Leaf, place: str, budget: Budget, body: bool
+) -> Iterator[File | Extract | Uninspected]:
+    """Yield the decoded octets of a mail's leaf: a text where it is shown, else as look_into does; never raise.
+
+    body: the leaf is the mail's own, not one of an attached mail.
+    """
+    if not message.is_shown(leaf):
+        yield from look_into(octets, leaf.name or place, leaf.type, place, budget)
+        return
+    kind = TextKind.BODY if body else TextKind.DOCUMENT
+    for found in _guarded(message.read_leaf(octets, leaf, place, budget, kind), place):
+        if isinstance(found, Inside):
+            yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
+        elif not isinstance(found, Threat):
+            yield found
+
+
+def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:
+    """Yield what was found, each file once, as it was known last."""
+    files: dict[tuple[str, str], File] = {}
+    for each in found:
+        if isinstance(each, File):
+            files[each.place, each.sha256] = each
+        else:
+            yield each
+    yield from files.values()
+
+
+def _guarded(found: Iterator[Found], place: str) -> Iterator[Found]:
+    """Yield what a reader finds; whatever stops it becomes an Uninspected."""
+    try:
+        yield from found
+    except Bomb as bomb:
+        yield Threat(Danger.BOMB, bomb.detail)
+        yield Uninspected(place, bomb.obstacle, bomb.detail)
+    except Exception as error:
+        yield _uninspected(place, error)
+
+
+def _uninspected(place: str, error: Exception) -> Uninspected:
+    if isinstance(error, Blocked):
+        return Uninspected(place, error.obstacle, error.detail)
+    if isinstance(error, MemoryError | RecursionError):
+        return Uninspected(place, Obstacle.LIMIT, type(error).__name__)
+    return Uninspected(place, Obstacle.DAMAGED, type(error).__name__)
+
+
+def _shared(outer: File, kind: str, inner: File) -> tuple[tuple[Danger, str], ...]:
+    """Return what a file inside makes of the outer one: a document with a program in it, an archive that only calls
+    itself a document."""
+    dangers = {danger for danger, _ in inner.dangers}
+    is_program = bool(dangers & RUNNING) or any(each in PROGRAMS for each in read_name(inner.name).extensions)
+    if not is_program:
+        return ()
+    if kind in _DOCUMENTS and kind != "msg":
+        return ((Danger.EMBEDDED_PROGRAM, inner.type or extension_of(inner.name)),)
+    promised = extension_of(outer.name)
+    if kind in ARCHIVES and promised in DOCUMENTS and promised not in ("eml", "msg"):
+        return ((Danger.DISGUISED, f"{kind} with a program named {promised}"),)
+    return ()
+
+
+def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> Iterator[Found]:
+    """Return what reads a kind of file, nothing for what has nothing inside."""
+    if kind in _OOXML or kind in _ODF:
+        return _document(kind, octets, name, place, budget)
+    if kind in ARCHIVES:
+        return archives.read(octets, name, kind, place, budget)
+    if kind in _OLE:
+        return ole.read(octets, kind, place, budget)
+    if kind in _TEXTS:
+        reader = plain.read_csv if extension_of(name) in _SPREADSHEETS else plain.read_text
+        return reader(octets, "", place, TextKind.DOCUMENT, budget)
+    if kind in ("html", "hta"):
+        return plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+    if kind in _MARKUP:
+        return markup.read(octets, place, budget)
+    if kind == "rtf":
+        return rtf.read(octets, place, budget)
+    if kind == "pdf":
+        return pdf.read(octets, place, budget)
+    if kind == "eml":
+        return message.read(octets, place, budget)
+    if kind == "epub":
+        return archives.read(octets, name, "zip", place, budget)
+    return _unopened(kind)
+
+
+def _unopened(kind: str) -> Iterator[Found]:
+    if kind in UNOPENED:
+        raise Blocked(Obstacle.UNSUPPORTED, kind)
+    yield from ()
+
+
+def _document(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> Iterator[Found]:
+    """Read an office document; where its zip is damaged, what members there are, each for itself."""
+    read = ooxml.read if kind in _OOXML else odf.read
+    try:
+        yield from read(octets, kind, place, budget)
+    except Blocked as blocked:
+        if blocked.obstacle is not Obstacle.DAMAGED:
+            raise
+        yield Uninspected(place, blocked.obstacle, blocked.detail)
+        yield from archives.read(octets, name, "zip", place, budget)

@@ -1,0 +1,75 @@
+"""Plain text and HTML: octets in some charset, as a reader sees them, and the files that text holds (uuencode)."""
+
+import re
+from collections.abc import Iterator
+
+from ..mime.transfer import decoder_for
+from ..model import Danger, TextKind
+from ..text import charsets
+from ..text.html import fonts_in, visible_text
+from .budget import Budget
+from .fonts import charset_of, octets_of
+from .found import Extract, Found, Inside, Threat
+
+_OLD = frozenset({*charsets.LEGACY, charsets.VPS})
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_META = re.compile(rb"<meta\s[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # cheap: whether it is worth while to look which fonts there are
+_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
+_END = re.compile(rb"^(?:end|====)\s*$", re.MULTILINE)
+_DDE = re.compile(r"^\"?[=+@-][+\s=@-]*[A-Za-z][\w.]{0,60}\|", re.MULTILINE)  # =cmd|'/c calc'!A0, in a field of a CSV
+
+
+def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Budget) -> Iterator[Found]:
+    """Yield a plain text; label: its charset, "" for none."""
+    if octets.startswith(_WIDE):
+        label = "utf-16"
+    decoded = charsets.read(octets, label)
+    charset = decoded.charset if decoded.charset in _OLD else ""
+    yield Extract(place, kind, decoded.text[: max(0, budget.letters)], charset, decoded.declared)
+    budget.take_letters(len(decoded.text))
+    position = 0
+    for match in _BEGIN.finditer(octets):
+        if match.start() < position:
+            continue
+        end = _END.search(octets, match.end())
+        position = end.end() if end else len(octets)
+        body = octets[match.end() : end.start() if end else len(octets)]
+        decoder = decoder_for("base64" if match[0].startswith(b"begin-base64") else "x-uuencode")
+        inner = decoder.feed(body) + decoder.finish()
+        if inner:
+            budget.take_octets(len(inner))
+            yield Inside(charsets.read(match[1]).text, inner)
+
+
+def read_csv(octets: bytes, label: str, place: str, kind: TextKind, budget: Budget) -> Iterator[Found]:
+    """Yield a text that a spreadsheet opens, and whether it makes that run something."""
+    for found in read_text(octets, label, place, kind, budget):
+        yield found
+        if isinstance(found, Extract) and _DDE.search(found.text):
+            yield Threat(Danger.DYNAMIC_DATA, "DDE")
+
+
+def read_html(octets: bytes, label: str, place: str, kind: TextKind, budget: Budget) -> Iterator[Found]:
+    """Yield what shows of HTML; where its fonts are from before Unicode, as they show it."""
+    if octets.startswith(_WIDE):
+        label = "utf-16"
+    elif not label and (meta := _META.search(octets[:4_096])):
+        label = meta[1].decode("ascii", "replace")
+    decoded = charsets.read(octets, label)
+    charset = decoded.charset if decoded.charset in _OLD else ""
+    text = visible_text(decoded.text)
+    if not charset and _FONTS.search(decoded.text):
+        fonts = [charset_of(font) for font in fonts_in(decoded.text)]
+        for old in filter(None, fonts):
+            text = "\n".join([_as_shown(line, old) for line in text.split("\n")])
+            charset = old
+            break
+    yield Extract(place, kind, text[: max(0, budget.letters)], charset, decoded.declared, is_html=True)
+    budget.take_letters(len(text))
+
+
+def _as_shown(line: str, charset: str) -> str:
+    """Read a line in a charset, where it can have been in it."""
+    octets = octets_of(line)
+    return line if octets is None or octets.isascii() else charsets.read(octets, charset).text

@@ -1,0 +1,308 @@
+"""Documents for tests, made by hand: each as small as its format allows, so that what is in it is seen here."""
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+
+W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+A = "http://schemas.openxmlformats.org/drawingml/2006/main"
+S = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
+TYPES = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
+
+
+def zipped(parts: Mapping[str, str | bytes]) -> bytes:
+    """Return a zip of these files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, octets in parts.items():
+            archive.writestr(name, octets)
+    return out.getvalue()
+
+
+def paragraph(text: str, properties: str = "") -> str:
+    """Return a paragraph of a docx; properties: of its run."""
+    return f"<w:p><w:r><w:rPr>{properties}</w:rPr><w:t>{text}</w:t></w:r></w:p>"
+
+
+def docx(*lines: str, body: str = "", parts: Mapping[str, str | bytes] | None = None) -> bytes:
+    """Return a docx with these paragraphs, then what body has; parts: further ones."""
+    inner = "".join(map(paragraph, lines)) + body
+    return zipped(
+        {
+            "[Content_Types].xml": TYPES,
+            "word/document.xml": f'<w:document xmlns:w="{W}" xmlns:a="{A}"><w:body>{inner}</w:body></w:document>',
+            **(parts or {}),
+        }
+    )
+
+
+def word_part(root: str, *lines: str) -> str:
+    """Return a part beside a document's main one: header, footer, footnotes, comments."""
+    return f'<w:{root} xmlns:w="{W}">{"".join(map(paragraph, lines))}</w:{root}>'
+
+
+def relations(kind: str, target: str, mode: str = "External") -> str:
+    """Return a part of relationships with one in it."""
+    return (
+        f'<Relationships xmlns="{RELATIONS}"><Relationship Id="rId1" Type="{R}/{kind}" Target="{target}" '
+        f'TargetMode="{mode}"/></Relationships>'
+    )
+
+
+def xlsx(*rows: Sequence[str], cells: str = "", parts: Mapping[str, str | bytes] | None = None) -> bytes:
+    """Return an xlsx whose sheet has these rows, by shared strings, then the rows that cells has as XML."""
+    strings = [text for row in rows for text in row]
+    number = iter(range(len(strings)))
+    shown = "".join("<row>" + "".join(f'<c t="s"><v>{next(number)}</v></c>' for _ in row) + "</row>" for row in rows)
+    return zipped(
+        {
+            "[Content_Types].xml": TYPES,
+            "xl/workbook.xml": f'<workbook xmlns="{S}"><sheets><sheet name="Trang 1"/></sheets></workbook>',
+            "xl/sharedStrings.xml": f'<sst xmlns="{S}">'
+            + "".join(f"<si><t>{text}</t></si>" for text in strings)
+            + "</sst>",
+            "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{S}"><sheetData>{shown}{cells}</sheetData></worksheet>',
+            **(parts or {}),
+        }
+    )
+
+
+def slide(*lines: str) -> str:
+    """Return a slide, or its notes."""
+    inner = "".join(f"<a:p><a:r><a:rPr/><a:t>{line}</a:t></a:r></a:p>" for line in lines)
+    return (
+        f'<p:sld xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" xmlns:a="{A}">{inner}</p:sld>'
+    )
+
+
+def pptx(*lines: str, parts: Mapping[str, str | bytes] | None = None) -> bytes:
+    """Return a pptx of one slide."""
+    return zipped({"[Content_Types].xml": TYPES, "ppt/slides/slide1.xml": slide(*lines), **(parts or {})})
+
+
+_ODF = 'xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0" xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:xlink="http://www.w3.org/1999/xlink"'  # noqa: E501
+
+
+def odt(*lines: str, body: str = "", kind: str = "text", parts: Mapping[str, str | bytes] | None = None) -> bytes:
+    """Return an OpenDocument file; kind: text, spreadsheet or presentation."""
+    inner = "".join(f"<text:p>{line}</text:p>" for line in lines) + body
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("mimetype", f"application/vnd.oasis.opendocument.{kind}")
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content {_ODF}><office:body>{inner}</office:body></office:document-content>",
+        )
+        for name, octets in (parts or {}).items():
+            archive.writestr(name, octets)
+    return out.getvalue()
+
+
+def rtf(*lines: str, fonts: str = r"{\f0 Times New Roman;}", head: str = "") -> bytes:
+    """Return an RTF of these lines, letters beyond ASCII as \\u."""
+    text = "".join("".join(c if ord(c) < 128 else f"\\u{ord(c)}?" for c in line) + "\\par\n" for line in lines)
+    return rf"{{\rtf1\ansi\ansicpg1252\deff0{{\fonttbl{fonts}}}{head}".encode("ascii") + text.encode("ascii") + b"}"
+
+
+def pdf(*pages: str, objects: Sequence[bytes] = (), catalog: str = "", compress: bool = True) -> bytes:
+    """Return a PDF with a line of text a line; objects: further ones, from number 5 + 2 * pages on.
+
+    Its font has an octet for each letter, and a table to Unicode.
+    """
+    letters = sorted({c for page in pages for c in page if c != "\n"})
+    codes = {letter: number for number, letter in enumerate(letters, 33)}
+    table = "".join(f"<{code:02x}> <{ord(letter):04x}>\n" for letter, code in codes.items())
+    cmap = (
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def 1 begincodespacerange <00> <ff> "
+        f"endcodespacerange\n{len(codes)} beginbfchar\n{table}endbfchar endcmap end end"
+    )
+    kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
+    found = [
+        f"<</Type/Catalog/Pages 2 0 R{catalog}>>".encode(),
+        f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]>>".encode(),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 4 0 R>>",
+        stream(cmap.encode(), compress=compress),
+    ]
+    for number, page in enumerate(pages):
+        found.append(
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 600 {max(800, 20 * page.count(chr(10)) + 100)}]/Contents "
+            f"{6 + 2 * number} 0 R/Resources<</Font<</F 3 0 R>>>>>>".encode()
+        )
+        lines = ["".join(f"{codes[c]:02x}" for c in line) for line in page.split("\n")]
+        shown = "".join(f"<{line}> Tj 0 -20 Td\n" for line in lines)
+        top = max(750, 20 * len(lines) + 50)
+        found.append(stream(f"BT /F 12 Tf 40 {top} Td\n{shown}ET".encode(), compress=compress))
+    found += objects
+    out = bytearray(b"%PDF-1.7\n")
+    places = []
+    for number, octets in enumerate(found, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, octets)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(found) + 1)
+    out += b"".join(b"%010d 00000 n \n" % place for place in places)
+    out += b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (len(found) + 1, start)
+    return bytes(out)
+
+
+def stream(octets: bytes, keys: str = "", compress: bool = True) -> bytes:
+    """Return a PDF's stream."""
+    if compress:
+        octets, keys = zlib.compress(octets), keys + "/Filter/FlateDecode"
+    return f"<</Length {len(octets)}{keys}>>\nstream\n".encode() + octets + b"\nendstream"
+
+
+# -- OLE compound files ----------------------------------------------------------------------------------
+
+_FREE, _END, _FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+
+
+def ole(streams: Mapping[str, bytes]) -> bytes:
+    """Return an OLE compound file (MS-CFB) of these streams; `a/b` is the stream b in the storage a."""
+    names: list[str] = []
+    for path in streams:
+        steps = path.split("/")
+        for depth in range(1, len(steps) + 1):
+            name = "/".join(steps[:depth])
+            if name not in names:
+                names.append(name)
+    mini = bytearray()
+    mini_fat: list[int] = []
+    sectors: list[bytes] = []
+    fat: list[int] = []
+
+    def put(octets: bytes) -> int:
+        first = len(sectors)
+        count = -(-len(octets) // 512)
+        for number in range(count):
+            sectors.append(octets[512 * number : 512 * number + 512].ljust(512, b"\0"))
+            fat.append(first + number + 1 if number < count - 1 else _END)
+        return first if count else _END
+
+    begins: dict[str, int] = {}
+    for path, octets in streams.items():
+        if len(octets) >= 4_096:
+            begins[path] = put(octets)
+            continue
+        first, count = len(mini_fat), -(-len(octets) // 64)
+        mini += octets.ljust(64 * count, b"\0")
+        mini_fat += [first + number + 1 if number < count - 1 else _END for number in range(count)]
+        begins[path] = first if count else _END
+    root = put(bytes(mini))
+    mini_sector = put(struct.pack(f"<{len(mini_fat)}I", *mini_fat).ljust(-(-len(mini_fat) // 128) * 512, b"\xff"))
+    children: dict[str, list[int]] = {"": []}
+    for number, name in enumerate(names, 1):
+        children.setdefault(name.rpartition("/")[0], []).append(number)
+    follows = {one: two for known in children.values() for one, two in zip(known, known[1:], strict=False)}
+    entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini))]
+    for number, name in enumerate(names, 1):
+        is_stream = name in streams
+        child = children.get(name, [_FREE])[0]
+        begin, size = (begins[name], len(streams[name])) if is_stream else (0, 0)
+        entries.append(
+            _entry(name.rpartition("/")[2], 2 if is_stream else 1, follows.get(number, _FREE), child, begin, size)
+        )
+    while len(entries) % 4:
+        entries.append(bytes(64) + struct.pack("<4xIII", _FREE, _FREE, _FREE).ljust(64, b"\0"))
+    directory = put(b"".join(entries))
+    count = 1
+    while 128 * count < len(fat) + count:
+        count += 1
+    places = [len(sectors) + number for number in range(count)]
+    table = fat + [_FAT] * count
+    table += [_FREE] * (128 * count - len(table))
+    octets = struct.pack(f"<{len(table)}I", *table)
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH6x", 0x3E, 3, 0xFFFE, 9, 6)
+    header += struct.pack("<IIIIIIIII", 0, count, directory, 0, 4_096, mini_sector, 1 if mini_fat else 0, _END, 0)
+    header += struct.pack("<109I", *(places + [_FREE] * (109 - count)))
+    return header + b"".join(sectors) + octets
+
+
+def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int) -> bytes:
+    wide = name.encode("utf-16-le")
+    return (
+        wide.ljust(64, b"\0")
+        + struct.pack("<HBBIII", len(wide) + 2, kind, 1, _FREE, right, child)
+        + bytes(36)
+        + struct.pack("<IQ", begin, size)
+    )
+
+
+def doc(text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = (), font: int = -1) -> bytes:
+    """Return a Word 97 document of one piece; fonts: of its table; font: the one of the whole text."""
+    octets = text.encode("utf-16-le" if is_wide else "cp1252")
+    begin = 1_024
+    document = bytearray(begin) + octets
+    struct.pack_into("<HH", document, 0, 0xA5EC, 0xC1)
+    struct.pack_into("<H", document, 0x0A, flags)
+    where = begin if is_wide else 2 * begin | 0x4000_0000
+    plc = struct.pack("<IIHIH", 0, len(text), 0, where, 0)
+    clx = b"\x02" + struct.pack("<I", len(plc)) + plc
+    names = struct.pack("<HH", len(fonts), 0)
+    for name in fonts:
+        inner = bytes(39) + name.encode("utf-16-le") + b"\0\0"
+        names += bytes((len(inner),)) + inner
+    table = clx + names
+    struct.pack_into("<II", document, 0x1A2, 0, len(clx))
+    struct.pack_into("<II", document, 0x112, len(clx), len(names))
+    if font >= 0:
+        document += bytes(-len(document) % 512)
+        page = bytearray(512)
+        struct.pack_into("<II", page, 0, begin, begin + len(octets))
+        page[8] = 100
+        page[200:205] = b"\x04" + struct.pack("<HH", 0x4A4F, font)
+        page[511] = 1
+        struct.pack_into("<II", document, 0xFA, len(table), 12)
+        table += struct.pack("<III", begin, begin + len(octets), len(document) // 512)
+        document += page
+    return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b""})
+
+
+def _record(kind: int, octets: bytes = b"") -> bytes:
+    return struct.pack("<HH", kind, len(octets)) + octets
+
+
+def workbook(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
+    """Return the stream of a workbook before 2007 (BIFF8): its only sheet has these texts, one a row."""
+    begin = _record(0x809, struct.pack("<HHHHII", 0x600, 5, 0x0DBB, 0x07CC, 0, 6))
+    strings = b"".join(struct.pack("<HB", len(text), 1) + text.encode("utf-16-le") for text in texts)
+    font = struct.pack("<HHHHHBBBBBB", 200, 0, 8, 400, 0, 0, 0, 0, 0, 5, 0) + b"Arial"
+    globe = begin + b"".join(_record(0x31, font) for _ in range(5)) + _record(0xE0, bytes(20)) + extra
+    table = _record(0xFC, struct.pack("<II", len(texts), len(texts)) + strings)
+    size = len(globe) + len(_record(0x85, bytes(12))) + len(table) + 4
+    sheet = _record(0x85, struct.pack("<IBBBB", size, 0, int(macro_sheet), 4, 0) + b"Tr 1")
+    globe += sheet + table + _record(0x0A)
+    cells = b"".join(_record(0xFD, struct.pack("<HHHI", row, 0, 0, row)) for row in range(len(texts)))
+    page = _record(0x809, struct.pack("<HHHHII", 0x600, 0x40 if macro_sheet else 0x10, 0x0DBB, 0x07CC, 0, 6))
+    return globe + page + cells + _record(0x0A)
+
+
+def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
+    """Return a workbook before 2007, as a file."""
+    return ole({"Workbook": workbook(*texts, extra=extra, macro_sheet=macro_sheet).ljust(4_096, b"\0")})
+
+
+def ppt(*texts: str) -> bytes:
+    """Return a presentation of PowerPoint 97."""
+    atoms = b"".join(struct.pack("<HHI", 0, 0x0FA0, 2 * len(text)) + text.encode("utf-16-le") for text in texts)
+    whole = struct.pack("<HHI", 0x0F, 0x03E8, len(atoms)) + atoms
+    return ole({"PowerPoint Document": whole, "Current User": bytes(20)})
+
+
+def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None) -> bytes:
+    """Return a message file of Outlook."""
+    streams = {
+        "__properties_version1.0": bytes(32),
+        "__substg1.0_0037001F": subject.encode("utf-16-le"),
+        "__substg1.0_1000001F": body.encode("utf-16-le"),
+    }
+    for number, (name, octets) in enumerate((attachments or {}).items()):
+        folder = f"__attach_version1.0_#{number:08X}"
+        streams[f"{folder}/__properties_version1.0"] = bytes(8)
+        streams[f"{folder}/__substg1.0_3707001F"] = name.encode("utf-16-le")
+        streams[f"{folder}/__substg1.0_37010102"] = octets
+    return ole(streams)

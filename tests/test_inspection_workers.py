@@ -1,0 +1,159 @@
+"""Inspection workers: what they may not do, how they end, and that nobody else notices."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.lab.processes import descendants
+
+from mailgate.inspection.job import Job, Piece, WorkerError, read_answer
+from mailgate.inspection.limits import InspectionLimits
+from mailgate.inspection.pool import Content, Ending, Outcome, Pool
+from mailgate.mime.walker import Leaf
+from mailgate.model import Text, TextKind
+
+HTML = "<p>Kính gửi</p><p>TỐI MẬT</p>".encode()
+SLOW = b"<div>" * 200_000  # lexbor's time grows with the depth: some ten seconds
+
+# What a worker tries, and must not be able to do; each line is printed with what became of it.
+_TRIES = """
+import os, socket, sys
+from mailgate.inspection.limits import Bounds
+from mailgate.inspection.sandbox import restrict
+print("filter", repr(restrict(Bounds(268_435_456))))
+tries = {
+    "socket": lambda: socket.socket(),
+    "create": lambda: open(sys.argv[1] + "/new", "w"),
+    "append": lambda: open(sys.argv[1] + "/old", "a"),
+    "remove": lambda: os.unlink(sys.argv[1] + "/old"),
+    "rename": lambda: os.rename(sys.argv[1] + "/old", sys.argv[1] + "/new"),
+    "mkdir": lambda: os.mkdir(sys.argv[1] + "/dir"),
+    "chmod": lambda: os.chmod(sys.argv[1] + "/old", 0o777),
+    "fork": os.fork,
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "memory": lambda: bytearray(300_000_000),
+    "read": lambda: open(sys.argv[1] + "/old").read(),
+}
+for name, attempt in tries.items():
+    try:
+        attempt()
+        print(name, "done")
+    except (OSError, MemoryError) as error:
+        print(name, type(error).__name__)
+"""
+
+
+def test_a_worker_can_read_and_compute_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("x")
+    command = [sys.executable, "-c", _TRIES, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    denied = dict.fromkeys(
+        ("socket", "create", "append", "remove", "rename", "mkdir", "chmod", "fork", "exec", "kill"),
+        "PermissionError",
+    )
+    assert said == {"filter": "''", **denied, "memory": "MemoryError", "read": "done"}
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@contextlib.asynccontextmanager
+async def running(limits: InspectionLimits) -> AsyncIterator[Pool]:
+    pool = Pool(limits)
+    await pool.start()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def job(*contents: bytes, cpu_s: float = 2.0, type: str = "text/html") -> tuple[Job, Content]:
+    pieces, start = [], 0
+    for number, content in enumerate(contents, 1):
+        leaf = Leaf((start, start + len(content)), "", type, "", "utf-8")
+        pieces.append(Piece(leaf, f"part {number}"))
+        start += len(content)
+    return Job(pieces, cpu_s), Content(b"".join(contents))
+
+
+async def test_a_worker_answers_by_octets_and_by_descriptor(tmp_path: Path) -> None:
+    path = tmp_path / "mail"
+    path.write_bytes(HTML + HTML)
+    async with running(InspectionLimits()) as pool:
+        asked, content = job(HTML, HTML)
+        by_octets = await pool.run(asked, content)
+        descriptor = os.open(path, os.O_RDONLY)
+        by_descriptor = await pool.run(asked, Content(descriptor=descriptor))
+        os.close(descriptor)
+    assert by_octets.ending is Ending.DONE
+    assert by_octets.ended == by_descriptor.ended
+    texts = [item for items in by_octets.ended for item in items if isinstance(item, Text)]
+    assert [(text.place, text.kind, text.canon) for text in texts] == [
+        ("part 1", TextKind.BODY, "kính gửi\ntối mật"),
+        ("part 2", TextKind.BODY, "kính gửi\ntối mật"),
+    ]
+    assert [len(text.marks) for text in texts] == [1, 1]
+
+
+async def test_processor_time_is_of_all_pieces_and_what_was_found_before_stays() -> None:
+    async with running(InspectionLimits()) as pool:
+        outcome = await pool.run(*job(HTML, SLOW, HTML, cpu_s=0.5))
+        assert (outcome.ending, len(outcome.ended)) == (Ending.CPU, 1)
+        again = await pool.run(*job(HTML))
+        assert again.ending is Ending.DONE
+
+
+async def test_a_worker_that_stands_still_is_ended_and_others_go_on() -> None:
+    async with running(InspectionLimits(wall_s=1.0)) as pool:
+        await pool.run(*job(HTML))
+        (worker,) = pool.processes()
+        os.kill(worker, signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        stuck = loop.create_task(pool.run(*job(HTML)))
+        await asyncio.sleep(0)
+        others = [(await pool.run(*job(HTML))).ending for _ in range(5)]
+        elapsed = loop.time() - started
+        assert others == [Ending.DONE] * 5
+        assert elapsed < 1.0
+        assert (await stuck).ending is Ending.WALL
+        assert worker not in pool.processes()
+
+
+async def test_at_most_so_many_work_and_the_others_wait_for_their_turn() -> None:
+    async with running(InspectionLimits(workers=2)) as pool:
+        outcomes = await asyncio.gather(*(pool.run(*job(HTML)) for _ in range(20)))
+        assert [outcome.ending for outcome in outcomes] == [Ending.DONE] * 20
+        assert len(pool.processes()) == 2
+
+
+async def test_the_death_of_all_workers_and_of_what_they_are_born_of_is_survived() -> None:
+    async with running(InspectionLimits()) as pool:
+        await pool.run(*job(HTML))
+        for process in descendants(os.getpid()):
+            os.kill(process, signal.SIGKILL)
+        outcomes = [(await _patiently(pool)).ending for _ in range(3)]
+        assert outcomes[-1] is Ending.DONE
+
+
+async def _patiently(pool: Pool) -> Outcome:
+    """Run a job; where the workers have just gone, once more."""
+    try:
+        return await pool.run(*job(HTML))
+    except OSError:
+        return await pool.run(*job(HTML))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"{}", b"[]", b'["what"]', b'["text"]', b'["text",1,2,3,4,5,6,7]', b'["end","x",1]', b'["file"]', b"\xff", b"1"],
+)
+def test_what_no_worker_says_is_an_error_of_the_worker(answer: bytes) -> None:
+    with pytest.raises(WorkerError):
+        read_answer(answer)
