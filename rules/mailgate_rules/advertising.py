@@ -80,7 +80,9 @@ class Stanza(RuleStanza):
         "550 5.7.1 Advertising without its label: put [QC] or [AD] first in the subject\n"
         "Thu quang cao khong gan nhan: dat [QC] hoac [AD] o dau chu de (Dieu 18 ND 91/2020)"
     )
+    NEEDS = "inspection"
 
+    on_missing: Action | None = Action.ACCEPT
     incoming_action: Action = Action.ACCEPT
     repeated_action: Action = Action.ACCEPT
     threshold: int = 5

@@ -26,9 +26,11 @@ class Stanza(RuleStanza):
         "550 5.7.1 This official mailbox must not be used to register with online services\n"
         "Hop thu cong vu khong duoc dung de dang ky dich vu truc tuyen (khoan 4 Dieu 4 QD 27/2023)"
     )
+    NEEDS = "inspection"
 
     mode: Mode = Mode.MONITOR
     action: Action = Action.QUARANTINE
+    on_missing: Action | None = Action.ACCEPT
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report what a service that is no part of the work sends to an official mailbox, for each of them."""

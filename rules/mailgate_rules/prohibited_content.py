@@ -24,6 +24,7 @@ class Stanza(RuleStanza):
     NAME = "prohibited-content"
     CLAUSE = "QD27/2023 4.1"
     REPLY = "550 5.7.1 Prohibited content\nNoi dung bi cam (khoan 1 Dieu 4 QD 27/2023)"
+    NEEDS = "inspection"
 
     mode: Mode = Mode.MONITOR
     action: Action = Action.QUARANTINE
