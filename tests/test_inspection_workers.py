@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.lab.processes import descendants
+from tests.lab.processes import children
 
 from mailgate.inspection.job import Job, Piece, WorkerError, read_answer
 from mailgate.inspection.limits import InspectionLimits
@@ -136,7 +136,8 @@ async def test_at_most_so_many_work_and_the_others_wait_for_their_turn() -> None
 async def test_the_death_of_all_workers_and_of_what_they_are_born_of_is_survived() -> None:
     async with running(InspectionLimits()) as pool:
         await pool.run(*job(HTML))
-        for process in descendants(os.getpid()):
+        (nursery,) = children(os.getpid())
+        for process in (*children(nursery), nursery):
             os.kill(process, signal.SIGKILL)
         outcomes = [(await _patiently(pool)).ending for _ in range(3)]
         assert outcomes[-1] is Ending.DONE
@@ -152,7 +153,18 @@ async def _patiently(pool: Pool) -> Outcome:
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"{}", b"[]", b'["what"]', b'["text"]', b'["text",1,2,3,4,5,6,7]', b'["end","x",1]', b'["file"]', b"\xff", b"1"],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'["what"]',
+        b'["text"]',
+        b'["text",1,2,3,4,5,6,7]',
+        b'["end","x",1]',
+        b'["file"]',
+        b"\xff",
+        b"1",
+    ],
 )
 def test_what_no_worker_says_is_an_error_of_the_worker(answer: bytes) -> None:
     with pytest.raises(WorkerError):

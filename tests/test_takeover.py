@@ -258,9 +258,9 @@ def test_only_a_login_that_submits_is_waited_for(hook: str, login: str, asked: b
         Envelope(OFFICER.encode(), OFFICER, (), {OFFICE: OFFICE.encode()}, login),
         mailboxes={},
     )
-    assert (gate.judge_at_once(mail) is None) is asked
+    assert (gate.judge_at_once(mail, None, ()) is None) is asked
     off, _ = gate_of(SendingRate(mode=Mode.OFF))
-    assert off.judge_at_once(mail) is not None
+    assert off.judge_at_once(mail, None, ()) is not None
 
 
 # -- the lock --------------------------------------------------------------------------------------

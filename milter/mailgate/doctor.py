@@ -15,8 +15,8 @@ import dns.exception
 import pyclamd
 
 from .config import Settings, parse_endpoint
-from .health import check_all
 from .gate import spam_engine
+from .health import check_all
 from .incidents.log import IncidentLog
 from .inspection.inspector import Inspector
 from .inspection.pool import Pool

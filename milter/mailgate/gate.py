@@ -271,7 +271,7 @@ class Gate:
         if self.blacklists is not None and not mail.is_ours:
             return None
         started = time.perf_counter()
-        mail.at = self.services.seconds()
+        self._begin(mail)
         if self.inspector is not None:
             assert raw is not None
             inspection = self.inspector.at_once(mail, raw, leaves)
@@ -305,7 +305,7 @@ class Gate:
         metrics.add("octets", mail.content.octets)
         started = time.perf_counter()
         timings: dict[str, float] = {}
-        mail.at = self.services.seconds()
+        self._begin(mail)
         try:
             await self._ask(mail, raw, leaves, timings)
             if mail.mailboxes is None:
@@ -331,6 +331,12 @@ class Gate:
             async with asyncio.timeout(self._commit_wait_s):
                 await self.services.ledger.commit(noted)
             self._add_events(noted)
+
+    def _begin(self, mail: Mail) -> None:
+        """Give a mail what is known without asking anybody."""
+        mail.at = self.services.seconds()
+        if self.services.lists is not None:
+            mail.lists = self.services.lists.lists
 
     # -- facts --------------------------------------------------------------------------------
 
@@ -427,7 +433,6 @@ class Gate:
         mail.inspection = inspection
         lists = self.services.lists
         if lists is not None:
-            mail.lists = lists.lists
             mail.spotted = [spotted for text in inspection.texts for spotted in lists.find(text)]
 
     async def _count_advertisement(self, advertiser: str, mail: Mail, timings: dict[str, float]) -> None:

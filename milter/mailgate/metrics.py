@@ -16,7 +16,8 @@ if TYPE_CHECKING:  # only the process that serves /metrics needs it
     from prometheus_client.core import Metric
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-STAGES = ("mail", "clamd", "spam", "history", "sending", "dns", "incident")
+PROBES = ("clamd", "spam", "inspection", "history", "sending", "advertised", "blacklists", "dns")
+STAGES = ("mail", *PROBES, "incident")
 _NO_RULE = "none"
 
 _COUNTERS = {
@@ -53,7 +54,7 @@ class Metrics:
         names: list[str] = [*_COUNTERS, *_GAUGES, "heartbeat"]
         names += [f"mails {action} {rule}" for action in Action for rule in (*rules, _NO_RULE)]
         names += [f"findings {mode} {rule}" for mode in ("enforce", "monitor", "exempt") for rule in rules]
-        names += [f"probe_errors {probe}" for probe in ("clamd", "spam", "mailboxes", "history", "sending", "dns")]
+        names += [f"probe_errors {probe}" for probe in (*PROBES, "mailboxes")]
         for stage in STAGES:
             names += [f"seconds {stage} {bucket}" for bucket in range(len(BUCKETS_S) + 1)]
             names.append(f"seconds {stage} sum")

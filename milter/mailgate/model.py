@@ -577,7 +577,6 @@ class Lists:
             domain = domain.partition(".")[2]
         return None
 
-
     def find_address(self, name: str, address: str) -> ListEntry | None:
         """Return the entry of a list for this IP address, or for the smallest network that it is in."""
         known = self.entries.get(name)
@@ -710,7 +709,7 @@ class Mail:
     for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
-    for. listings: what DNS blacklists say of the sender.
+    for. listings: what DNS blacklists say of the sender. at: when it is judged, in Unix seconds.
     """
 
     def __init__(
@@ -758,6 +757,7 @@ class Mail:
         self.spotted = spotted
         self.advertised = advertised
         self.listings = listings
+        self.at = 0.0
         if headers:
             self.take_headers(headers)
 
@@ -800,6 +800,11 @@ class Mail:
             return []
         is_state = self.organization.is_state
         return [recipient for recipient in self.envelope.recipients if not is_state(recipient)]
+
+    def official_ends(self) -> tuple[str, ...]:
+        """Return the official mailboxes that send or receive this mail, the sending one first."""
+        ends = (self.account, self.envelope.sender, *self.envelope.recipients)
+        return tuple(dict.fromkeys([end for end in ends if end and self.organization.is_official(end)]))
 
     def first_header(self, name: bytes) -> bytes:
         """Return the first field of this (lower-case) name, stripped, b"" when there is none."""

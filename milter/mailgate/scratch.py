@@ -68,7 +68,6 @@ class Scratch:
         counts.append(len({network for then, _, network in sent if at - 3_600 < then <= at}))
         return Sending(*counts)
 
-
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
         """Note an advertisement, and return how many each recipient had within 24 hours, as a store would."""
         counts = {}

@@ -23,12 +23,13 @@ class Stanza(RuleStanza):
 
     NAME = "charset"
     CLAUSE = "QD27/2023 3.4"
-    REPLY = "550 5.6.0 Vietnamese text is not in Unicode\nVan ban tieng Viet khong dung TCVN 6909:2001 (khoan 4 Dieu 3)"
+    REPLY = (
+        "550 5.6.0 Vietnamese text is not in Unicode\nVan ban tieng Viet khong dung TCVN 6909:2001 (khoan 4 Dieu 3)"
+    )
     NEEDS = "inspection"
 
     action: Action = Action.ACCEPT
     header: str = "X-Mailgate-Charset"
-    on_missing: Action | None = Action.ACCEPT
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the texts that are in another charset."""
@@ -43,7 +44,8 @@ class Stanza(RuleStanza):
         pieces = [Evidence(f"charset of {text.kind}", text.place, _what(text)) for text in found[:_SHOWN]]
         if len(found) > _SHOWN:
             pieces.append(Evidence("charset", "further ones", str(len(found) - _SHOWN)))
-        return Hit(tuple(pieces), action=None if mail.is_ours else Action.ACCEPT, headers=headers)
+        action = None if mail.is_ours else Action.ACCEPT
+        return Hit(tuple(pieces), action=action, headers=headers, mailboxes=mail.official_ends())
 
 
 def _what(text: Text) -> str:
@@ -54,7 +56,9 @@ def _body(text: str, encoding: str, label: str) -> bytes:
     return f"Subject: x\r\nContent-Type: text/plain; charset={label}\r\n\r\n".encode() + text.encode(encoding)
 
 
-_TCVN3 = bytes.fromhex("43e96e6720686f6820") + b"x\xb7 h\xe9i ch\xf1 ngh\xdca Vi\xd6t Nam, \xa7\xe9c l\xcbp - T\xf9 do\r\n"
+_TCVN3 = (
+    bytes.fromhex("43e96e6720686f6820") + b"x\xb7 h\xe9i ch\xf1 ngh\xdca Vi\xd6t Nam, \xa7\xe9c l\xcbp - T\xf9 do\r\n"
+)
 _SENTENCE = "Công văn số 5 của Ủy ban nhân dân tỉnh Hà Nam\r\n"
 _OURS = {"login": "ptp.bl@hanam.gov.vn", "sender": "ptp.bl@hanam.gov.vn", "recipients": ("lan@example.com",)}
 

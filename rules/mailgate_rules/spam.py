@@ -68,7 +68,9 @@ class Stanza(RuleStanza):
             yield self._hit((Evidence("blocklist", entry.text, source),), self.blocklist, f"blocklist={entry.text}")
         if mail.listings:
             agrees = report is not None and report.action in self.actions
-            pieces = tuple(Evidence("dnsbl", listing.zone, f"{listing.name} {listing.answer}") for listing in mail.listings)
+            pieces = tuple(
+                Evidence("dnsbl", listing.zone, f"{listing.name} {listing.answer}") for listing in mail.listings
+            )
             zones = ",".join(listing.zone for listing in mail.listings)
             yield self._hit(pieces, self.agreed if agrees else self.dnsbl, f"dnsbl={zones}")
 
@@ -109,9 +111,7 @@ def _blocked(party: str, allowed: str = "") -> tuple[tuple[str, object], ...]:
     return (("lists", Lists(entries)),)
 
 
-_LISTED: tuple[tuple[str, object], ...] = (
-    ("listings", (Listing("dnsbl.example.net", "203.0.113.7", "127.0.0.2"),)),
-)
+_LISTED: tuple[tuple[str, object], ...] = (("listings", (Listing("dnsbl.example.net", "203.0.113.7", "127.0.0.2"),)),)
 
 EXAMPLES = (
     Example("the engine refuses", Action.REJECT, facts=_report("reject", 15.0)),

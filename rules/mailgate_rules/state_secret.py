@@ -46,7 +46,7 @@ class Stanza(RuleStanza):
         holding = [(text, mark) for text, mark in found if mark.grade is Grade.HOLD]
         others = [(text, mark) for text, mark in found if mark.grade is not Grade.HOLD]
         direction = "out" if leaves else "within" if mail.is_ours else "in"
-        mailboxes = _ours(mail)
+        mailboxes = mail.official_ends()
         if holding:
             yield Hit(
                 _evidence(holding), direction=direction, action=None if leaves else self.within, mailboxes=mailboxes
@@ -55,12 +55,6 @@ class Stanza(RuleStanza):
             is_open = all(mark.grade is Grade.DECLASSIFIED for _, mark in others)
             action = Action.ACCEPT if is_open else self.review
             yield Hit(_evidence(others), direction=direction, action=action, mailboxes=mailboxes)
-
-
-def _ours(mail: Mail) -> tuple[str, ...]:
-    """Return the official mailboxes that send or receive the mail."""
-    ends = (mail.account, mail.envelope.sender, *mail.envelope.recipients)
-    return tuple(dict.fromkeys(end for end in ends if end and mail.organization.is_official(end)))
 
 
 def _evidence(found: list[tuple[Text, Mark]]) -> tuple[Evidence, ...]:
@@ -109,9 +103,7 @@ EXAMPLES = (
         "b@moha.gov.vn",
         keys=(("within", "quarantine"),),
     ),
-    _example(
-        "the same from outside", Action.ACCEPT, _HELD, _MAILBOX, login="", sender="a@example.com", finds=True
-    ),
+    _example("the same from outside", Action.ACCEPT, _HELD, _MAILBOX, login="", sender="a@example.com", finds=True),
     _example(
         "words that only have mat in them",
         Action.ACCEPT,

@@ -57,7 +57,7 @@ _TEXT = b"Content-Type: text/plain; charset=utf-8\r\n\r\nXin ch\xc3\xa0o\r\n"
 
 
 def _file(octets: bytes, name: bytes = b"a.bin", kind: bytes = b"application/octet-stream") -> bytes:
-    head = b'Content-Type: ' + kind + b'; name="' + name + b'"\r\nContent-Transfer-Encoding: base64\r\n'
+    head = b"Content-Type: " + kind + b'; name="' + name + b'"\r\nContent-Transfer-Encoding: base64\r\n'
     return head + b'Content-Disposition: attachment; filename="' + name + b'"\r\n\r\n' + _lines(octets)
 
 
@@ -73,7 +73,7 @@ def _contradictory_boundaries(chance: random.Random) -> bytes:
     one, two = b"one%d" % chance.randrange(99), b"two%d" % chance.randrange(99)
     types = [
         b"multipart/mixed; boundary=" + one + b"; boundary=" + two,
-        b'multipart/mixed; boundary="' + one + b'"; boundary*=utf-8\'\'' + two,
+        b'multipart/mixed; boundary="' + one + b"\"; boundary*=utf-8''" + two,
         b"multipart/mixed; boundary*0=" + one[:2] + b"; boundary*1=" + one[2:] + b"; boundary=" + two,
         b'multipart/mixed; boundary="' + one + b'" (comment; boundary=' + two + b")",
         b"multipart/mixed;\r\n\tboundary=" + one + b"\r\nContent-Type: multipart/mixed; boundary=" + two,
@@ -184,7 +184,19 @@ def _prefix_boundaries(chance: random.Random) -> bytes:
 def _huge_header_line(chance: random.Random) -> bytes:
     name = chance.choice((b"Subject", b"To", b"From", b"References", b"Content-Type", b"X-A", b"Content-Disposition"))
     unit = chance.choice(
-        (b"a", b"a@b.vn, ", b"=?UTF-8?B?xJA=?= ", b'"\\', b"(", b"; a=b", b"\r\n ", b"=?", b"<", b"; name*1*=%41", b"\xe1")
+        (
+            b"a",
+            b"a@b.vn, ",
+            b"=?UTF-8?B?xJA=?= ",
+            b'"\\',
+            b"(",
+            b"; a=b",
+            b"\r\n ",
+            b"=?",
+            b"<",
+            b"; name*1*=%41",
+            b"\xe1",
+        )
     )
     return _head(name + b": " + unit * (1_000_000 // len(unit))) + EICAR
 
@@ -260,7 +272,9 @@ def _quoted_printable(chance: random.Random) -> bytes:
     text = EICAR[:at] + chance.choice((b"=\r\n", b"=  \r\n", b"=\n", b"=\t\r\n")) + EICAR[at:]
     if chance.random() < 0.5:
         text = b"".join(b"=%02x" % octet for octet in EICAR)
-    part = b"Content-Type: application/octet-stream; name=a.bin\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    part = (
+        b"Content-Type: application/octet-stream; name=a.bin\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    )
     return _mixed(part + text)
 
 
@@ -318,12 +332,18 @@ def _bomb(chance: random.Random) -> bytes:
     elif kind == 5:
         octets, name = _zip(*((f"{number}/" * 20 + "a.txt", b"x") for number in range(20_000))), b"a.zip"
     elif kind == 6:
-        octets, name = _zip(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", b"<w:p>" * 4_000_000)), b"a.docx"
+        octets, name = (
+            _zip(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", b"<w:p>" * 4_000_000)),
+            b"a.docx",
+        )
     elif kind == 7:
         entity = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">' + b"".join(
             b'<!ENTITY %c "%s">' % (98 + level, b"&%c;" % (97 + level) * 10) for level in range(20)
         )
-        octets, name = _zip(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", entity + b"]><a>&u;</a>")), b"a.docx"
+        octets, name = (
+            _zip(("[Content_Types].xml", b"<Types/>"), ("word/document.xml", entity + b"]><a>&u;</a>")),
+            b"a.docx",
+        )
     else:
         octets, name = EICAR, b"a.zip"
         for _ in range(200):

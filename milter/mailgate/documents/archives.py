@@ -26,7 +26,7 @@ logging.getLogger("libarchive").setLevel(logging.CRITICAL)  # it warns of what i
 
 _FILTERS = ("gzip", "bzip2", "compress", "xz", "lzma", "lzip", "lz4", "zstd", "rpm")
 _FORMATS = ("zip", "7zip", "rar", "rar5", "tar", "iso9660", "cab", "lha", "cpio", "ar", "xar", "warc")
-_COMPRESSED = frozenset("gz bz2 xz lzma zstd lz4 compress".split())
+_COMPRESSED = frozenset(["gz", "bz2", "xz", "lzma", "zstd", "lz4", "compress"])
 """One file, without a name of its own."""
 
 

@@ -4,24 +4,24 @@ Nothing here raises, whatever the octets: what stops a reader is an Uninspected,
 what is known is yielded at once, for whoever looks may be ended in the middle.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 
 from ..mime.walker import Leaf
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
-from ..text.file_names import DOCUMENTS, HOSTILE, PROGRAMS, extension_of, read_name
+from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
 from . import archives, macros, markup, message, odf, ole, ooxml, pdf, plain, rtf
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
 from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, types_of
 
-_OOXML = frozenset("docx docm xlsx xlsm pptx pptm".split())
-_ODF = frozenset("odt ods odp odg odc odf".split())
-_OLE = frozenset("doc xls ppt msg ole".split())
-_TEXTS = frozenset("text script reg url batch vbe".split())
-_MARKUP = frozenset("xml svg wsf".split())
+_OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
+_ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
+_OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
+_TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
+_MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
 

@@ -16,7 +16,17 @@ from .types import is_inert
 # Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture, which programs ask
 # about (and mails themselves are full of those).
 _FETCHED = frozenset(
-    "attachedTemplate oleObject frame subDocument externalLinkPath package control aFChunk mailMergeSource".split()
+    [
+        "attachedTemplate",
+        "oleObject",
+        "frame",
+        "subDocument",
+        "externalLinkPath",
+        "package",
+        "control",
+        "aFChunk",
+        "mailMergeSource",
+    ]
 )
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
@@ -470,7 +480,7 @@ def _number(text: str) -> int:
 
 
 _VALUES = frozenset({"v", "t", "f"})
-_HEADERS = frozenset("oddHeader oddFooter evenHeader evenFooter firstHeader firstFooter".split())
+_HEADERS = frozenset(["oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter"])
 
 
 class _Sheet:

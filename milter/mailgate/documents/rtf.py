@@ -34,30 +34,36 @@ _SKIPPED = frozenset(
 _KEPT = frozenset(b"shptxt shpinst shp do nextfile annotation footnote header footer fldrslt nonshppict".split())
 _LINES = frozenset(b"par line row sect page softline title subject keywords doccomm author company nestrow".split())
 _SYMBOLS = {
-    **{
-        b"tab": "\t",
-        b"cell": "\t",
-        b"nestcell": "\t",
-        b"emdash": "—",
-        b"endash": "–",
-        b"bullet": "•",
-        b"lquote": "‘",
-    },
-    **{b"rquote": "’", b"ldblquote": "“", b"rdblquote": "”", b"emspace": " ", b"enspace": " "},
+    b"tab": "\t",
+    b"cell": "\t",
+    b"nestcell": "\t",
+    b"emdash": "—",
+    b"endash": "–",
+    b"bullet": "•",
+    b"lquote": "‘",
+    b"rquote": "’",
+    b"ldblquote": "“",
+    b"rdblquote": "”",
+    b"emspace": " ",
+    b"enspace": " ",
 }
 # \fcharsetN (Windows' GDI) to Python's codec; 163 is Vietnamese.
 _CODECS = {
-    **{
-        0: "cp1252",
-        1: "cp1252",
-        128: "cp932",
-        129: "cp949",
-        134: "cp936",
-        136: "cp950",
-        161: "cp1253",
-        162: "cp1254",
-    },
-    **{163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250"},
+    0: "cp1252",
+    1: "cp1252",
+    128: "cp932",
+    129: "cp949",
+    134: "cp936",
+    136: "cp950",
+    161: "cp1253",
+    162: "cp1254",
+    163: "cp1258",
+    177: "cp1255",
+    178: "cp1256",
+    186: "cp1257",
+    204: "cp1251",
+    222: "cp874",
+    238: "cp1250",
 }
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _NOT_HEX = re.compile(rb"[^0-9a-fA-F]+")

@@ -14,11 +14,54 @@ from ..model import Danger
 from ..text.file_names import DOCUMENTS, extension_of
 
 ARCHIVES = frozenset(
-    "zip jar apk 7z rar tar gz bz2 xz lzma zstd lz4 compress lha cab iso udf cpio ar rpm xar warc".split()
+    [
+        "zip",
+        "jar",
+        "apk",
+        "7z",
+        "rar",
+        "tar",
+        "gz",
+        "bz2",
+        "xz",
+        "lzma",
+        "zstd",
+        "lz4",
+        "compress",
+        "lha",
+        "cab",
+        "iso",
+        "udf",
+        "cpio",
+        "ar",
+        "rpm",
+        "xar",
+        "warc",
+    ]
 )
-IMAGES = frozenset("png jpeg gif bmp tiff webp heic ico psd emf wmf jp2 avif".split())
-SOUNDS = frozenset("mp3 wav ogg flac aac mp4 avi mkv asf mpeg flv amr midi".split())
-UNOPENED = frozenset("one tnef ace arj vhd vhdx vmdk dmg img xlsb vsdx vsd pub mdb chm lrzip onepkg".split())
+IMAGES = frozenset(["png", "jpeg", "gif", "bmp", "tiff", "webp", "heic", "ico", "psd", "emf", "wmf", "jp2", "avif"])
+SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "asf", "mpeg", "flv", "amr", "midi"])
+UNOPENED = frozenset(
+    [
+        "one",
+        "tnef",
+        "ace",
+        "arj",
+        "vhd",
+        "vhdx",
+        "vmdk",
+        "dmg",
+        "img",
+        "xlsb",
+        "vsdx",
+        "vsd",
+        "pub",
+        "mdb",
+        "chm",
+        "lrzip",
+        "onepkg",
+    ]
+)
 """Containers that nothing here opens."""
 
 _DANGERS = {
@@ -112,7 +155,7 @@ _SIGNATURES = (
 )
 
 # What may hold a zip as it is, at its end: there it is nothing hidden.
-_HOLDING = ARCHIVES | frozenset("doc xls ppt msg vsd pub msi ole eml tnef".split())
+_HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef"])
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD = 65_536  # octets in which what a text is shows
 
@@ -121,9 +164,9 @@ def types_of(octets: bytes) -> tuple[str, ...]:
     """Return what a file is, and what else it is too: () where nothing tells."""
     first = _type_by_head(octets)
     found = [_zip_kind(octets)] if first == "zip" else [first] if first else []
-    if first != "pdf" and 0 < octets.find(b"%PDF-", 0, 1_024 + 5):
+    if first != "pdf" and octets.find(b"%PDF-", 0, 1_024 + 5) > 0:
         found.append("pdf")  # a reader looks for the header that far (ISO 32000-1 annex H, note 13)
-    if first not in _HOLDING and 0 <= octets.rfind(_END, max(0, len(octets) - 65_557)):
+    if first not in _HOLDING and octets.rfind(_END, max(0, len(octets) - 65_557)) >= 0:
         if zipfile.is_zipfile(BytesIO(octets)):
             found.append(_zip_kind(octets))
     if octets[-512:].startswith(b"conectix") and first != "vhd":

@@ -127,8 +127,12 @@ def _text(value: str) -> str:
 
 
 def is_recorded(findings: Sequence[Finding]) -> bool:
-    """Tell whether a verdict's findings make an incident: all do, but a tag that only adds a header."""
+    """Tell whether a verdict's findings make an incident: all do, but a tag, which only adds a header and speaks of no
+    official mailbox."""
     return any(
-        finding.action is not Action.ACCEPT or finding.mode is Mode.MONITOR or not finding.headers
+        finding.action is not Action.ACCEPT
+        or finding.mode is Mode.MONITOR
+        or not finding.headers
+        or finding.mailboxes
         for finding in findings
     )

@@ -286,7 +286,7 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
 
 def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
-    files: list[File] = []
+    files: dict[tuple[str, str], File] = {}  # each as it was known last
     uninspected: list[Uninspected] = []
     for value in mail.header_values(b"subject"):
         if len(value) > _SUBJECT_OCTETS:
@@ -297,7 +297,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
             if isinstance(item, Text):
                 texts.append(item)
             elif isinstance(item, File):
-                files.append(item)
+                files[item.place, item.sha256] = item
             else:
                 uninspected.append(item)
-    return Inspection(tuple(texts), tuple(files), tuple(uninspected))
+    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected))

@@ -9,7 +9,7 @@ piece.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,8 +99,8 @@ def item_frame(item: Item) -> bytes:
         return frame(("text", *map(_legal, words), marks, item.charset, _legal(item.declared), item.is_html))
     if isinstance(item, File):
         dangers = [(danger, _legal(detail)) for danger, detail in item.dangers]
-        words = (item.place, item.name, item.type, item.declared)
-        return frame(("file", *map(_legal, words), item.size, item.sha256, dangers))
+        names = (item.place, item.name, item.type, item.declared)
+        return frame(("file", *map(_legal, names), item.size, item.sha256, dangers))
     return frame(("uninspected", _legal(item.place), item.obstacle, _legal(item.detail)))
 
 
@@ -128,9 +128,7 @@ def _text(
     return Text(str(place), TextKind(kind), str(canon), read, str(charset), str(declared), bool(is_html))
 
 
-def _file(
-    place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]
-) -> File:
+def _file(place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]) -> File:
     read = tuple((Danger(danger), str(detail)) for danger, detail in dangers)
     return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read)
 
@@ -143,7 +141,12 @@ def _end(number: int, cpu_s: float) -> PieceEnd:
     return PieceEnd(int(number), float(cpu_s))
 
 
-_READERS = {"text": _text, "file": _file, "uninspected": _uninspected, "end": _end}
+_READERS: dict[str, Callable[..., Item | PieceEnd]] = {
+    "text": _text,
+    "file": _file,
+    "uninspected": _uninspected,
+    "end": _end,
+}
 
 
 def _legal(text: str) -> str:

@@ -6,6 +6,7 @@ from ..documents.budget import Budget
 from ..documents.content import look_into_leaf
 from ..documents.found import Extract
 from ..mime.transfer import decoder_for
+from ..model import File, TextKind
 from ..text.reading import read_text
 from .job import Item, Piece
 
@@ -13,11 +14,13 @@ from .job import Item, Piece
 def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Item]:
     """Yield what is in a leaf, each thing as soon as it is known; encoded: its octets as they stand in the mail."""
     octets = decoded(piece.leaf.encoding, encoded)
+    named = set()
     for found in look_into_leaf(octets, piece.leaf, piece.place, budget, body=not piece.leaf.is_inside):
+        if isinstance(found, File) and found.place not in named:
+            named.add(found.place)
+            yield read_text(found.place, TextKind.FILE_NAME, found.name)
         if isinstance(found, Extract):
-            yield read_text(
-                found.place, found.kind, found.text, found.charset, found.declared, found.is_html
-            )
+            yield read_text(found.place, found.kind, found.text, found.charset, found.declared, found.is_html)
         else:
             yield found
 

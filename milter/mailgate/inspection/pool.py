@@ -328,5 +328,3 @@ async def _frame(line: socket.socket, received: bytearray) -> bytes:
         if not read:
             raise EOFError
         received += read
-
-

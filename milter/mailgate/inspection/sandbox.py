@@ -94,10 +94,10 @@ def _program(machine: str) -> bytes:
         for numbers in calls.values():
             if numbers[column] >= 0:
                 program += [made(_EQUAL, numbers[column], 0, 1), made(_RETURN, _ERRNO | error)]
-    for *numbers, argument in _OPENS.values():
-        if numbers[column] >= 0:
+    for *opens, argument in _OPENS.values():
+        if opens[column] >= 0:
             program += [
-                made(_EQUAL, numbers[column], 0, 4),
+                made(_EQUAL, opens[column], 0, 4),
                 made(_LOAD, _ARGUMENTS_AT + 8 * argument),
                 made(_ANY, _WRITES, 0, 1),
                 made(_RETURN, _ERRNO | _EPERM),

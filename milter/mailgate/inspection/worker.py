@@ -22,8 +22,8 @@ from ..documents.budget import Budget, Limits
 from ..documents.content import missing
 from ..spool import CHUNK_BYTES
 from .job import LENGTH, Job, PieceEnd, end_frame, frame, item_frame, read_job
-from .look import look
 from .limits import Bounds
+from .look import look
 from .sandbox import restrict
 
 
@@ -41,12 +41,12 @@ def main() -> None:
     gc.freeze()
     line.send(orjson.dumps(("ready", missing())))
     while True:
-        ready, _, _ = select.select([line, wake], [], [])
+        ready, _, _ = select.select([line.fileno(), wake], [], [])
         if wake in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 4_096)
             _tell_of_ends(line)
-        if line in ready:
+        if line.fileno() in ready:
             word, descriptors, _, _ = socket.recv_fds(line, 16, 1)
             if not word:
                 return
@@ -136,7 +136,6 @@ def _receive(own: socket.socket, count: int) -> bytes:
             raise BrokenPipeError
         octets += received
     return bytes(octets)
-
 
 
 if __name__ == "__main__":
