@@ -301,7 +301,7 @@ _OURS = _mail("Giảm giá 50%", _OFFER + _PRICES + _FOOT, author=f"<{_OFFICE}>"
 
 EXAMPLES = (
     Example("all that the decree asks for", Action.ACCEPT, _LABELLED),
-    Example("no label", Action.ACCEPT, _UNLABELLED, finds=True, direction="in"),
+    Example("no label", Action.ACCEPT, _UNLABELLED, finds=True),
     Example(
         "no label, held where configured", Action.QUARANTINE, _UNLABELLED, keys=(("incoming_action", "quarantine"),)
     ),
