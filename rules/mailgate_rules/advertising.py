@@ -29,7 +29,7 @@ from mailgate.model import (
 )
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import mailboxes_in
-from mailgate.text.advertisement import Fault, faults_in, prices_in
+from mailgate.text.advertisement import Fault, faults_in, offers, prices_in, speaks_to_customers
 from mailgate.text.labels import Label, Standing, label_of
 from mailgate.text.organisational import organisational
 from mailgate.text.origin import advertiser_of, author_of, signers_of
@@ -42,7 +42,6 @@ _PICTURES = frozenset({"png", "jpg", "jpeg", "gif", "webp", "bmp"})
 
 # Points of each kind of mark. None reaches the threshold of 5 alone; two strong ones do.
 _MOST_OF_WORDS = 4
-_MOST_OF_BULK = 3  # a newspaper's newsletter has all of it
 _MOST_AGAINST = 4
 _SCANT_TEXT = 200  # letters: a mail with less says what it says in pictures
 _MANY_PRICES = 3  # different ones: a price list
@@ -176,14 +175,12 @@ def _may_be(mail: Mail, inspection: Inspection) -> bool:
 def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[str, int]]:
     """Yield what speaks for an advertisement, and against."""
     names = mail.names
-    spotted = [one for one in mail.spotted if one.kind in (TextKind.SUBJECT, TextKind.BODY)]
-    subject_words = any(one.list == _WORDS and one.kind is TextKind.SUBJECT for one in spotted)
     yield "label", 3 if label.standing is Standing.OK else 2 if label.standing is not Standing.NONE else 0
-    yield "bulk", min(_bulk_points(mail), _MOST_OF_BULK)
-    yield "subject-words", 2 if subject_words else 0
+    yield "bulk", _bulk_points(mail)
+    yield "subject", 2 if _offers_in_subject(mail, inspection) else 0
     yield "words", min(_weight(_WORDS, mail, 1), _MOST_OF_WORDS)
     bodies = [text for text in inspection.texts if text.kind is TextKind.BODY][:_MOST_TEXTS]
-    yield "prices", 2 if any(prices_in(text.canon) >= _MANY_PRICES for text in bodies) else 0
+    yield "prices", max((_price_points(text.canon) for text in bodies), default=0)
     yield "pictures", _picture_points(inspection, bodies)
     yield "words-against", -min(_weight(_AGAINST, mail, 2), _MOST_AGAINST)
     author = author_of(mail)
@@ -202,10 +199,23 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
 
 
 def _bulk_points(mail: Mail) -> int:
-    """Judge how a mail was sent: as one of very many, or not."""
-    points = 2 if b"list-unsubscribe" in mail.names else 0
-    points += mail.first_header(b"precedence").lower() in (b"bulk", b"junk")
-    return points + _is_from_service(mail)
+    """Judge whether a mail was sent as one of very many: a newspaper's is, too."""
+    if b"list-unsubscribe" in mail.names or _is_from_service(mail):
+        return 2
+    return 1 if mail.first_header(b"precedence").lower() in (b"bulk", b"junk") else 0
+
+
+def _offers_in_subject(mail: Mail, inspection: Inspection) -> bool:
+    if any(one.list == _WORDS and one.kind is TextKind.SUBJECT for one in mail.spotted):
+        return True
+    return any(text.kind is TextKind.SUBJECT and offers(text.canon) for text in inspection.texts)
+
+
+def _price_points(canon: str) -> int:
+    """Judge the prices of a body: a list of them is a mark, and one where customers are spoken to is half of one."""
+    if prices_in(canon) >= _MANY_PRICES:
+        return 2
+    return 1 if offers(canon) and speaks_to_customers(canon) else 0
 
 
 def _weight(name: str, mail: Mail, usual: int) -> int:
