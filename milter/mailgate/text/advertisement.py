@@ -55,7 +55,7 @@ _LINK_WORDS = re.compile(
 _REPLY_WORDS = re.compile(r"\b(?:tra loi|phan hoi) (?:lai )?(?:thu|email|e-mail|mail) nay\b|\breply to this\b")
 _PRICE = re.compile(r"(?<![\d.,])\d{1,3}(?:[.,]\d{3}){1,3} ?(?:d|vnd|dong|\u20ab)(?!\w)|\b\d{2,4}k\b")
 _PERCENT_OFF = re.compile(
-    r"\b(?:giam|uu dai|chiet khau|sale|off|discount)(?: (?:gia|ngay|den|toi|tu|len|soc|up|to)){0,3} ?\d{1,2} ?%"
+    r"\b(?:giam|uu dai|chiet khau|sale|off|discount)(?: (?:gia|ngay|den|toi|tu|len|lon|soc|up|to)){0,3} ?\d{1,2} ?%"
     r"|\b\d{1,2} ?% (?:off|discount)\b"
 )
 _TO_CUSTOMERS = re.compile(
