@@ -26,6 +26,7 @@ from mailgate.model import (
     Text,
     TextKind,
     domain_of,
+    was_judged,
 )
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import mailboxes_in
@@ -89,9 +90,13 @@ class Stanza(RuleStanza):
     header: str = "X-Mailgate-Advertising"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a threshold that ordinary mail has."""
-        if self.threshold < 3:
-            raise ValueError("threshold: write 3 or more: below it one mark alone makes an advertisement")
+        """Raise ValueError for a threshold that ordinary mail has, and for what is no header's name."""
+        if self.threshold < _MOST_OF_WORDS + 1:
+            raise ValueError(f"threshold: write {_MOST_OF_WORDS + 1} or more: words alone make no advertisement")
+        if self.day_limit < 0:
+            raise ValueError("day_limit: write 0 or more")
+        if not re.fullmatch(r"[A-Za-z0-9-]*", self.header):
+            raise ValueError("header: write a name of letters, digits and hyphens")
 
     def advertiser(self, mail: Mail) -> str:
         """Return whose advertisement comes in, so that it is counted (13.5)."""
@@ -110,6 +115,8 @@ class Stanza(RuleStanza):
         if mail.inspection is None or not _may_be(mail, mail.inspection):
             return None
         if mail.session.hook in AFTER_EXPANSION and not _is_from_us(mail):
+            return None
+        if was_judged(mail.passages, mail.envelope.recipients):
             return None
         label = label_of(decode_words(mail.first_header(b"subject")))
         points = {name: value for name, value in _points(mail, mail.inspection, label) if value}
