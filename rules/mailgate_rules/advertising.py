@@ -26,10 +26,11 @@ from mailgate.model import (
     Text,
     TextKind,
     domain_of,
+    was_judged,
 )
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import mailboxes_in
-from mailgate.text.advertisement import Fault, faults_in, prices_in
+from mailgate.text.advertisement import Fault, faults_in, offers, prices_in, speaks_to_customers
 from mailgate.text.labels import Label, Standing, label_of
 from mailgate.text.organisational import organisational
 from mailgate.text.origin import advertiser_of, author_of, signers_of
@@ -81,6 +82,7 @@ class Stanza(RuleStanza):
     )
     NEEDS = "inspection"
 
+    on_missing: Action | None = Action.ACCEPT
     incoming_action: Action = Action.ACCEPT
     repeated_action: Action = Action.ACCEPT
     threshold: int = 5
@@ -88,9 +90,13 @@ class Stanza(RuleStanza):
     header: str = "X-Mailgate-Advertising"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a threshold that ordinary mail has."""
-        if self.threshold < 3:
-            raise ValueError("threshold: write 3 or more: below it one mark alone makes an advertisement")
+        """Raise ValueError for a threshold that ordinary mail has, and for what is no header's name."""
+        if self.threshold < _MOST_OF_WORDS + 1:
+            raise ValueError(f"threshold: write {_MOST_OF_WORDS + 1} or more: words alone make no advertisement")
+        if self.day_limit < 0:
+            raise ValueError("day_limit: write 0 or more")
+        if not re.fullmatch(r"[A-Za-z0-9-]*", self.header):
+            raise ValueError("header: write a name of letters, digits and hyphens")
 
     def advertiser(self, mail: Mail) -> str:
         """Return whose advertisement comes in, so that it is counted (13.5)."""
@@ -109,6 +115,8 @@ class Stanza(RuleStanza):
         if mail.inspection is None or not _may_be(mail, mail.inspection):
             return None
         if mail.session.hook in AFTER_EXPANSION and not _is_from_us(mail):
+            return None
+        if was_judged(mail.passages, mail.envelope.recipients):
             return None
         label = label_of(decode_words(mail.first_header(b"subject")))
         points = {name: value for name, value in _points(mail, mail.inspection, label) if value}
@@ -174,31 +182,47 @@ def _may_be(mail: Mail, inspection: Inspection) -> bool:
 def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[str, int]]:
     """Yield what speaks for an advertisement, and against."""
     names = mail.names
-    spotted = [one for one in mail.spotted if one.kind in (TextKind.SUBJECT, TextKind.BODY)]
-    subject_words = any(one.list == _WORDS and one.kind is TextKind.SUBJECT for one in spotted)
     yield "label", 3 if label.standing is Standing.OK else 2 if label.standing is not Standing.NONE else 0
-    yield "list-unsubscribe", 2 if b"list-unsubscribe" in names else 0
-    yield "precedence-bulk", 1 if mail.first_header(b"precedence").lower() in (b"bulk", b"junk") else 0
-    yield "mailing-service", 2 if _service(mail) else 0
-    yield "subject-words", 2 if subject_words else 0
+    yield "bulk", _bulk_points(mail)
+    yield "subject", 2 if _offers_in_subject(mail, inspection) else 0
     yield "words", min(_weight(_WORDS, mail, 1), _MOST_OF_WORDS)
     bodies = [text for text in inspection.texts if text.kind is TextKind.BODY][:_MOST_TEXTS]
-    yield "prices", 2 if any(prices_in(text.canon) >= _MANY_PRICES for text in bodies) else 0
+    yield "prices", max((_price_points(text.canon) for text in bodies), default=0)
     yield "pictures", _picture_points(inspection, bodies)
     yield "words-against", -min(_weight(_AGAINST, mail, 2), _MOST_AGAINST)
     author = author_of(mail)
     if _is_from_us(mail):
         yield "official-author", -2
     elif author and mail.organization.is_state(author):
-        yield "state-body", -4
+        yield "state-body", -6
     if b"in-reply-to" in names or b"references" in names:
         yield "reply", -3
     if b"list-post" in names:  # RFC 2369: a list that one writes to
-        yield "discussion-list", -3
+        yield "discussion-list", -4
     if mail.first_header(b"auto-submitted").lower().startswith(b"auto-replied") or (
         not mail.envelope.sender and mail.first_header(b"content-type").lower().startswith(b"multipart/report")
     ):
         yield "automatic-reply", -4
+
+
+def _bulk_points(mail: Mail) -> int:
+    """Judge whether a mail was sent as one of very many: a newspaper's is, too."""
+    if b"list-unsubscribe" in mail.names or _is_from_service(mail):
+        return 2
+    return 1 if mail.first_header(b"precedence").lower() in (b"bulk", b"junk") else 0
+
+
+def _offers_in_subject(mail: Mail, inspection: Inspection) -> bool:
+    if any(one.list == _WORDS and one.kind is TextKind.SUBJECT for one in mail.spotted):
+        return True
+    return any(text.kind is TextKind.SUBJECT and offers(text.canon) for text in inspection.texts)
+
+
+def _price_points(canon: str) -> int:
+    """Judge the prices of a body: a list of them is a mark, and one where customers are spoken to is half of one."""
+    if prices_in(canon) >= _MANY_PRICES:
+        return 2
+    return 1 if offers(canon) and speaks_to_customers(canon) else 0
 
 
 def _weight(name: str, mail: Mail, usual: int) -> int:
@@ -211,7 +235,7 @@ def _weight(name: str, mail: Mail, usual: int) -> int:
     return sum(found.values())
 
 
-def _service(mail: Mail) -> bool:
+def _is_from_service(mail: Mail) -> bool:
     """Tell whether a service of mass mailings sent it, by DKIM's d=, the envelope sender or List-Unsubscribe."""
     value = mail.first_header(b"list-unsubscribe")[:2_000]
     hosts = [host.decode("ascii").lower() for host in _URL_HOST.findall(value)]
@@ -294,7 +318,7 @@ _OURS = _mail("Giảm giá 50%", _OFFER + _PRICES + _FOOT, author=f"<{_OFFICE}>"
 
 EXAMPLES = (
     Example("all that the decree asks for", Action.ACCEPT, _LABELLED),
-    Example("no label", Action.ACCEPT, _UNLABELLED, finds=True, direction="in"),
+    Example("no label", Action.ACCEPT, _UNLABELLED, finds=True),
     Example(
         "no label, held where configured", Action.QUARANTINE, _UNLABELLED, keys=(("incoming_action", "quarantine"),)
     ),

@@ -9,7 +9,7 @@ and counts for each mailbox. Sign-ups on the web itself no mail shows, nor is wh
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailgate.model import Action, Evidence, ListEntry, Mail, Mode, TextKind, domain_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, ListEntry, Mail, Mode, TextKind, domain_of
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.origin import author_of, signers_of
 
@@ -30,10 +30,11 @@ class Stanza(RuleStanza):
 
     mode: Mode = Mode.MONITOR
     action: Action = Action.QUARANTINE
+    on_missing: Action | None = Action.ACCEPT
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report what a service that is no part of the work sends to an official mailbox, for each of them."""
-        if mail.is_ours:
+        if mail.envelope.login or mail.session.hook in AFTER_EXPANSION:
             return ()
         phrase = next((one for one in mail.spotted if one.list == _SUBJECTS and one.kind is TextKind.SUBJECT), None)
         author = author_of(mail)
@@ -62,13 +63,13 @@ def _is_exempt(mail: Mail, author: str, domains: list[str]) -> bool:
 def _evidence(mail: Mail, services: list[ListEntry], phrase: str, domain: str) -> tuple[Evidence, ...]:
     """Name the kind of the mail and the service; a phrase alone, and a newsletter, are soft."""
     if not services:
-        return (Evidence("subject", phrase, domain, hard=False),)
+        return (Evidence("phrase", phrase, domain, hard=False),)
     is_newsletter = b"list-unsubscribe" in mail.names
     kind = "registration" if phrase else "newsletter" if is_newsletter else "notice"
     service = services[0]
     pieces = [Evidence(kind, service.attributes.get("service", service.text), service.text, kind != "newsletter")]
     if phrase:
-        pieces.append(Evidence("subject", "phrase", phrase, hard=False))
+        pieces.append(Evidence("phrase", phrase, domain, hard=False))
     return tuple(pieces)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailgate.model import Action, Evidence, Mail, Mode, Spotted
+from mailgate.model import Action, Evidence, Mail, Mode, Spotted, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
 
 _LISTS = "prohibited/"
@@ -31,7 +31,7 @@ class Stanza(RuleStanza):
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report each category that the mail has words of."""
-        if not mail.spotted:
+        if not mail.spotted or was_judged(mail.passages, mail.envelope.recipients):
             return ()
         categories: dict[str, list[Spotted]] = {}
         for one in mail.spotted:

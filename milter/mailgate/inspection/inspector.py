@@ -173,10 +173,11 @@ class Inspector:
                 found[todo.pop(0)] = items
             if outcome.ending is Ending.DONE:
                 return
-            cpu_s -= outcome.cpu_s
             tries -= 1
             if outcome.ending is not Ending.CPU and tries:
-                continue  # it may not have been the mail: a worker that was killed, a machine that stood still
+                # It may not have been the mail: a worker that was killed, one that stood still and took no time.
+                cpu_s = max(cpu_s - outcome.wall_s, 0.5) if outcome.ending is Ending.DIED else cpu_s
+                continue
             index = todo.pop(0)
             place = _place(leaves[index], index + 1)
             found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))

@@ -54,6 +54,14 @@ _LINK_WORDS = re.compile(
 )
 _REPLY_WORDS = re.compile(r"\b(?:tra loi|phan hoi) (?:lai )?(?:thu|email|e-mail|mail) nay\b|\breply to this\b")
 _PRICE = re.compile(r"(?<![\d.,])\d{1,3}(?:[.,]\d{3}){1,3} ?(?:d|vnd|dong|\u20ab)(?!\w)|\b\d{2,4}k\b")
+_PERCENT_OFF = re.compile(
+    r"\b(?:giam|uu dai|chiet khau|sale|off|discount)(?: (?:gia|ngay|den|toi|tu|len|lon|soc|up|to)){0,3} ?\d{1,2} ?%"
+    r"|\b\d{1,2} ?% (?:off|discount)\b"
+)
+_TO_CUSTOMERS = re.compile(
+    r"\b(?:quy (?:khach|co quan|don vi|doanh nghiep|cong ty|vi)|hotline|tu van mien phi|dat hang|dang ky|lien he ngay"
+    r"|order now)\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,17 @@ def faults_in(canon: str, is_html: bool) -> tuple[Fault, ...]:
 def prices_in(canon: str) -> int:
     """Return how many different prices a text, folded, has in its first part."""
     return len(set(_PRICE.findall(bare(canon[:_LOOKED_AT]))))
+
+
+def offers(canon: str) -> bool:
+    """Tell whether the first part of a text, folded, has a price, or something off one."""
+    text = bare(canon[:_LOOKED_AT])
+    return bool(_PRICE.search(text) or _PERCENT_OFF.search(text))
+
+
+def speaks_to_customers(canon: str) -> bool:
+    """Tell whether a text, folded, speaks to whom it may concern: to customers, not to somebody that one knows."""
+    return bool(_TO_CUSTOMERS.search(bare(canon[:_LOOKED_AT])))
 
 
 def bare(canon: str) -> str:

@@ -97,9 +97,10 @@ def _forms(phrase: str) -> list[bytes]:
 
 def _laid_out(canon: str) -> bytes:
     """Return a text as UTF-8, a blank before and after it and for each run of white space."""
-    octets = f" {canon} ".encode("utf-8", "surrogatepass").translate(_BLANKS)
     for line_end in _LINE_ENDS:
-        octets = octets.replace(line_end.encode(), b" ")
+        if line_end in canon:
+            canon = canon.replace(line_end, " ")
+    octets = f" {canon} ".encode("utf-8", "surrogatepass").translate(_BLANKS)
     while b"  " in octets:  # halves each run: the logarithm of the longest is how often
         octets = octets.replace(b"  ", b" ")
     return octets
