@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from ..documents.budget import Budget
-from ..documents.content import look_into_leaf
 from ..documents.found import Extract
+from ..documents.message import look_into_leaf
 from ..mime.transfer import decoder_for
 from ..model import File, Obstacle, TextKind, Uninspected
 from ..text.reading import read_text
