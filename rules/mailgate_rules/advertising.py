@@ -199,7 +199,7 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
     if _is_from_us(mail):
         yield "official-author", -2
     elif author and mail.organization.is_state(author):
-        yield "state-body", -6
+        yield "state-body", -4  # anybody can write its name: whoever sells hard is not believed
     if b"in-reply-to" in names or b"references" in names:
         yield "reply", -3
     if b"list-post" in names:  # RFC 2369: a list that one writes to
