@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "mailgate.documents.budget": "model",
     "mailgate.documents.content": "model mime text",
     "mailgate.documents.doc": "model text",
+    "mailgate.documents.eml": "mime model",
     "mailgate.documents.fonts": "text",
     "mailgate.documents.found": "model",
     "mailgate.documents.macros": "model",

@@ -734,6 +734,7 @@ class Mail:
         spotted: Sequence[Spotted] = (),
         advertised: Mapping[str, int] | None = None,
         listings: Sequence[Listing] = (),
+        at: float = 0.0,
     ) -> None:
         self.organization = organization
         self.session = session
@@ -742,6 +743,7 @@ class Mail:
         self.names: list[bytes] = []
         self.content = content or Content()
         self.queue_id = ""
+        self.at = at
         self.mailboxes = mailboxes
         self.scans = scans
         self.spam = spam

@@ -9,6 +9,7 @@ from . import (
     attachment_size,
     auto_forward,
     charset,
+    dangerous_attachment,
     mailbox_state,
     online_registration,
     prohibited_content,
@@ -16,6 +17,7 @@ from . import (
     sending_rate,
     spam,
     state_secret,
+    uninspectable,
     virus,
 )
 
@@ -26,6 +28,8 @@ MODULES: tuple[ModuleType, ...] = (
     sending_rate,
     attachment_size,
     virus,
+    dangerous_attachment,
+    uninspectable,
     state_secret,
     charset,
     spam,

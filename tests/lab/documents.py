@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 A = "http://schemas.openxmlformats.org/drawingml/2006/main"
@@ -117,8 +118,8 @@ def pdf(*pages: str, objects: Sequence[bytes] = (), catalog: str = "", compress:
     codes = {letter: number for number, letter in enumerate(letters, 33)}
     table = "".join(f"<{code:02x}> <{ord(letter):04x}>\n" for letter, code in codes.items())
     cmap = (
-        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def 1 begincodespacerange <00> <ff> "
-        f"endcodespacerange\n{len(codes)} beginbfchar\n{table}endbfchar endcmap end end"
+        "/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def 1 begincodespacerange "
+        f"<00> <ff> endcodespacerange\n{len(codes)} beginbfchar\n{table}endbfchar endcmap end end"
     )
     kids = " ".join(f"{5 + 2 * number} 0 R" for number in range(len(pages)))
     found = [
@@ -197,7 +198,7 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     children: dict[str, list[int]] = {"": []}
     for number, name in enumerate(names, 1):
         children.setdefault(name.rpartition("/")[0], []).append(number)
-    follows = {one: two for known in children.values() for one, two in zip(known, known[1:], strict=False)}
+    follows = {one: two for known in children.values() for one, two in pairwise(known)}
     entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini))]
     for number, name in enumerate(names, 1):
         is_stream = name in streams
@@ -262,23 +263,24 @@ def doc(text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = 
     return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b""})
 
 
-def _record(kind: int, octets: bytes = b"") -> bytes:
+def record(kind: int, octets: bytes = b"") -> bytes:
+    """Return a record of a workbook."""
     return struct.pack("<HH", kind, len(octets)) + octets
 
 
 def workbook(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
     """Return the stream of a workbook before 2007 (BIFF8): its only sheet has these texts, one a row."""
-    begin = _record(0x809, struct.pack("<HHHHII", 0x600, 5, 0x0DBB, 0x07CC, 0, 6))
+    begin = record(0x809, struct.pack("<HHHHII", 0x600, 5, 0x0DBB, 0x07CC, 0, 6))
     strings = b"".join(struct.pack("<HB", len(text), 1) + text.encode("utf-16-le") for text in texts)
     font = struct.pack("<HHHHHBBBBBB", 200, 0, 8, 400, 0, 0, 0, 0, 0, 5, 0) + b"Arial"
-    globe = begin + b"".join(_record(0x31, font) for _ in range(5)) + _record(0xE0, bytes(20)) + extra
-    table = _record(0xFC, struct.pack("<II", len(texts), len(texts)) + strings)
-    size = len(globe) + len(_record(0x85, bytes(12))) + len(table) + 4
-    sheet = _record(0x85, struct.pack("<IBBBB", size, 0, int(macro_sheet), 4, 0) + b"Tr 1")
-    globe += sheet + table + _record(0x0A)
-    cells = b"".join(_record(0xFD, struct.pack("<HHHI", row, 0, 0, row)) for row in range(len(texts)))
-    page = _record(0x809, struct.pack("<HHHHII", 0x600, 0x40 if macro_sheet else 0x10, 0x0DBB, 0x07CC, 0, 6))
-    return globe + page + cells + _record(0x0A)
+    globe = begin + b"".join(record(0x31, font) for _ in range(5)) + record(0xE0, bytes(20)) + extra
+    table = record(0xFC, struct.pack("<II", len(texts), len(texts)) + strings)
+    size = len(globe) + len(record(0x85, bytes(12))) + len(table) + 4
+    sheet = record(0x85, struct.pack("<IBBBB", size, 0, int(macro_sheet), 4, 0) + b"Tr 1")
+    globe += sheet + table + record(0x0A)
+    cells = b"".join(record(0xFD, struct.pack("<HHHI", row, 0, 0, row)) for row in range(len(texts)))
+    page = record(0x809, struct.pack("<HHHHII", 0x600, 0x40 if macro_sheet else 0x10, 0x0DBB, 0x07CC, 0, 6))
+    return globe + page + cells + record(0x0A)
 
 
 def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
@@ -306,3 +308,69 @@ def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None)
         streams[f"{folder}/__substg1.0_3707001F"] = name.encode("utf-16-le")
         streams[f"{folder}/__substg1.0_37010102"] = octets
     return ole(streams)
+
+
+def compressed_rtf(octets: bytes) -> bytes:
+    """Return RTF as a message file has it (MS-OXRTFCP 2.2), by literal tokens alone."""
+    tokens = b"".join(b"\0" + octets[at : at + 8] for at in range(0, len(octets), 8))
+    return struct.pack("<II", len(tokens) + 12, len(octets)) + b"LZFu" + bytes(4) + tokens
+
+
+# -- macros ----------------------------------------------------------------------------------------------
+
+
+def vba_project(code: str) -> bytes:
+    """Return a vbaProject.bin (MS-OVBA) with one module of this code."""
+    return ole(
+        {
+            "PROJECT": b'ID="{0}"\r\nModule=Module1\r\n',
+            "VBA/_VBA_PROJECT": b"\xcc\x61\xff\xff\0\0\0",
+            "VBA/dir": _packed(_directory()),
+            "VBA/Module1": _packed(code.encode("cp1252")),
+        }
+    )
+
+
+def _packed(octets: bytes) -> bytes:
+    """Return octets as a compressed container (MS-OVBA 2.4.1) of literal tokens alone."""
+    out = b"\x01"
+    for at in range(0, len(octets), 3_600):
+        chunk = octets[at : at + 3_600]
+        tokens = b"".join(b"\0" + chunk[i : i + 8] for i in range(0, len(chunk), 8))
+        out += struct.pack("<H", 0xB000 | len(tokens) - 1) + tokens
+    return out
+
+
+def _directory() -> bytes:
+    """Return the stream dir (MS-OVBA 2.3.4.2): a project without references, and one module."""
+
+    def field(number: int, octets: bytes) -> bytes:
+        return struct.pack("<HI", number, len(octets)) + octets
+
+    wide = "Module1".encode("utf-16-le")
+    information = (
+        field(0x01, struct.pack("<I", 1)),
+        *(field(0x02, struct.pack("<I", 0x0409)), field(0x14, struct.pack("<I", 0x0409))),
+        *(field(0x03, struct.pack("<H", 1252)), field(0x04, b"P"), field(0x05, b""), field(0x40, b"")),
+        *(field(0x06, b""), field(0x3D, b""), field(0x07, bytes(4)), field(0x08, bytes(4))),
+        *(struct.pack("<HIIH", 0x09, 4, 1, 1), field(0x0C, b""), field(0x3C, b"")),
+    )
+    modules = (
+        *(field(0x0F, struct.pack("<H", 1)), field(0x13, struct.pack("<H", 0xFFFF))),
+        *(field(0x19, b"Module1"), field(0x47, wide), field(0x1A, b"Module1"), field(0x32, wide)),
+        *(field(0x1C, b""), field(0x48, b""), field(0x31, bytes(4)), field(0x1E, bytes(4))),
+        *(field(0x2C, b"\xff\xff"), field(0x21, b""), field(0x2B, b""), field(0x10, b"")),
+    )
+    return b"".join((*information, *modules))
+
+
+def packager(name: str, octets: bytes) -> bytes:
+    """Return what the Packager embeds: the stream \\1Ole10Native."""
+    label = name.encode("ascii") + b"\0"
+    inner = b"\x02\0" + label + label + bytes(4) + struct.pack("<I", len(label)) + label
+    inner += struct.pack("<I", len(octets)) + octets
+    return struct.pack("<I", len(inner)) + inner
+
+
+PROGRAM = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" + bytes(60)
+"""What Windows takes for a program; it has no code."""

@@ -1,6 +1,6 @@
 """Archives and compressed files, by libarchive: each member is streamed into memory, none is ever written.
 
-libarchive runs other programs for some filters (lrzip, grzip, lzop), so that filters and formats are named one by one.
+libarchive runs other programs for some filters (lrzip, grzip, lzop): so filters and formats are named one by one.
 """
 
 import logging
@@ -14,7 +14,7 @@ from .budget import Blocked, Budget, Growth
 from .found import Found, Inside
 
 try:
-    from ctypes import c_void_p, cast
+    from ctypes import c_char_p, c_void_p, cast
 
     from libarchive import ffi
     from libarchive.exception import ArchiveError
@@ -43,7 +43,7 @@ def _opened(octets: bytes, kind: str) -> Iterator[Any]:
             ffi.get_read_filter_function(name)(archive)
         for name in (*_FORMATS, "raw") if kind in _COMPRESSED else _FORMATS:
             ffi.get_read_format_function(name)(archive)
-        ffi.read_open_memory(archive, cast(octets, c_void_p), len(octets))
+        ffi.read_open_memory(archive, cast(c_char_p(octets), c_void_p), len(octets))
         yield ArchiveRead(archive)
     finally:
         ffi.read_free(archive)

@@ -18,9 +18,9 @@ class Limits:
     MaxRecursion is 17, and nothing that a person packs comes near 10. files: of one mail; a zip of a whole
     commune's forms has some hundreds, clamd's MaxFiles is 10,000. octets: of all files when opened; 20 MiB of
     documents (clause 8.1b) grow some eight times. file_octets: of one file, which is held in memory, with the files
-    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a second.
-    ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
-    cannot pass 1,032; growth_octets: up to here growth is no bomb, whatever its ratio.
+    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a
+    second. ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
+    cannot pass 1,032. growth_octets: up to here growth is no bomb, whatever its ratio.
     """
 
     depth: int = 10
@@ -51,7 +51,7 @@ class Bomb(Blocked):
 class Budget:
     """What is left of the limits; each call that passes one raises Blocked, and says which."""
 
-    __slots__ = ("depth", "files", "letters", "limits", "octets")
+    __slots__ = ("_outer", "_taken", "depth", "files", "letters", "limits", "octets")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -59,6 +59,11 @@ class Budget:
         self.files = self.limits.files
         self.octets = self.limits.octets
         self.letters = self.limits.letters
+        self._outer = self._taken = 0
+
+    def begin(self, octets: int) -> None:
+        """Begin with one file of the mail; octets: its size, which all that comes out of it is measured by."""
+        self._outer, self._taken = octets, 0
 
     def take_file(self) -> None:
         """Count one file."""
@@ -67,8 +72,11 @@ class Budget:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.files} files")
 
     def take_octets(self, count: int) -> None:
-        """Count octets that came out of a file."""
+        """Count octets that came out of a file, or out of one inside it."""
         self.octets -= count
+        self._taken += count
+        if self._taken > self.limits.growth_octets and self._taken > self.limits.ratio * self._outer:
+            raise Bomb(f"grows more than {self.limits.ratio} times")
         if self.octets < 0:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.octets} octets when opened")
 

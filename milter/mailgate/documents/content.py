@@ -1,17 +1,16 @@
 """The way into a file: what it is, which reader opens it, and into what is inside, to the limits of a budget.
 
-Nothing here raises, whatever the octets: what stops a reader is an Uninspected, so that nothing is silently clean. And
-what is known is yielded at once, for whoever looks may be ended in the middle.
+Nothing here raises, whatever the octets: what stops a reader is an Uninspected, so that nothing is silently clean.
+What is known is yielded at once, for whoever looks may be ended in the middle.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 
-from ..mime.walker import Leaf
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, macros, markup, message, odf, ole, ooxml, pdf, plain, rtf
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -23,6 +22,7 @@ _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
 _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
+_PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
 
 
@@ -55,6 +55,8 @@ def look_into(
         return
     yield file
     try:
+        if budget.depth == budget.limits.depth:
+            budget.begin(len(octets))
         budget.take_file()
         if budget.depth <= 0:
             raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
@@ -62,14 +64,19 @@ def look_into(
         if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
+    if octets and not kinds and extension_of(name) in _PROMISING:
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {extension_of(name)} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
-            for found in _guarded(_reader(kind, octets, name, place, budget), place):
+            for found in guarded(_reader(kind, octets, name, place, budget), place):
                 if isinstance(found, Threat):
                     threats: Iterable[tuple[Danger, str]] = ((found.danger, found.detail),)
                 elif isinstance(found, Inside):
                     threats = ()
+                    if budget.files <= 0:
+                        yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
+                        break
                     inner_place = f"{place} > {found.name}"
                     for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
                         yield inner
@@ -86,24 +93,6 @@ def look_into(
         budget.depth += 1
 
 
-def look_into_leaf(
-    octets: bytes, leaf: Leaf, place: str, budget: Budget, body: bool
-) -> Iterator[File | Extract | Uninspected]:
-    """Yield the decoded octets of a mail's leaf: a text where it is shown, else as look_into does; never raise.
-
-    body: the leaf is the mail's own, not one of an attached mail.
-    """
-    if not message.is_shown(leaf):
-        yield from look_into(octets, leaf.name or place, leaf.type, place, budget)
-        return
-    kind = TextKind.BODY if body else TextKind.DOCUMENT
-    for found in _guarded(message.read_leaf(octets, leaf, place, budget, kind), place):
-        if isinstance(found, Inside):
-            yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
-        elif not isinstance(found, Threat):
-            yield found
-
-
 def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:
     """Yield what was found, each file once, as it was known last."""
     files: dict[tuple[str, str], File] = {}
@@ -115,7 +104,7 @@ def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Ext
     yield from files.values()
 
 
-def _guarded(found: Iterator[Found], place: str) -> Iterator[Found]:
+def guarded(found: Iterator[Found], place: str) -> Iterator[Found]:
     """Yield what a reader finds; whatever stops it becomes an Uninspected."""
     try:
         yield from found
@@ -169,7 +158,7 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind == "pdf":
         return pdf.read(octets, place, budget)
     if kind == "eml":
-        return message.read(octets, place, budget)
+        return eml.read(octets, place, budget)
     if kind == "epub":
         return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)

@@ -35,9 +35,9 @@ def read(document: bytes, tables: tuple[bytes, bytes], place: str, budget: Budge
     if flags & _ENCRYPTED:
         raise Blocked(Obstacle.ENCRYPTED, "doc")
     if _short(document, 2) < _WORD_97:
-        text = charsets.read(document[_long(document, 0x18) : _long(document, 0x1C)])
-        legacy = text.charset if text.charset in charsets.LEGACY else ""
-        yield from _shown([(text.text, "")], place, legacy, budget)
+        old = charsets.read(document[_long(document, 0x18) : _long(document, 0x1C)])
+        legacy = old.charset if old.charset in charsets.LEGACY else ""
+        yield from _shown([(old.text, "")], place, legacy, budget)
         return
     table = tables[1 if flags & _SECOND_TABLE else 0]
     fonts = _font_names(_section(document, table, _FONTS))
@@ -98,7 +98,7 @@ def _pieces(clx: bytes) -> Iterator[tuple[int, int, bool]]:
 
 def _font_names(sttb: bytes) -> list[str]:
     """Return the names of the fonts (2.9.286, FFN 2.9.79)."""
-    names = []
+    names: list[str] = []
     at, count = 4, _short(sttb, 0)
     while len(names) < count and at < len(sttb):
         size = sttb[at]

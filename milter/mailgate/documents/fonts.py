@@ -1,4 +1,4 @@
-"""Text in fonts from before Unicode: .VnTime and VNI-Times show Vietnamese for what the file holds as Western letters.
+"""Text in fonts from before Unicode: .VnTime and VNI-Times show Vietnamese for what a file holds as Western letters.
 
 A program that opens such a file has the octets as windows-1252, so they are made octets again and read in the font's
 charset. What does not go back into octets is Unicode already.

@@ -7,7 +7,7 @@ A reader is a generator of octets, place and budget. It knows no other family: a
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..model import Danger, TextKind, Uninspected
+from ..model import Danger, File, TextKind, Uninspected
 from .budget import Budget
 
 
@@ -44,11 +44,11 @@ class Threat:
     detail: str
 
 
-Found = Extract | Inside | Threat | Uninspected
+Found = Extract | File | Inside | Threat | Uninspected
 
 
 def extracts(lines: Iterable[str], place: str, charset: str, budget: Budget) -> Iterator[Extract]:
-    """Yield one text of these lines, nothing where they hold nothing but blanks; what the budget does not allow is cut."""
+    """Yield one text of these lines, nothing where they are blank; what the budget does not allow is cut."""
     text = "\n".join(lines)
     if text.strip():
         yield Extract(place, TextKind.DOCUMENT, text[: max(0, budget.letters)], charset)

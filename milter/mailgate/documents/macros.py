@@ -54,13 +54,13 @@ def read(octets: bytes, kind: str) -> Iterator[Threat]:
         code = "\n".join(str(text) for *_, text in parser.extract_macros())
     except Exception as error:  # oletools lets through whatever it stumbles on
         raise Blocked(Obstacle.DAMAGED, f"macros: {type(error).__name__}") from error
-    yield from judged(code)
+    yield from judged(code, "VBA")
     if len(code) > _MOST_CODE:
         raise Blocked(Obstacle.LIMIT, f"macros of more than {_MOST_CODE} letters")
 
 
-def judged(code: str) -> Iterator[Threat]:
-    """Yield what code of VBA does."""
+def judged(code: str, language: str) -> Iterator[Threat]:
+    """Yield what code of VBA, or of another Basic, does."""
     code = _JOINED.sub("", _COMMENT.sub("", code[:_MOST_CODE]))
     for danger, pattern in (
         (Danger.MACRO_AUTORUN, _RUNS_ITSELF),
@@ -68,4 +68,4 @@ def judged(code: str) -> Iterator[Threat]:
         (Danger.MACRO_DOWNLOAD, _FETCHES),
     ):
         if pattern.search(code):
-            yield Threat(danger, "VBA")
+            yield Threat(danger, language)

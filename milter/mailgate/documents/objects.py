@@ -13,7 +13,7 @@ class Embedded:
 
 
 def packaged(octets: bytes) -> Embedded | None:
-    r"""Return the file in a Packager's stream, `\1Ole10Native` or the native data of a Package; None where there is none.
+    r"""Return the file in a Packager's stream, `\1Ole10Native` or the native data of a Package; None for none.
 
     After an optional size of 4 octets: 02 00, label, path, 8 octets, path, the file's size and octets.
     """

@@ -69,7 +69,7 @@ def _basic(package: Package, part: ZipInfo, name: str) -> Iterator[Found]:
     yield Threat(Danger.MACRO, "Basic")
     lines = Lines()
     blocked = parse(package.chunks(part), lines.start, lines.end, lines.data)
-    yield from macros.judged("\n".join(lines.lines))
+    yield from macros.judged("\n".join(lines.lines), "Basic")
     if blocked:
         raise blocked
 

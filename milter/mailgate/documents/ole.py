@@ -1,4 +1,4 @@
-"""OLE compound files (MS-CFB) by olefile: which documents and objects their streams are, and macros in any of them."""
+"""OLE compound files (MS-CFB) by olefile: which documents and objects their streams are, and macros in them."""
 
 from collections.abc import Iterator
 from io import BytesIO

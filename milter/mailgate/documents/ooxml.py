@@ -13,20 +13,13 @@ from .markup import Attributes, Lines, is_remote, local, parse
 from .packages import Package
 from .types import is_inert
 
-# Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture, which programs ask
-# about (and mails themselves are full of those).
+# Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture: programs ask
+# about those, and mails themselves are full of them.
 _FETCHED = frozenset(
-    [
-        "attachedTemplate",
-        "oleObject",
-        "frame",
-        "subDocument",
-        "externalLinkPath",
-        "package",
-        "control",
-        "aFChunk",
-        "mailMergeSource",
-    ]
+    {
+        *("attachedTemplate", "oleObject", "frame", "subDocument", "externalLinkPath", "package", "control"),
+        *("aFChunk", "mailMergeSource"),
+    }
 )
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
@@ -160,12 +153,11 @@ class _Styles:
                 self.paragraph = self._style
         elif name == "basedOn":
             self._based[self._style] = local(attributes).get("val", "")
-        elif name == "rFonts":
-            if font := _font_of(attributes):
-                if self._style:
-                    self._fonts[self._style] = font
-                else:
-                    self.default = font
+        elif name == "rFonts" and (font := _font_of(attributes)):
+            if self._style:
+                self._fonts[self._style] = font
+            else:
+                self.default = font
 
     def end(self, name: str) -> None:
         """Take the end of an element."""
@@ -320,7 +312,7 @@ class _Story:
 
     def _end_text(self) -> None:
         text = "".join(self._run)
-        self._takes = None
+        self._run, self._takes = [], None
         if text:
             font = self._font or self._styles.default
             if self._caps:
@@ -519,14 +511,14 @@ class _Sheet:
                 self._show()
         elif name == "row":
             if self._row:
-                self._line("\t".join(self._row))
+                self.lines.append("\t".join(self._row))
                 self._row = []
         elif name == "f":
             self._takes = False
             self.formulas.append("".join(self._taken))
         elif name in _HEADERS:
             self._takes = False
-            self._line(_HEADER_CODES.sub("\n", "".join(self._taken)))
+            self.lines.append(_HEADER_CODES.sub("\n", "".join(self._taken)))
 
     def data(self, text: str) -> None:
         """Take text."""
@@ -543,12 +535,10 @@ class _Sheet:
             text, charset = read_run(text, font)
         self.charset = self.charset or charset or ""
         self._row.append(text)
-
-    def _line(self, line: str) -> None:
-        self._left -= len(line)
-        if self._left < 0:
+        self._left -= len(text)
+        if self._left < 0:  # a string of 32,767 letters may stand in every cell
+            self.end("row")
             raise Blocked(Obstacle.LIMIT, "text of a sheet")
-        self.lines.append(line)
 
 
 def _sheet(chunks: Iterable[bytes], book: _Book, name: str, place: str, budget: Budget) -> Iterator[Found]:

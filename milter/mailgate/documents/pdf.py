@@ -16,7 +16,7 @@ from ..model import Danger, Obstacle, TextKind
 from .budget import Blocked, Bomb, Budget, Growth
 from .found import Extract, Found, Inside, Threat
 
-_STREAM = re.compile(rb"stream\r?\n")
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
 _DICTIONARY = 2_048  # octets before a stream in which its dictionary stands
 _FLATE = re.compile(rb"/(?:FlateDecode|Fl)(?![A-Za-z])")
 _ESCAPED = re.compile(rb"#([0-9A-Fa-f]{2})")
@@ -31,11 +31,13 @@ _ENCRYPTED = re.compile(rb"/Encrypt\s+\d{1,10}\s+\d{1,5}\s+R|/Encrypt\s*<<")
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what a PDF holds."""
+    files: list[bytes] = []
     seen: set[bytes] = set()
-    yield from _objects(octets, seen, budget)
+    yield from _objects(octets, files, budget)
     try:
         document = pypdfium2.PdfDocument(octets)
     except pypdfium2.PdfiumError as error:
+        yield from _unnamed(files, seen)
         is_locked = pdfium.FPDF_GetLastError() in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
         if is_locked or "assword" in str(error):
             raise Blocked(Obstacle.ENCRYPTED, "pdf") from error
@@ -48,6 +50,14 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         yield from _attachments(document, seen, budget)
     finally:
         document.close()
+    yield from _unnamed(files, seen)
+
+
+def _unnamed(files: list[bytes], seen: set[bytes]) -> Iterator[Inside]:
+    """Yield embedded files that no name leads to, as those of annotations."""
+    for octets in files:
+        if _is_new(octets, seen):
+            yield Inside("attachment", octets)
 
 
 def _pages(document: pypdfium2.PdfDocument, place: str, budget: Budget) -> Iterator[Found]:
@@ -102,13 +112,12 @@ def _is_new(octets: bytes, seen: set[bytes]) -> bool:
     return True
 
 
-def _objects(octets: bytes, seen: set[bytes], budget: Budget) -> Iterator[Found]:
-    """Measure every stream, look for actions, and yield embedded files that no name leads to: those of annotations."""
+def _objects(octets: bytes, files: list[bytes], budget: Budget) -> Iterator[Threat]:
+    """Measure every stream, look for actions, and put embedded files into `files`."""
     growth = Growth(len(octets), budget)
     actions: dict[str, None] = {}
     is_encrypted = _ENCRYPTED.search(octets) is not None
     position = 0
-    files: list[bytes] = []
     for match in _STREAM.finditer(octets):
         if match.start() < position:
             continue
@@ -130,9 +139,6 @@ def _objects(octets: bytes, seen: set[bytes], budget: Budget) -> Iterator[Found]
     _act(octets[position:], actions)
     for action in actions:
         yield Threat(Danger.ACTIVE_PDF, action)
-    for inner in files:
-        if _is_new(inner, seen):
-            yield Inside("attachment", inner)
 
 
 def _named(octets: bytes) -> bytes:

@@ -30,7 +30,7 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
         if version == 0x0F:  # a container: its records follow
             at = begin
             continue
-        if kind == _TEXT or kind == _STRING:
+        if kind in (_TEXT, _STRING):
             lines.append(stream[begin:end].decode("utf-16-le", "replace"))
         elif kind == _OCTETS:
             lines.append(stream[begin:end].decode("latin-1"))  # the low octets of UTF-16

@@ -81,14 +81,13 @@ class _State:
 
 
 class _Reader:
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.charset = ""
         self.objects: list[bytes] = []
         self.targets: dict[bytes, list[bytes]] = {b"fldinst": [], b"template": []}
         self.depth = 0
         self.closed = False
-        self._budget = budget
         self._stack: list[_State] = []
         self._state = _State()
         self._fonts: dict[int, tuple[str, str]] = {}  # name and codec
@@ -261,7 +260,7 @@ def _codec(page: int | None) -> str:
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what an RTF file holds."""
-    reader = _Reader(budget)
+    reader = _Reader()
     reader.feed(octets)
     template = b"".join(reader.targets[b"template"]).decode("latin-1")
     if is_remote(template):

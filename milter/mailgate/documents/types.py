@@ -14,53 +14,18 @@ from ..model import Danger
 from ..text.file_names import DOCUMENTS, extension_of
 
 ARCHIVES = frozenset(
-    [
-        "zip",
-        "jar",
-        "apk",
-        "7z",
-        "rar",
-        "tar",
-        "gz",
-        "bz2",
-        "xz",
-        "lzma",
-        "zstd",
-        "lz4",
-        "compress",
-        "lha",
-        "cab",
-        "iso",
-        "udf",
-        "cpio",
-        "ar",
-        "rpm",
-        "xar",
-        "warc",
-    ]
+    {
+        *("zip", "jar", "apk", "7z", "rar", "tar", "gz", "bz2", "xz", "lzma", "zstd", "lz4", "compress"),
+        *("lha", "cab", "iso", "udf", "cpio", "ar", "rpm", "xar", "warc"),
+    }
 )
 IMAGES = frozenset(["png", "jpeg", "gif", "bmp", "tiff", "webp", "heic", "ico", "psd", "emf", "wmf", "jp2", "avif"])
 SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "asf", "mpeg", "flv", "amr", "midi"])
 UNOPENED = frozenset(
-    [
-        "one",
-        "tnef",
-        "ace",
-        "arj",
-        "vhd",
-        "vhdx",
-        "vmdk",
-        "dmg",
-        "img",
-        "xlsb",
-        "vsdx",
-        "vsd",
-        "pub",
-        "mdb",
-        "chm",
-        "lrzip",
-        "onepkg",
-    ]
+    {
+        *("one", "tnef", "ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
+        *("mdb", "chm", "lrzip", "onepkg"),
+    }
 )
 """Containers that nothing here opens."""
 
@@ -166,9 +131,9 @@ def types_of(octets: bytes) -> tuple[str, ...]:
     found = [_zip_kind(octets)] if first == "zip" else [first] if first else []
     if first != "pdf" and octets.find(b"%PDF-", 0, 1_024 + 5) > 0:
         found.append("pdf")  # a reader looks for the header that far (ISO 32000-1 annex H, note 13)
-    if first not in _HOLDING and octets.rfind(_END, max(0, len(octets) - 65_557)) >= 0:
-        if zipfile.is_zipfile(BytesIO(octets)):
-            found.append(_zip_kind(octets))
+    has_end = first not in _HOLDING and octets.rfind(_END, max(0, len(octets) - 65_557)) >= 0
+    if has_end and zipfile.is_zipfile(BytesIO(octets)):
+        found.append(_zip_kind(octets))
     if octets[-512:].startswith(b"conectix") and first != "vhd":
         found.append("vhd")
     if octets[-512:].startswith(b"koly"):

@@ -1,4 +1,4 @@
-"""The text of an Excel workbook before 2007 (MS-XLS): cells by xlrd; text boxes, DDE and XLM macros by the records."""
+"""The text of an Excel workbook before 2007 (MS-XLS): cells by xlrd; text boxes, DDE and XLM by the records."""
 
 import io
 import re
@@ -22,7 +22,7 @@ _HEADER_CODES = re.compile(r"&(?:\"[^\"]*\"|[LCRPDTAFGZBIUESXY]|\d{1,3})")
 
 
 def read(stream: bytes, octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
-    """Yield the text of a stream Workbook; octets: the whole file, or the stream where it is not a file's main one."""
+    """Yield the text of a stream Workbook; octets: the whole file, or the stream where it is not the file's own."""
     boxes: list[str] = []
     yield from dict.fromkeys(_records(stream, boxes))
     try:
@@ -75,7 +75,7 @@ def _lines(sheet: "xlrd.sheet.Sheet", fonts: list[str], budget: Budget) -> tuple
 
 
 def _records(stream: bytes, boxes: list[str]) -> Iterator[Threat]:
-    """Yield dangers that the records of a workbook show, and put the text of its boxes, headers and footers into boxes."""
+    """Yield dangers that the records show, and put the text of boxes, headers and footers into `boxes`."""
     at, size = 0, len(stream)
     macro_sheets = 0
     runs = starts = False

@@ -122,9 +122,20 @@ class Inspector:
             while (flying := self._flying.get(key)) is not None:
                 await asyncio.shield(flying)
             found[index] = self._known(key)
-        todo = [index for index, items in enumerate(found) if items is None]
+        firsts: dict[bytes, int] = {}  # a mail may have the same file twice
+        for index, key in keys.items():
+            if found[index] is None:
+                firsts.setdefault(key, index)
+        todo = [
+            index
+            for index, items in enumerate(found)
+            if items is None and (index not in keys or firsts[keys[index]] == index)
+        ]
         if todo:
-            await self._look(raw, leaves, todo, keys, found)
+            await self._look(raw, leaves, todo, {index: key for key, index in firsts.items()}, found)
+            for index, key in keys.items():
+                if key in firsts:
+                    found[index] = found[firsts[key]]
         return _gathered(mail, [items or () for items in found])
 
     async def _look(
@@ -162,10 +173,11 @@ class Inspector:
                 found[todo.pop(0)] = items
             if outcome.ending is Ending.DONE:
                 return
-            cpu_s -= outcome.cpu_s
             tries -= 1
             if outcome.ending is not Ending.CPU and tries:
-                continue  # it may not have been the mail: a worker that was killed, a machine that stood still
+                # It may not have been the mail: a worker that was killed, one that stood still and took no time.
+                cpu_s = max(cpu_s - outcome.wall_s, 0.5) if outcome.ending is Ending.DIED else cpu_s
+                continue
             index = todo.pop(0)
             place = _place(leaves[index], index + 1)
             found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))

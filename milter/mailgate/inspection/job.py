@@ -57,10 +57,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class PieceEnd:
-    """A piece was seen to its end, and what processor time it took, in seconds."""
+    """A piece was seen to its end."""
 
     number: int
-    cpu_s: float
 
 
 def frame(value: Any) -> bytes:
@@ -106,7 +105,7 @@ def item_frame(item: Item) -> bytes:
 
 def end_frame(end: PieceEnd) -> bytes:
     """Return the end of a piece as a frame."""
-    return frame(("end", end.number, end.cpu_s))
+    return frame(("end", end.number))
 
 
 def read_answer(octets: bytes) -> Item | PieceEnd:
@@ -137,8 +136,8 @@ def _uninspected(place: str, obstacle: str, detail: str) -> Uninspected:
     return Uninspected(str(place), Obstacle(obstacle), str(detail))
 
 
-def _end(number: int, cpu_s: float) -> PieceEnd:
-    return PieceEnd(int(number), float(cpu_s))
+def _end(number: int) -> PieceEnd:
+    return PieceEnd(int(number))
 
 
 _READERS: dict[str, Callable[..., Item | PieceEnd]] = {

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from ..documents.budget import Budget
-from ..documents.content import look_into_leaf
 from ..documents.found import Extract
+from ..documents.message import look_into_leaf
 from ..mime.transfer import decoder_for
-from ..model import File, TextKind
+from ..model import File, Obstacle, TextKind, Uninspected
 from ..text.reading import read_text
 from .job import Item, Piece
 
@@ -20,7 +20,10 @@ def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Ite
             named.add(found.place)
             yield read_text(found.place, TextKind.FILE_NAME, found.name)
         if isinstance(found, Extract):
-            yield read_text(found.place, found.kind, found.text, found.charset, found.declared, found.is_html)
+            try:
+                yield read_text(found.place, found.kind, found.text, found.charset, found.declared, found.is_html)
+            except MemoryError:
+                yield Uninspected(found.place, Obstacle.LIMIT, "the text takes too much memory")
         else:
             yield found
 

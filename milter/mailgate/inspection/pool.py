@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
@@ -47,7 +48,7 @@ class Outcome:
     detail: str = ""
     ended: list[Sequence[Item]] = field(default_factory=list)
     begun: list[Item] = field(default_factory=list)
-    cpu_s: float = 0.0
+    wall_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,7 @@ class Pool:
         worker = await self._take()
         outcome = Outcome()
         is_sound = False
+        started = time.monotonic()
         try:
             async with asyncio.timeout(self.limits.wall_s):
                 await _send(worker.line, job, content)
@@ -257,7 +259,6 @@ class Pool:
                         continue
                     outcome.ended.append(outcome.begun)
                     outcome.begun = []
-                    outcome.cpu_s += answer.cpu_s
             is_sound = True
         except TimeoutError:
             outcome.ending, outcome.detail = Ending.WALL, f"no answer within {self.limits.wall_s:g} s"
@@ -265,6 +266,7 @@ class Pool:
             outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
         finally:
             self._give_back(worker, is_sound)
+            outcome.wall_s = time.monotonic() - started
         if not is_sound:
             log.warning("inspection worker ended", process=worker.process, reason=outcome.detail)
         return outcome

@@ -14,17 +14,25 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import NoReturn
 
 import orjson
 
 from ..documents.budget import Budget, Limits
 from ..documents.content import missing
+from ..model import File
 from ..spool import CHUNK_BYTES
 from .job import LENGTH, Job, PieceEnd, end_frame, frame, item_frame, read_job
 from .limits import Bounds
 from .look import look
 from .sandbox import restrict
+
+
+# What was found is told together, but not much later, and before anything large is begun: a worker may be ended at any
+# moment.
+_SILENCE_S = 0.05
+_SMALL_OCTETS = 4_096
 
 
 def main() -> None:
@@ -109,11 +117,21 @@ def _do_job(own: socket.socket, limits: Limits) -> bool:
 
 
 def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int | None, budget: Budget) -> None:
+    told = bytearray()
+    due = time.monotonic() + _SILENCE_S
     for number, piece in enumerate(job.pieces):
-        started = time.process_time()
-        for item in look(piece, _chunks(content, descriptor, *piece.leaf.span), budget):
-            own.sendall(item_frame(item))
-        own.sendall(end_frame(PieceEnd(number, time.process_time() - started)))
+        start, stop = piece.leaf.span
+        must_tell = stop - start > _SMALL_OCTETS
+        for item in chain((None,), look(piece, _chunks(content, descriptor, start, stop), budget)):
+            if item is not None:
+                told += item_frame(item)
+                must_tell = isinstance(item, File) and bool(item.dangers)
+            if told and (must_tell or time.monotonic() > due):
+                own.sendall(told)
+                told.clear()
+                due = time.monotonic() + _SILENCE_S
+        told += end_frame(PieceEnd(number))
+    own.sendall(told)
 
 
 def _chunks(content: bytes, descriptor: int | None, start: int, stop: int) -> Iterator[bytes]:

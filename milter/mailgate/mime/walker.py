@@ -222,20 +222,19 @@ class Walker:
         return position
 
     def _end_header(self, body_start: int) -> None:
-        fields: list[Header] = []
+        fields: list[tuple[bytes, list[bytes]]] = []
         for line in self._header:
             if line[0] in b" \t":
                 if fields:
-                    name, value = fields[-1]
-                    fields[-1] = (name, value + b"\r\n" + line)
+                    fields[-1][1].append(line)
                 continue
             name, _, value = line.partition(b":")
-            name = name.strip().lower()
-            fields.append((name, value))
+            fields.append((name.strip().lower(), [value]))
         self._header = []
         self._header_octets = 0
         self._in_header = False
-        self._open_part(describe(tuple(found for found in fields if found[0] in CONTENT_FIELDS)), body_start)
+        told = tuple([(name, b"\r\n".join(lines)) for name, lines in fields if name in CONTENT_FIELDS])
+        self._open_part(describe(told), body_start)
 
     # -- parts --------------------------------------------------------------------------------
 

@@ -255,7 +255,7 @@ def split_header(octets: bytes) -> tuple[list[Header], int]:
     A value keeps what follows its colon, its folds joined by LF. A line that is no field ends the header without a
     blank line, and is of the body; a mailbox file's `From ` line before the fields is passed over.
     """
-    fields: list[Header] = []
+    fields: list[tuple[bytes, list[bytes]]] = []  # a value by its lines: there may be hundreds of thousands
     position = length_of_mbox_line(octets)
     while position < len(octets):
         stop = octets.find(b"\r\n", position)
@@ -263,17 +263,17 @@ def split_header(octets: bytes) -> tuple[list[Header], int]:
             stop = len(octets)
         line = octets[position:stop]
         if not line:
-            return fields, stop + 2
+            position = stop + 2
+            break
         if line[0] in b" \t" and fields:
-            name, value = fields[-1]
-            fields[-1] = (name, value + b"\n" + line)
+            fields[-1][1].append(line)
         elif _FIELD_NAME.match(line):
             name, _, value = line.partition(b":")
-            fields.append((name.rstrip(b" \t"), value))
+            fields.append((name.rstrip(b" \t"), [value]))
         else:
-            return fields, position
+            break
         position = min(stop + 2, len(octets))
-    return fields, position
+    return [(name, b"\n".join(lines)) for name, lines in fields], position
 
 
 def length_of_mbox_line(octets: bytes) -> int:

@@ -1,0 +1,488 @@
+"""What is read of the files of a mail: each family's text, what is inside, what cannot be seen; nothing raises."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import struct
+import tarfile
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from libarchive.write import custom_writer
+from tests.lab import documents as made
+
+from mailgate.documents import archives, macros
+from mailgate.documents.budget import Budget, Limits
+from mailgate.documents.content import Extract, look_into, merged, missing
+from mailgate.documents.message import look_into_leaf
+from mailgate.documents.msg import unpacked
+from mailgate.mime.walker import Leaf
+from mailgate.model import Danger, File, Level, Obstacle, TextKind, Uninspected
+from mailgate.text.marks import marks_in
+
+LINES = ("Kính gửi: Sở Nội vụ", "TỐI MẬT", "Nội dung báo cáo")
+TEXT = "\n".join(LINES)
+
+
+def found(octets: bytes, name: str, limits: Limits | None = None) -> list[File | Extract | Uninspected]:
+    """Return what is found in a file, each file once."""
+    return list(merged(look_into(octets, name, "", name, Budget(limits))))
+
+
+def texts(octets: bytes, name: str = "a") -> list[str]:
+    return [each.text for each in found(octets, name) if isinstance(each, Extract)]
+
+
+def files(octets: bytes, name: str = "a") -> dict[str, str]:
+    """Return the places of all files, and their types."""
+    return {each.place: each.type for each in found(octets, name) if isinstance(each, File)}
+
+
+def blocked(octets: bytes, name: str = "a", limits: Limits | None = None) -> set[tuple[str, Obstacle]]:
+    """Return the places that were not looked into, and why."""
+    return {(each.place, each.obstacle) for each in found(octets, name, limits) if isinstance(each, Uninspected)}
+
+
+def dangers(octets: bytes, name: str = "a") -> set[Danger]:
+    return {danger for each in found(octets, name) if isinstance(each, File) for danger, _ in each.dangers}
+
+
+def mail(text: str) -> bytes:
+    return b"From: a@example.com\r\nSubject: b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + text.encode()
+
+
+def by_libarchive(kind: str, members: dict[str, bytes]) -> bytes:
+    """Return an archive that libarchive writes: 7zip, iso9660, ..."""
+    out = io.BytesIO()
+    with custom_writer(out.write, kind) as archive:
+        for name, octets in members.items():
+            archive.add_file_from_memory(name, len(octets), octets)
+    return out.getvalue()
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, octets in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(octets)
+            archive.addfile(entry, io.BytesIO(octets))
+    return out.getvalue()
+
+
+SAMPLES = {
+    "a.docx": made.docx(*LINES),
+    "a.xlsx": made.xlsx(*[[line] for line in LINES]),
+    "a.pptx": made.pptx(*LINES),
+    "a.odt": made.odt(*LINES),
+    "a.rtf": made.rtf(*LINES),
+    "a.pdf": made.pdf(TEXT),
+    "a.doc": made.doc("\r".join(LINES)),
+    "a.xls": made.xls(*LINES),
+    "a.ppt": made.ppt("\r".join(LINES)),
+    "a.msg": made.msg("Về việc họp", TEXT),
+    "a.txt": TEXT.encode(),
+    "a.html": f"<html><body>{''.join(f'<p>{line}</p>' for line in LINES)}</body></html>".encode(),
+    "a.xml": f"<?xml version='1.0'?><a>{''.join(f'<b>{line}</b>' for line in LINES)}</a>".encode(),
+    "a.eml": mail(TEXT),
+    "a.zip": made.zipped({"thư mục/b.docx": made.docx(*LINES)}),
+    "a.tar": tar({"b.txt": TEXT.encode()}),
+    "a.tar.gz": gzip.compress(tar({"b.txt": TEXT.encode()})),
+    "a.txt.gz": gzip.compress(TEXT.encode()),
+    "a.txt.bz2": bz2.compress(TEXT.encode()),
+    "a.txt.xz": lzma.compress(TEXT.encode()),
+    "a.7z": by_libarchive("7zip", {"b.txt": TEXT.encode()}),
+    "a.iso": by_libarchive("iso9660", {"b.txt": TEXT.encode()}),
+    "a.cpio": by_libarchive("cpio", {"b.txt": TEXT.encode()}),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_mark_of_secrecy_stands_on_its_own_line(name: str) -> None:
+    shown = texts(SAMPLES[name], name)
+    assert any(set(LINES) <= set(text.split("\n")) for text in shown)
+    levels = [mark.level for text in shown for mark in marks_in(text, TextKind.DOCUMENT)]
+    assert levels == [Level.SECRET]
+    assert blocked(SAMPLES[name], name) == set()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_what_is_cut_is_read_or_said(name: str) -> None:
+    octets = SAMPLES[name]
+    for cut in range(8, len(octets), max(1, len(octets) // 60)):
+        head, *rest = found(octets[:cut], name)
+        assert rest, cut
+        assert any(isinstance(each, Extract | Uninspected) for each in (head, *rest)), cut
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_nothing_raises_whatever_the_octets(name: str) -> None:
+    chance = random.Random(name)
+    for _ in range(150):
+        octets = bytearray(SAMPLES[name])
+        for _ in range(chance.choice((1, 4, 16))):
+            octets[chance.randrange(len(octets))] = chance.randrange(256)
+        assert [each.place for each in found(bytes(octets), name) if isinstance(each, File)].count(name) == 1
+
+
+# -- parts of documents ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("octets", "wants"),
+    [
+        (made.docx(parts={"word/header1.xml": made.word_part("hdr", "Mật")}), "Mật"),
+        (made.docx(parts={"word/footer1.xml": made.word_part("ftr", "Mật")}), "Mật"),
+        (made.docx(parts={"word/footnotes.xml": made.word_part("footnotes", "Mật")}), "Mật"),
+        (made.docx(parts={"word/comments.xml": made.word_part("comments", "Mật")}), "Mật"),
+        (made.docx(parts={"docProps/core.xml": "<c><title>Mật</title><creator>A</creator></c>"}), "Mật\nA"),
+        (made.docx(body=made.paragraph("tối mật", "<w:caps/>")), "TỐI MẬT"),
+        (made.docx(body=made.paragraph("mật", '<w:caps w:val="0"/>')), "mật"),
+        (
+            made.docx(
+                body="<w:tbl><w:tr>" + "".join(f"<w:tc>{made.paragraph(c)}</w:tc>" for c in "ab") + "</w:tr></w:tbl>"
+            ),
+            "a\tb",
+        ),
+        (made.docx(body=f"<w:p><w:r><w:txbxContent>{made.paragraph('b')}</w:txbxContent></w:r></w:p>"), "b\n"),
+        (made.docx(body="<w:p><w:r><w:t>a</w:t><w:tab/><w:t>b</w:t><w:br/><w:t>c</w:t></w:r></w:p>"), "a\tb\nc"),
+        (made.pptx(parts={"ppt/notesSlides/notesSlide1.xml": made.slide("Mật")}), "Mật"),
+        (made.pptx(parts={"ppt/comments/comment1.xml": "<cm><text>Mật</text></cm>"}), "Mật"),
+        (made.xlsx(cells='<row><c t="inlineStr"><is><t>a</t></is></c><c><v>5</v></c></row>'), "a\t5"),
+        (made.xlsx(parts={"xl/comments1.xml": "<cs><comment><text><t>Mật</t></text></comment></cs>"}), "Mật"),
+        (made.xlsx(parts={"xl/drawings/drawing1.xml": made.slide("Mật")}), "Mật"),
+        (
+            made.xlsx(parts={"xl/worksheets/sheet2.xml": '<s><oddHeader>&amp;C&amp;"Arial,Bold"MẬT</oddHeader></s>'}),
+            "\n\nMẬT",
+        ),
+        (made.odt(parts={"styles.xml": "<s><header><p>Mật</p></header></s>"}), "Mật"),
+        (made.odt(parts={"meta.xml": "<m><title>Mật</title></m>"}), "Mật"),
+        (
+            made.odt(
+                kind="spreadsheet",
+                body="<table:table-row>"
+                + "".join(f"<table:table-cell><text:p>{c}</text:p></table:table-cell>" for c in "ab")
+                + "</table:table-row>",
+            ),
+            "a\tb",
+        ),
+        (made.rtf(head=r"{\header M\u7853?t\par}"), "Mật"),
+        (made.rtf(head=r"{\info{\title Ti\'eau}}"), "Tiêu"),
+        (made.rtf(fonts=r"{\f0\fcharset163 Arial;}", head=r"\f0 \'d0\'ea\par "), "Đê"),
+        (made.rtf(head=r"{\*\generator x}{\pict 00ff}a\cell b\row "), "a\tb"),
+        (made.xls("a", extra=made.record(0x14, struct.pack("<HB", 3, 0) + b"&CB")), "\nB"),
+        (made.doc("a\x13 PAGE \x14 5\x15b\rc\x07d\x07\x07"), "a 5b\nc\td\n"),
+    ],
+)
+def test_parts_of_documents(octets: bytes, wants: str) -> None:
+    assert wants in [line for text in texts(octets) for line in (text, text.strip("\n"))]
+
+
+_SHEET_FONTS = (
+    f'<styleSheet xmlns="{made.S}"><fonts><font><name val=".VnTimeH"/></font></fonts>'
+    '<cellXfs><xf fontId="0"/></cellXfs></styleSheet>'
+)
+_STYLES = (
+    f'<w:styles xmlns:w="{made.W}"><w:style w:type="paragraph" w:default="1" w:styleId="N"><w:rPr>'
+    '<w:rFonts w:ascii=".VnTime"/></w:rPr></w:style></w:styles>'
+)
+
+
+@pytest.mark.parametrize(
+    ("octets", "wants"),
+    [
+        (made.docx(body=made.paragraph("tèi mËt", '<w:rFonts w:ascii=".VnTime"/>')), "tối mật"),
+        (made.docx(body=made.paragraph("tèi mËt", '<w:rFonts w:hAnsi=".VnTimeH"/>')), "TỐI MẬT"),
+        (made.docx(body=made.paragraph("toái maät", '<w:rFonts w:ascii="VNI-Times"/>')), "tối mật"),
+        (made.docx("tèi mËt", parts={"word/styles.xml": _STYLES}), "tối mật"),
+        (made.xlsx(["tèi mËt"], parts={"xl/styles.xml": _SHEET_FONTS}), "TỐI MẬT"),
+        (made.doc("tèi mËt", fonts=["Arial", ".VnTimeH"], font=1), "TỐI MẬT"),
+        (made.doc("tèi mËt", is_wide=False, fonts=["Arial", ".VnTime"], font=1), "tối mật"),
+        (made.rtf(fonts=r"{\f0 .VnTimeH;}", head=r"t\'e8i m\'cbt\par "), "TỐI MẬT"),
+        ('<html><font face=".VnTime">tèi mËt cña'.encode(), "tối mật của"),
+    ],
+)
+def test_fonts_from_before_unicode(octets: bytes, wants: str) -> None:
+    (shown,) = [each for each in found(octets, "a") if isinstance(each, Extract) and wants in each.text]
+    assert shown.charset in ("tcvn3", "vni")
+
+
+def test_unicode_in_such_a_font_stays() -> None:
+    octets = made.docx(body=made.paragraph("Tối mật", '<w:rFonts w:ascii=".VnTime"/>'))
+    assert texts(octets) == ["Tối mật"]
+
+
+# -- what is inside --------------------------------------------------------------------------------------
+
+
+def _encrypted(octets: bytes) -> bytes:
+    """Return a zip whose members say that they are encrypted (APPNOTE 4.4.4)."""
+    out = bytearray(octets)
+    for signature, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = out.find(signature)
+        while place >= 0:
+            out[place + at] |= 1
+            place = out.find(signature, place + 4)
+    return bytes(out)
+
+
+_MAIL_WITH_FILE = (
+    b"From: a@example.com\r\nSubject: =?utf-8?q?M=E1=BA=ADt?=\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>a<p>b\r\n"
+    b"--b\r\nContent-Type: application/octet-stream; name=c.txt\r\nContent-Transfer-Encoding: base64\r\n\r\nZA==\r\n"
+    b"--b--\r\n"
+)
+
+
+_NESTED = {"a.zip > b/c.zip": "zip", "a.zip > b/c.zip > d.txt": "text"}
+
+
+@pytest.mark.parametrize(
+    ("octets", "name", "wants"),
+    [
+        (made.zipped({"b/c.zip": made.zipped({"d.txt": "x"})}), "a.zip", _NESTED),
+        (made.msg("a", "b", {"c.pdf": made.pdf("x")}), "a.msg", {"a.msg > c.pdf": "pdf"}),
+        (_MAIL_WITH_FILE, "a.eml", {"a.eml > c.txt": "text"}),
+        (b"x\nbegin 644 b.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (made.docx(parts={"word/embeddings/b.xlsx": made.xlsx(["x"])}), "a.docx", {"a.docx > b.xlsx": "xlsx"}),
+        (made.docx(parts={"word/media/b.png": b"\x89PNG\r\n\x1a\n"}), "a.docx", {}),
+        (
+            made.docx(parts={"word/embeddings/o.bin": made.ole({"\x01Ole10Native": made.packager("b.txt", b"x")})}),
+            "a.docx",
+            {"a.docx > o.bin": "ole", "a.docx > o.bin > b.txt": "text"},
+        ),
+        (made.odt(parts={"Object 1": made.docx("x")}), "a.odt", {"a.odt > Object 1": "docx"}),
+        (
+            made.pdf(
+                "x",
+                catalog="/Names<</EmbeddedFiles<</Names[(b.txt) 7 0 R]>>>>",
+                objects=[b"<</Type/Filespec/F(b.txt)/EF<</F 8 0 R>>>>", made.stream(b"x", "/Type/EmbeddedFile")],
+            ),
+            "a.pdf",
+            {"a.pdf > b.txt": "text"},
+        ),
+        (
+            made.pdf("x", objects=[made.stream(b"x", "/Type/EmbeddedFile")]),
+            "a.pdf",
+            {"a.pdf > attachment": "text"},
+        ),
+        (_encrypted(made.zipped({"b.exe": made.PROGRAM})), "a.zip", {"a.zip > b.exe": ""}),
+        (tar({"../../b.txt": b"x"}), "a.tar", {"a.tar > ../../b.txt": "text"}),
+        (made.PROGRAM + made.zipped({"b.txt": "x"}), "a.exe", {"a.exe > b.txt": "text"}),
+    ],
+)
+def test_files_inside(octets: bytes, name: str, wants: dict[str, str]) -> None:
+    inside = files(octets, name)
+    del inside[name]
+    assert inside == wants
+
+
+def test_names_in_archives_from_before_unicode() -> None:
+    inside = made.zipped({"Bao_cao_ket_qua_nam.txt": b"x"})
+    legacy = "B¸o c¸o kÕt qu¶ n¨m.txt".encode("cp1252")
+    inside = inside.replace(b"Bao_cao_ket_qua_nam.txt", legacy.ljust(23, b"t"))
+    assert [place for place in files(inside, "a.zip") if "Báo cáo kết quả năm" in place]
+
+
+def test_an_attached_mail_is_read() -> None:
+    shown = [
+        (each.kind, each.text, each.is_html) for each in found(_MAIL_WITH_FILE, "a") if isinstance(each, Extract)
+    ]
+    assert shown == [
+        (TextKind.SUBJECT, "Mật", False),
+        (TextKind.DOCUMENT, "a\nb", True),
+        (TextKind.DOCUMENT, "d", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "body", "wants"),
+    [
+        (Leaf((0, 1), "", "text/plain", charset="utf-8"), True, [(TextKind.BODY, "Mật")]),
+        (Leaf((0, 1), "", "text/html"), False, [(TextKind.DOCUMENT, "Mật")]),
+        (Leaf((0, 1), "", "text/plain", "a.txt", is_attachment=True), True, [File, (TextKind.DOCUMENT, "Mật")]),
+    ],
+)
+def test_leaves_of_the_mail(leaf: Leaf, body: bool, wants: list[object]) -> None:
+    seen = list(look_into_leaf("Mật".encode(), leaf, "part 1", Budget(), body))
+    assert [
+        File if isinstance(each, File) else (each.kind, each.text)
+        for each in seen
+        if not isinstance(each, Uninspected)
+    ] == wants
+
+
+@pytest.mark.parametrize(
+    ("octets", "wants"),
+    [
+        (made.compressed_rtf(b"{\\rtf1\\ansi hello}"), b"{\\rtf1\\ansi hello}"),
+        # a reference to the 10 octets that stand before all: {\rtf1\ans
+        (struct.pack("<II", 15, 10) + b"LZFu" + bytes(4) + b"\x01\x00\x08", rb"{\rtf1\ans"),
+        (struct.pack("<II", 16, 4) + b"MELA" + bytes(4) + b"{\\r}", b"{\\r}"),
+    ],
+)
+def test_compressed_rtf_of_a_message(octets: bytes, wants: bytes) -> None:
+    assert unpacked(octets, Budget()) == wants
+
+
+# -- what cannot be seen ---------------------------------------------------------------------------------
+
+_LOCKED_PDF = made.pdf("a").replace(
+    b"/Root 1 0 R",
+    b"/Root 1 0 R/ID[<00><00>]/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<"
+    + b"00" * 32
+    + b">/U<"
+    + b"11" * 32
+    + b">>>",
+)
+_LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><encryption-data/></file-entry></m>"})
+
+
+@pytest.mark.parametrize(
+    ("octets", "name", "wants"),
+    [
+        (_encrypted(made.zipped({"b.txt": "x"})), "a.zip", ("a.zip > b.txt", Obstacle.ENCRYPTED)),
+        (_LOCKED_PDF, "a.pdf", ("a.pdf", Obstacle.ENCRYPTED)),
+        (_LOCKED_ODT, "a.odt", ("a.odt", Obstacle.ENCRYPTED)),
+        (made.ole({"EncryptedPackage": b"x", "EncryptionInfo": b"y"}), "a.docx", ("a.docx", Obstacle.ENCRYPTED)),
+        (made.doc("a", flags=0x100), "a.doc", ("a.doc", Obstacle.ENCRYPTED)),
+        (made.xls("a", extra=made.record(0x2F, bytes(6))), "a.xls", ("a.xls", Obstacle.ENCRYPTED)),
+        (
+            made.ole({"PowerPoint Document": bytes(16), "Current User": bytes(12) + b"\xdf\xc4\xd1\xf3"}),
+            "a.ppt",
+            ("a.ppt", Obstacle.ENCRYPTED),
+        ),
+        (b'x\x9f>"' + bytes(40), "winmail.dat", ("winmail.dat", Obstacle.UNSUPPORTED)),
+        (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
+        (b"vhdxfile" + bytes(40), "a.vhdx", ("a.vhdx", Obstacle.UNSUPPORTED)),
+        (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),
+        (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
+    ],
+)
+def test_what_cannot_be_seen_is_said(octets: bytes, name: str, wants: tuple[str, Obstacle]) -> None:
+    assert blocked(octets, name) == {wants}
+
+
+def test_a_document_with_a_damaged_directory_is_read_member_by_member() -> None:
+    octets = made.docx(*LINES)[:-30]
+    assert blocked(octets, "a.docx") == {("a.docx", Obstacle.DAMAGED)}
+    assert any("TỐI MẬT" in text.split("\n") for text in texts(octets, "a.docx"))
+
+
+def test_without_oletools_macros_are_named_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macros, "VBA_Parser", None)
+    octets = made.docx("a", parts={"word/vbaProject.bin": made.vba_project("Sub AutoOpen()")})
+    assert dangers(octets) == {Danger.MACRO}
+    assert blocked(octets) == {("a", Obstacle.UNSUPPORTED)}
+    assert ["oletools" in line for line in missing()] == [True]
+
+
+def test_without_libarchive_archives_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "ffi", None)
+    assert blocked(made.zipped({"b": "x"}), "a.zip") == {("a.zip", Obstacle.UNSUPPORTED)}
+    assert ["libarchive" in line for line in missing()] == [True]
+
+
+# -- limits ----------------------------------------------------------------------------------------------
+
+
+def _nested(depth: int) -> bytes:
+    octets = b"x"
+    for number in range(depth):
+        octets = made.zipped({f"{number}.zip": octets})
+    return octets
+
+
+def _zeros(octets: int) -> bytes:
+    """Return raw deflate of zeros, made without them."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = bytes(1 << 20)
+    return b"".join(packer.compress(block) for _ in range(octets >> 20)) + packer.flush()
+
+
+def _zip_of_zeros(octets: int) -> bytes:
+    raw, name = _zeros(octets), b"a.bin"
+    sizes = struct.pack("<IIIHH", 0, len(raw), octets, len(name), 0)
+    local = struct.pack("<4sHHHHH", b"PK\3\4", 20, 0, 8, 0, 0) + sizes + name
+    central = struct.pack("<4sHHHHHH", b"PK\1\2", 20, 20, 0, 8, 0, 0) + sizes + bytes(14) + name
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(raw), 0)
+    return local + raw + central + end
+
+
+_TWICE = "/Filter[/FlateDecode/FlateDecode]"
+_ENTITIES = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "&b;&b;">]><a>&c;</a>'
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        _zip_of_zeros(300 << 20),
+        made.zipped({f"{number}.zip": _zip_of_zeros(300 << 20) for number in range(3)}),
+        gzip.compress(b"ab" * (20 << 20)),
+        made.pdf("x", objects=[made.stream(bytes(64 << 20))]),
+        made.pdf("x", objects=[made.stream(zlib.compress(zlib.compress(bytes(64 << 20))), _TWICE, False)]),
+        _ENTITIES.encode(),
+        made.docx(parts={"word/footnotes.xml": _ENTITIES}),
+    ],
+    ids=["zip", "zip of zips", "gz", "pdf", "pdf, twice", "xml", "docx"],
+)
+def test_bombs(octets: bytes) -> None:
+    assert Danger.BOMB in dangers(octets)
+    assert {obstacle for _, obstacle in blocked(octets)} == {Obstacle.LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("octets", "limits", "wants"),
+    [
+        (_nested(3), Limits(depth=4), set[str]()),
+        (_nested(4), Limits(depth=4), {"nested more than 4 deep"}),
+        (made.zipped({str(number): "x" for number in range(4)}), Limits(files=5), set[str]()),
+        (made.zipped({str(number): "x" for number in range(5)}), Limits(files=5), {"more than 5 files"}),
+        (made.zipped({"b": "x" * 10}), Limits(octets=10), set[str]()),
+        (made.zipped({"b": "x" * 11}), Limits(octets=10), {"more than 10 octets when opened"}),
+        (made.zipped({"b": "x" * 11}), Limits(file_octets=10), {"larger than 10 octets"}),
+        (b"x" * 10, Limits(letters=10), set[str]()),
+        (b"x" * 11, Limits(letters=10), {"more than 10 letters of text"}),
+        (made.xlsx(["x" * 50] * 3), Limits(letters=100), {"text of a sheet", "more than 100 letters of text"}),
+    ],
+)
+def test_limits(octets: bytes, limits: Limits, wants: set[str]) -> None:
+    details = {each.detail for each in found(octets, "a", limits) if isinstance(each, Uninspected)}
+    assert details <= wants
+    assert bool(details) == bool(wants)
+
+
+def test_what_was_read_before_a_limit_is_kept() -> None:
+    shown = [each.text for each in found(TEXT.encode(), "a", Limits(letters=30)) if isinstance(each, Extract)]
+    assert shown == [TEXT[:30]]
+
+
+def test_a_lawful_archive_passes_whole() -> None:
+    chance = random.Random(1)
+    members: dict[str, str | bytes] = {f"{number}.docx": made.docx(f"Báo cáo {number}") for number in range(499)}
+    members["anh.bin"] = chance.randbytes(19 << 20)
+    octets = made.zipped(members)
+    inspected = found(octets, "a.zip")
+    assert [each for each in inspected if isinstance(each, Uninspected)] == []
+    assert sum(isinstance(each, File) for each in inspected) == 501
+    assert sum(isinstance(each, Extract) for each in inspected) == 499
+
+
+@pytest.mark.parametrize(
+    ("error", "wants"),
+    [(KeyError, Obstacle.DAMAGED), (MemoryError, Obstacle.LIMIT), (RecursionError, Obstacle.LIMIT)],
+)
+def test_an_exception_of_a_library_is_said(
+    error: type[Exception], wants: Obstacle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> Iterator[Extract]:
+        yield Extract("a.rtf", TextKind.DOCUMENT, "before")
+        raise error("text that nobody may see")
+
+    monkeypatch.setattr("mailgate.documents.rtf.read", read)
+    shown, blocked_by, _ = found(made.rtf("x"), "a.rtf")
+    assert shown == Extract("a.rtf", TextKind.DOCUMENT, "before")
+    assert blocked_by == Uninspected("a.rtf", wants, error.__name__)

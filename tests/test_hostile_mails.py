@@ -1,0 +1,98 @@
+"""A thousand hostile mails: none breaks anything, none takes more than its share, and no virus hides from clamd."""
+
+import contextlib
+import email
+import email.policy
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.clamd import EICAR, Clamd
+from tests.lab.gates import Notes, make_gate
+from tests.lab.hostile import hostile_mails
+from tests.lab.processes import children, peak_rss_bytes
+
+from mailgate.config import Settings, load, parse_endpoint
+from mailgate.doors.offline import Answer, Case, judge_case
+from mailgate.gate import Gate
+from mailgate.inspection.inspector import Inspector
+from mailgate.inspection.pool import Pool
+from mailgate.model import Action, ScanStatus
+from mailgate.probes.clamd import Scanner
+
+MOST_CPU_S = 2.0  # of this process and the workers together
+MOST_BYTES = 256 << 20
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a mail took."""
+
+    cpu_s: float
+    worker_bytes: int
+
+
+class Watched(Pool):
+    """A pool whose workers' processor time and memory are known, also of those that ended."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.inspection_limits())
+        self.most_bytes = 0
+
+    def cpu_s(self) -> float:
+        """Return what the nursery and all its workers took, as the kernel counts it: the living and the buried."""
+        assert self._nursery is not None
+        total = 0.0
+        for process in (self._nursery.pid, *children(self._nursery.pid)):
+            with contextlib.suppress(FileNotFoundError):
+                fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+                own, buried = fields[11:13], fields[13:15] if process == self._nursery.pid else ()
+                total += sum(map(int, (*own, *buried))) * _TICK_S
+                self.most_bytes = max(self.most_bytes, peak_rss_bytes(process))
+        return total
+
+
+@contextlib.asynccontextmanager
+async def hostile_gate() -> AsyncIterator[tuple[Gate, Watched]]:
+    settings = load(ROOT / "config" / "mailgate.toml", {})
+    settings = settings.model_copy(
+        update={
+            "clamav": settings.clamav.model_copy(update={"address": ""}),
+            "spam": settings.spam.model_copy(update={"url": ""}),
+        }
+    )
+    gate = make_gate(settings, Notes())
+    pool = Watched(settings)
+    gate.inspector = Inspector(pool, settings.inspection_limits())
+    await gate.start()
+    try:
+        yield gate, pool
+    finally:
+        await gate.close()
+
+
+def case(message: bytes) -> Case:
+    return Case(
+        message, client_ip="203.0.113.7", mail_from="a@example.com", rcpts=("ptp.bl@hanam.gov.vn",), queue_id="4Cw3Jx"
+    )
+
+
+async def test_none_breaks_anything_or_takes_more_than_its_share(capsys: object) -> None:
+    costs: list[tuple[float, str]] = []
+    actions: dict[str, int] = {}
+    async with hostile_gate() as (gate, pool):
+        for mail in hostile_mails():
+            before = time.process_time() + pool.cpu_s()
+            answer = await judge_case(gate, case(mail.message))
+            costs.append((time.process_time() + pool.cpu_s() - before, mail.trick))
+            actions[answer.verdict.action] = actions.get(answer.verdict.action, 0) + 1
+            assert "4.3.0" not in answer.verdict.reply, mail.trick
+        most_bytes = pool.most_bytes
+    costs.sort(reverse=True)
+    print(f"{len(costs)} hostile mails: {actions}; slowest {costs[:5]}; a worker's memory {most_bytes >> 20} MiB")
+    assert costs[0][0] <= MOST_CPU_S
+    assert most_bytes <= MOST_BYTES
