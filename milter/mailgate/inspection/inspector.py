@@ -297,6 +297,9 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
     return pieces, Content(bytes(octets))
 
 
+_UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})  # the rest is one opaque part (mime.walker)
+
+
 def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
     files: dict[tuple[str, str], File] = {}  # each as it was known last
@@ -305,6 +308,8 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
         if len(value) > _SUBJECT_OCTETS:
             uninspected.append(Uninspected("subject", Obstacle.LIMIT, f"more than {_SUBJECT_OCTETS} octets"))
         texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:_SUBJECT_OCTETS])))
+    for defect in sorted(_UNWALKED & mail.content.defects):
+        uninspected.append(Uninspected("structure", Obstacle.LIMIT, defect))
     for items in found:
         for item in items:
             if isinstance(item, Text):

@@ -77,6 +77,13 @@ class Base64Decoder:
         return _decode_group(held)
 
 
+class PadlessBase64Decoder(Base64Decoder):
+    """The other reading of base64 with data after a pad: a pad amid the data is junk, as CPython's parser has it."""
+
+    def feed(self, chunk: bytes | bytearray) -> bytes:
+        return super().feed(chunk.translate(None, b"="))
+
+
 def _decode_group(digits: bytes) -> bytes:
     """Decode digits without their pad; a single left-over digit carries no octet."""
     if len(digits) % 4 == 1:
@@ -180,6 +187,7 @@ _DECODERS: dict[str, type[Base64Decoder | QuotedPrintableDecoder | UuDecoder]] =
     "x-uue": UuDecoder,
     "uue": UuDecoder,
 }
+WITHOUT_PADS = "base64 without pads"  # no mail says so: another way to read what says base64
 IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -190,7 +198,7 @@ def is_known(encoding: str) -> bool:
 
 def decoder_for(encoding: str) -> Decoder:
     """Return the decoder of a Content-Transfer-Encoding; an unknown one is taken as the octets themselves."""
-    made = _DECODERS.get(encoding)
+    made = PadlessBase64Decoder if encoding == WITHOUT_PADS else _DECODERS.get(encoding)
     return made() if made else IdentityDecoder()
 
 
