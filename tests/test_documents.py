@@ -287,6 +287,22 @@ def test_names_in_archives_from_before_unicode() -> None:
     assert [place for place in files(inside, "a.zip") if "Báo cáo kết quả năm" in place]
 
 
+_SIGNED = bytes.fromhex("308006092a864886f70d010702a0803080020101310f300d0609608648016503040201050030")
+
+
+@pytest.mark.parametrize(
+    ("rest", "wants"),
+    [
+        (b"\x80\x06\x09*\x86H\x86\xf7\r\x01\x07\x01\xa0\x80$\x80\x04\x02M\xe1\x04\x02\xba\xad\x04\x01t\0\0", ["Mật"]),
+        (b"\x80\x06\x09*\x86H\x86\xf7\r\x01\x07\x01\xa0\x07\x04\x05M\xe1\xba\xadt", ["Mật"]),
+        (b"\x0b\x06\x09*\x86H\x86\xf7\r\x01\x07\x010\x80", []),  # detached
+    ],
+)
+def test_what_is_signed_is_read(rest: bytes, wants: list[str]) -> None:
+    assert texts(_SIGNED + rest, "smime.p7m") == wants
+    assert blocked(_SIGNED + rest, "smime.p7m") == set()
+
+
 def test_an_attached_mail_is_read() -> None:
     shown = [
         (each.kind, each.text, each.is_html) for each in found(_MAIL_WITH_FILE, "a") if isinstance(each, Extract)
@@ -356,6 +372,8 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
             ("a.ppt", Obstacle.ENCRYPTED),
         ),
         (b'x\x9f>"' + bytes(40), "winmail.dat", ("winmail.dat", Obstacle.UNSUPPORTED)),
+        (bytes.fromhex("308006092a864886f70d010703a080"), "smime.p7m", ("smime.p7m", Obstacle.ENCRYPTED)),
+        (b"x\n-----BEGIN PGP MESSAGE-----\n", "a.txt", ("a.txt", Obstacle.ENCRYPTED)),
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
         (b"vhdxfile" + bytes(40), "a.vhdx", ("a.vhdx", Obstacle.UNSUPPORTED)),
         (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),

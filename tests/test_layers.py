@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "mailgate.documents.plain": "mime model text",
     "mailgate.documents.ppt": "model",
     "mailgate.documents.rtf": "model",
+    "mailgate.documents.smime": "model",
     "mailgate.documents.types": "model text",
     "mailgate.documents.xls": "model",
     "mailgate_rules": "rule",

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -159,6 +159,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return pdf.read(octets, place, budget)
     if kind == "eml":
         return eml.read(octets, place, budget)
+    if kind == "p7m":
+        return smime.read(octets, budget)
     if kind == "epub":
         return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)
