@@ -200,6 +200,7 @@ _STYLES = (
         (made.docx("tèi mËt", parts={"word/styles.xml": _STYLES}), "tối mật"),
         (made.xlsx(["tèi mËt"], parts={"xl/styles.xml": _SHEET_FONTS}), "TỐI MẬT"),
         (made.doc("tèi mËt", fonts=["Arial", ".VnTimeH"], font=1), "TỐI MẬT"),
+        (made.doc("tèi mËt", fonts=["Arial", ".VnTime"], normal=1), "tối mật"),
         (made.doc("tèi mËt", is_wide=False, fonts=["Arial", ".VnTime"], font=1), "tối mật"),
         (made.rtf(fonts=r"{\f0 .VnTimeH;}", head=r"t\'e8i m\'cbt\par "), "TỐI MẬT"),
         ('<html><font face=".VnTime">tèi mËt cña'.encode(), "tối mật của"),
@@ -377,6 +378,7 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
         (b"vhdxfile" + bytes(40), "a.vhdx", ("a.vhdx", Obstacle.UNSUPPORTED)),
         (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),
+        (made.ole({"Catalog": b"x"}), "Thumbs.db", ("Thumbs.db", Obstacle.UNSUPPORTED)),
         (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
     ],
 )
