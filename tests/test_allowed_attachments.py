@@ -69,3 +69,12 @@ def test_a_wrong_entry_is_named(entry: str, wants: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(file, {})
     assert f"mailgate.toml:2: rules.dangerous-attachment.{wants}" in "\n".join(error.value.problems)
+
+
+def test_many_files_are_one_finding() -> None:
+    files = tuple(File(f"a.zip > {number}.exe", f"{number}.exe") for number in range(500))
+    mail = Mail(Organization(domains=frozenset()), Session(), inspection=Inspection(files=files))
+    (hit,) = Stanza().at_end(mail)
+    assert len(hit.evidence) == 21
+    assert hit.evidence[-1].value == "480"
+    assert hit.headers == ((b"X-Mailgate-Attachment", b"extension: exe"),)

@@ -174,6 +174,12 @@ def test_what_code_does(code: str, wants: set[Danger]) -> None:
     assert {threat.danger for threat in judged(code, "VBA")} == wants
 
 
+def test_no_detail_holds_what_a_name_smuggles() -> None:
+    octets = made.docx(parts={"word/embeddings/a.exe:b.z\r\nX-Header: c": b"\0\1\2"})
+    (file, _) = [each for each in merged(look_into(octets, "a", "", "a", Budget())) if isinstance(each, File)]
+    assert file.dangers == ((Danger.EMBEDDED_PROGRAM, "exe"),)
+
+
 def test_no_detail_holds_text_of_a_document() -> None:
     octets = made.rtf("bí mật", head=rf"{{\*\template {_REMOTE}}}")
     (file,) = [each for each in merged(look_into(octets, "a", "", "a", Budget())) if isinstance(each, File)]

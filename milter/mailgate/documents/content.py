@@ -127,11 +127,11 @@ def _shared(outer: File, kind: str, inner: File) -> tuple[tuple[Danger, str], ..
     """Return what a file inside makes of the outer one: a document with a program in it, an archive that only calls
     itself a document."""
     dangers = {danger for danger, _ in inner.dangers}
-    is_program = bool(dangers & RUNNING) or any(each in PROGRAMS for each in read_name(inner.name).extensions)
-    if not is_program:
+    named = [each for each in read_name(inner.name).extensions if each in PROGRAMS]
+    if not dangers & RUNNING and not named:
         return ()
     if kind in _DOCUMENTS and kind != "msg":
-        return ((Danger.EMBEDDED_PROGRAM, inner.type or extension_of(inner.name)),)
+        return ((Danger.EMBEDDED_PROGRAM, inner.type if dangers & RUNNING else named[0]),)
     promised = extension_of(outer.name)
     if kind in ARCHIVES and promised in DOCUMENTS and promised not in ("eml", "msg"):
         return ((Danger.DISGUISED, f"{kind} with a program named {promised}"),)
