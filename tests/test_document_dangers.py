@@ -105,6 +105,7 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (xls("a", False, _DDE_BOOK), "a.xls", "dynamic-data"),
         (b"a,b\r\n=cmd|'/c calc'!A0,1\r\n", "a.csv", "dynamic-data"),
         (b"a,b\r\n=A1,-1\r\n", "a.csv", ""),
+        (b"-a|b\r\n+c|d\r\n", "a.csv", ""),
         (made.odt("a", body="<text:p><text:dde-source/></text:p>"), "a.odt", "dynamic-data"),
         # macros
         (made.docx("a", parts={"word/vbaProject.bin": made.vba_project("Sub A()\nEnd Sub")}), "a.docm", "macro"),

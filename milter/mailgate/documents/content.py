@@ -23,7 +23,7 @@ _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
 _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
 _PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
-_SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
+_SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 
 
 def missing() -> list[str]:
