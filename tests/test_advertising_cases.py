@@ -110,7 +110,8 @@ async def test_case(sample: Sample) -> None:
     assert finds == sample.finds, [finding.evidence for finding in answer.findings]
     assert answer.verdict.action == facts.get("verdict", Action.ACCEPT)
     tags = [value for name, value in answer.verdict.headers if name == b"X-Mailgate-Advertising"]
-    articles = dict.fromkeys(find.split()[0] for find in sample.finds if find[0].isdigit())
+    tagged = [find for find in sample.finds if find[0].isdigit() and "accepted" not in find]
+    articles = dict.fromkeys(find.split()[0] for find in tagged)
     wanted = [" ".join(articles)] if articles and "login" not in facts else []
     assert [value.decode().partition(";")[0] for value in tags] == wanted
 

@@ -130,7 +130,7 @@ MAY_IMPORT = {
     "mailgate.inspection.look": "documents mime text",
     "mailgate.inspection.pool": "",
     "mailgate.inspection.sandbox": "",
-    "mailgate.inspection.worker": "documents spool",
+    "mailgate.inspection.worker": "documents model spool",
     "mailgate.ledger": "",
     "mailgate.ledger.commits": "model wire",
     "mailgate.ledger.fresh": "",

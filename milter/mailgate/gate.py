@@ -436,7 +436,8 @@ class Gate:
             mail.spotted = [spotted for text in inspection.texts for spotted in lists.find(text)]
 
     async def _count_advertisement(self, advertiser: str, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask how many advertisements of this advertiser each recipient had; while the store is away, nobody had any."""
+        """Ask how many advertisements of this advertiser each recipient had; while the store is away, nobody had
+        any."""
         rates = self.services.rates
         if rates is None:
             return

@@ -109,7 +109,12 @@ class Stanza(RuleStanza):
         if found is None or mail.inspection is None:
             return ()
         faults = _faults(found.label, mail.inspection)
-        return self._outgoing(mail, found, faults) if _is_from_us(mail) else self._incoming(mail, found, faults)
+        is_ours = _is_from_us(mail)
+        hits = self._outgoing(mail, found, faults) if is_ours else self._incoming(mail, found, faults)
+        if not hits and found.label.fault:  # full-width letters: they read the same
+            note = Evidence("article", "18", f"label accepted: {found.label.fault.value}", hard=False)
+            return [Hit((note,), direction="out" if is_ours else "in")]
+        return hits
 
     def _advertisement(self, mail: Mail) -> Advertisement | None:
         if mail.inspection is None or not _may_be(mail, mail.inspection):
@@ -194,7 +199,7 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
     if _is_from_us(mail):
         yield "official-author", -2
     elif author and mail.organization.is_state(author):
-        yield "state-body", -6
+        yield "state-body", -4  # anybody can write its name: whoever sells hard is not believed
     if b"in-reply-to" in names or b"references" in names:
         yield "reply", -3
     if b"list-post" in names:  # RFC 2369: a list that one writes to

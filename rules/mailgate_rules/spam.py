@@ -38,8 +38,8 @@ class Stanza(RuleStanza):
     """Keys of [rules.spam].
 
     actions: the engine's action → ours; one that is not named here is no finding ("no action"). blocklist: for who is
-    on the site's own list. dnsbl: for who is on one of DNS alone; agreed: where the engine finds something too. header:
-    the name of the header that is added to a mail with a finding; "" adds none.
+    on the site's own list. dnsbl: for who is on one of DNS alone; agreed: where the engine finds something too.
+    header: the name of the header that is added to a mail with a finding; "" adds none.
     """
 
     NAME = "spam"

@@ -1,9 +1,9 @@
 """State secrets (3.3, 4.1): a mark of secrecy in a subject, a text, a document or a file's name.
 
-The system is connected to the Internet, so that no secret may be in it at all. A mark is evidence, no proof: a mail that
-would leave the state's mailboxes is held, and the officer sees the alert; one that stays within is recorded. It is never
-refused by default, since a bounce would carry the text on. A secret that is not marked, an image of a stamp, and what is
-encrypted are not seen here.
+The system is connected to the Internet, so that no secret may be in it at all. A mark is evidence, no proof: a mail
+that would leave the state's mailboxes is held, and the officer sees the alert; one that stays within is recorded. It
+is never refused by default, since a bounce would carry the text on. A secret that is not marked, an image of a stamp,
+and what is encrypted are not seen here.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ _SHOWN = 20  # marks of one mail that are recorded: a document may have one on e
 class Stanza(RuleStanza):
     """Keys of [rules.state-secret].
 
-    action: for a mail that leaves the state's mailboxes (3.3, 4.5) with a mark that is good to hold it for. within: for
-    one that stays among them, or comes in. review: for a mark that somebody should look at ("tài liệu mật" in a
+    action: for a mail that leaves the state's mailboxes (3.3, 4.5) with a mark that is good to hold it for. within:
+    for one that stays among them, or comes in. review: for a mark that somebody should look at ("tài liệu mật" in a
     sentence), wherever the mail goes.
     """
 

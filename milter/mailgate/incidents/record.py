@@ -127,8 +127,8 @@ def _text(value: str) -> str:
 
 
 def is_recorded(findings: Sequence[Finding]) -> bool:
-    """Tell whether a verdict's findings make an incident: all do, but a tag, which only adds a header and speaks of no
-    official mailbox."""
+    """Tell whether a verdict's findings make an incident: all do, but a tag, which only adds a header and speaks of
+    no official mailbox."""
     return any(
         finding.action is not Action.ACCEPT
         or finding.mode is Mode.MONITOR

@@ -1,7 +1,7 @@
 """What is inside a mail: short plain text is read at once, everything else by a worker, and the same file once.
 
-What a worker could not see is in the inspection, and never left out: a file that killed it, or outlived its limits, is
-Uninspected. Only where no worker can be had at all is there no inspection (OSError).
+What a worker could not see is in the inspection, and never left out: a file that killed it, or outlived its limits,
+is Uninspected. Only where no worker can be had at all is there no inspection (OSError).
 """
 
 import asyncio
@@ -79,7 +79,8 @@ class Inspector:
     # -- at once --------------------------------------------------------------------------------
 
     def at_once(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection | None:
-        """Return what is inside a mail of short plain text, pictures, and files that are known; None for any other."""
+        """Return what is inside a mail of short plain text, pictures, and files that are known; None for any
+        other."""
         if len(leaves) > _FEW_LEAVES or _has_hidden_files(mail):
             return None
         found: list[Sequence[Item]] = []
@@ -216,7 +217,7 @@ def _octets_of(item: Item) -> int:
 
 def _has_hidden_files(mail: Mail) -> bool:
     """Tell whether a text holds files (uuencode, yEnc), as the walk saw."""
-    return any([attachment.encoding == "uuencode" for attachment in mail.content.attachments])
+    return any(attachment.encoding == "uuencode" for attachment in mail.content.attachments)
 
 
 def _place(leaf: Leaf, number: int) -> str:

@@ -1,4 +1,5 @@
-"""What an inspection does with one leaf: its octets in, texts as rules read them, files and what was in the way out."""
+"""What an inspection does with one leaf: its octets in, texts as rules read them, files and what was in the way
+out."""
 
 from collections.abc import Iterator
 

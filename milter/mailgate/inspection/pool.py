@@ -1,7 +1,7 @@
 """The daemon's side of inspection workers: born when they are needed, killed when they overstep, never trusted.
 
-A worker has one job at a time. However it ends, nobody else notices: the next job takes another worker, or one that is
-born for it.
+A worker has one job at a time. However it ends, nobody else notices: the next job takes another worker, or one that
+is born for it.
 """
 
 import asyncio
@@ -98,35 +98,37 @@ class Pool:
     async def start(self) -> None:
         """Start the nursery, unless it runs; raises OSError where it does not come up."""
         if self._ready is None:
-            self._ready = asyncio.get_running_loop().create_future()
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            limits = self.limits
-            try:
-                self._nursery = subprocess.Popen(
-                    [
-                        *(sys.executable, "-I", "-m", "mailgate.inspection.worker", str(theirs.fileno())),
-                        orjson.dumps(astuple(limits.bounds)).decode(),
-                        orjson.dumps(asdict(limits.files)).decode(),
-                    ],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
-            except OSError:
-                self._ready = None
-                ours.close()
-                raise
-            finally:
-                theirs.close()
-            ours.setblocking(False)
-            self._line = ours
-            asyncio.get_running_loop().add_reader(ours, self._hear, ours)
+            self._begin()
+        assert self._ready is not None
         try:
             async with asyncio.timeout(_START_S):
                 await asyncio.shield(self._ready)
         except TimeoutError as error:
             self._lose("the inspection workers did not start in time")
             raise OSError("the inspection workers did not start in time") from error
+
+    def _begin(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._nursery = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-m", "mailgate.inspection.worker", str(theirs.fileno())),
+                    orjson.dumps(astuple(self.limits.bounds)).decode(),
+                    orjson.dumps(asdict(self.limits.files)).decode(),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._line = ours
+        self._ready = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(ours, self._hear, ours)
 
     def _hear(self, line: socket.socket) -> None:
         """Read what the nursery says."""

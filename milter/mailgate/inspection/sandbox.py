@@ -43,7 +43,8 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def restrict(bounds: Bounds) -> str:
-    """Give up, for good, all that a worker does not need; return why system calls are not filtered, "" for they are."""
+    """Give up, for good, all that a worker does not need; return why system calls are not filtered, "" for they
+    are."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

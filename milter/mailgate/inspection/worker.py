@@ -1,8 +1,8 @@
 """The process that inspection workers are born of, and the workers: each looks into the files of one mail at a time.
 
-The nursery has everything loaded and does nothing but fork: a worker is there within milliseconds, also in the place of
-one that was killed. It tells its daemon of each birth (the process id, and a descriptor of the process, by which alone
-it can be killed without mistake) and of each end. Where the daemon goes, they go.
+The nursery has everything loaded and does nothing but fork: a worker is there within milliseconds, also in the place
+of one that was killed. It tells its daemon of each birth (the process id, and a descriptor of the process, by which
+alone it can be killed without mistake) and of each end. Where the daemon goes, they go.
 """
 
 import contextlib
@@ -28,9 +28,8 @@ from .limits import Bounds
 from .look import look
 from .sandbox import restrict
 
-
-# What was found is told together, but not much later, and before anything large is begun: a worker may be ended at any
-# moment.
+# What was found is told together, but not much later, and before anything large is begun: a worker may be ended at
+# any moment.
 _SILENCE_S = 0.05
 _SMALL_OCTETS = 4_096
 

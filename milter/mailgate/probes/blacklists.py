@@ -1,7 +1,7 @@
 """DNS blacklists (RFC 5782; decree 91/2020 articles 3.6 and 8.2): is who sends a mail listed?
 
-Asked of mail that comes from outside alone. While DNS cannot be asked, nobody is listed: that spam passes does less harm
-than that a mail system stands still.
+Asked of mail that comes from outside alone. While DNS cannot be asked, nobody is listed: that spam passes does less
+harm than that a mail system stands still.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ class Blacklists:
         self._resolver = resolver
 
     async def ask(self, mail: Mail) -> list[Listing]:
-        """Return the zones that list the client, or the domain of the envelope sender; raises OSError for no answer."""
+        """Return the zones that list the client, or the domain of the envelope sender; raises OSError for no
+        answer."""
         questions: list[tuple[str, str, str]] = []
         reverse = reversed_address(mail.session.client_ip)
         if reverse:

@@ -1,6 +1,7 @@
 """The other spam engine: SpamAssassin's spamd, by its own protocol (spamd/PROTOCOL): SYMBOLS in, score and tests out.
 
-spamd has one threshold: what reaches it is tagged, and what reaches `reject_score` is refused, as rspamd does by itself.
+spamd has one threshold: what reaches it is tagged, and what reaches `reject_score` is refused, as rspamd does by
+itself.
 """
 
 import asyncio
