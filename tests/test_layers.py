@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "mailgate.documents": "",
     "mailgate.documents.archives": "model text",
     "mailgate.documents.budget": "model",
-    "mailgate.documents.content": "model mime text",
+    "mailgate.documents.content": "model text",
     "mailgate.documents.doc": "model text",
     "mailgate.documents.eml": "mime model",
     "mailgate.documents.fonts": "text",
