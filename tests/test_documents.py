@@ -7,6 +7,7 @@ import lzma
 import random
 import struct
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -473,6 +474,28 @@ def test_limits(octets: bytes, limits: Limits, wants: set[str]) -> None:
     details = {each.detail for each in found(octets, "a", limits) if isinstance(each, Uninspected)}
     assert details <= wants
     assert bool(details) == bool(wants)
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (b"=\n" * 500_000, "a.csv"),
+        (b"=" * 1_000_000, "a.csv"),
+        (b"begin 644 a\n" * 50_000, "a.txt"),
+        (b"begin 644 a\nend" + b"\n" * 500_000 + b"x", "a.txt"),
+        (b"{\\rtf1 " + b"{\\f1 a}" * 50_000, "a.rtf"),
+        (b"{\\rtf1 " + b"{\\*\\template a" * 50_000, "a.rtf"),
+        (b"%PDF-1.4\n" + b"stream\n" * 100_000, "a.pdf"),
+        (b"%PDF-1.4\n" + b"1 0 obj <</Filter/FlateDecode>> stream\nendstream endobj\n" * 20_000, "a.pdf"),
+        (b"Subject: a\r\nFrom: b\r\n" + b"X-A: b\r\n" * 100_000, "a.eml"),
+        (b"PK\3\4" * 200_000, "a.zip"),
+        (b"<?xml version='1.0'?>" + b"<a>" * 300_000, "a.xml"),
+    ],
+)
+def test_hostile_files_cost_little(octets: bytes, name: str) -> None:
+    started = time.process_time()
+    found(octets, name)
+    assert time.process_time() - started < 1.5  # a quadratic reader takes minutes
 
 
 def test_what_was_read_before_a_limit_is_kept() -> None:

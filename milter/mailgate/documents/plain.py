@@ -16,9 +16,10 @@ _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _META = re.compile(rb"<meta\s[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # cheap: whether it is worth while to look which fonts there are
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
-_END = re.compile(rb"^(?:end|====)\s*$", re.MULTILINE)
+_END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
 _PGP = b"-----BEGIN PGP MESSAGE-----"  # RFC 9580 section 6.2
-_DDE = re.compile(r"^\"?[=+@-][+\s=@-]*[A-Za-z][\w.]{0,60}\|[^\r\n]{0,255}!", re.MULTILINE)  # =cmd|'/c calc'!A0, in a field of a CSV
+# =cmd|'/c calc'!A0, in a field of a CSV
+_DDE = re.compile(r"^\"?[=+@-][+ \t=@-]{0,16}[A-Za-z][\w.]{0,60}\|[^\r\n]{0,255}!", re.MULTILINE)
 
 
 def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Budget) -> Iterator[Found]:
