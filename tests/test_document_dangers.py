@@ -105,6 +105,7 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (xls("a", False, _DDE_BOOK), "a.xls", "dynamic-data"),
         (b"a,b\r\n=cmd|'/c calc'!A0,1\r\n", "a.csv", "dynamic-data"),
         (b"a,b\r\n=A1,-1\r\n", "a.csv", ""),
+        (b"-a|b\r\n+c|d\r\n", "a.csv", ""),
         (made.odt("a", body="<text:p><text:dde-source/></text:p>"), "a.odt", "dynamic-data"),
         # macros
         (made.docx("a", parts={"word/vbaProject.bin": made.vba_project("Sub A()\nEnd Sub")}), "a.docm", "macro"),
@@ -172,6 +173,12 @@ def test_dangers(octets: bytes, name: str, wants: str) -> None:
 )
 def test_what_code_does(code: str, wants: set[Danger]) -> None:
     assert {threat.danger for threat in judged(code, "VBA")} == wants
+
+
+def test_no_detail_holds_what_a_name_smuggles() -> None:
+    octets = made.docx(parts={"word/embeddings/a.exe:b.z\r\nX-Header: c": b"\0\1\2"})
+    (file, _) = [each for each in merged(look_into(octets, "a", "", "a", Budget())) if isinstance(each, File)]
+    assert file.dangers == ((Danger.EMBEDDED_PROGRAM, "exe"),)
 
 
 def test_no_detail_holds_text_of_a_document() -> None:

@@ -7,6 +7,7 @@ import lzma
 import random
 import struct
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator
 
@@ -200,6 +201,7 @@ _STYLES = (
         (made.docx("tèi mËt", parts={"word/styles.xml": _STYLES}), "tối mật"),
         (made.xlsx(["tèi mËt"], parts={"xl/styles.xml": _SHEET_FONTS}), "TỐI MẬT"),
         (made.doc("tèi mËt", fonts=["Arial", ".VnTimeH"], font=1), "TỐI MẬT"),
+        (made.doc("tèi mËt", fonts=["Arial", ".VnTime"], normal=1), "tối mật"),
         (made.doc("tèi mËt", is_wide=False, fonts=["Arial", ".VnTime"], font=1), "tối mật"),
         (made.rtf(fonts=r"{\f0 .VnTimeH;}", head=r"t\'e8i m\'cbt\par "), "TỐI MẬT"),
         ('<html><font face=".VnTime">tèi mËt cña'.encode(), "tối mật của"),
@@ -287,6 +289,22 @@ def test_names_in_archives_from_before_unicode() -> None:
     assert [place for place in files(inside, "a.zip") if "Báo cáo kết quả năm" in place]
 
 
+_SIGNED = bytes.fromhex("308006092a864886f70d010702a0803080020101310f300d0609608648016503040201050030")
+
+
+@pytest.mark.parametrize(
+    ("rest", "wants"),
+    [
+        (b"\x80\x06\x09*\x86H\x86\xf7\r\x01\x07\x01\xa0\x80$\x80\x04\x02M\xe1\x04\x02\xba\xad\x04\x01t\0\0", ["Mật"]),
+        (b"\x80\x06\x09*\x86H\x86\xf7\r\x01\x07\x01\xa0\x07\x04\x05M\xe1\xba\xadt", ["Mật"]),
+        (b"\x0b\x06\x09*\x86H\x86\xf7\r\x01\x07\x010\x80", []),  # detached
+    ],
+)
+def test_what_is_signed_is_read(rest: bytes, wants: list[str]) -> None:
+    assert texts(_SIGNED + rest, "smime.p7m") == wants
+    assert blocked(_SIGNED + rest, "smime.p7m") == set()
+
+
 def test_an_attached_mail_is_read() -> None:
     shown = [
         (each.kind, each.text, each.is_html) for each in found(_MAIL_WITH_FILE, "a") if isinstance(each, Extract)
@@ -356,9 +374,12 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
             ("a.ppt", Obstacle.ENCRYPTED),
         ),
         (b'x\x9f>"' + bytes(40), "winmail.dat", ("winmail.dat", Obstacle.UNSUPPORTED)),
+        (bytes.fromhex("308006092a864886f70d010703a080"), "smime.p7m", ("smime.p7m", Obstacle.ENCRYPTED)),
+        (b"x\n-----BEGIN PGP MESSAGE-----\n", "a.txt", ("a.txt", Obstacle.ENCRYPTED)),
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
         (b"vhdxfile" + bytes(40), "a.vhdx", ("a.vhdx", Obstacle.UNSUPPORTED)),
         (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),
+        (made.ole({"Catalog": b"x"}), "Thumbs.db", ("Thumbs.db", Obstacle.UNSUPPORTED)),
         (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
     ],
 )
@@ -453,6 +474,28 @@ def test_limits(octets: bytes, limits: Limits, wants: set[str]) -> None:
     details = {each.detail for each in found(octets, "a", limits) if isinstance(each, Uninspected)}
     assert details <= wants
     assert bool(details) == bool(wants)
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (b"=\n" * 500_000, "a.csv"),
+        (b"=" * 1_000_000, "a.csv"),
+        (b"begin 644 a\n" * 50_000, "a.txt"),
+        (b"begin 644 a\nend" + b"\n" * 500_000 + b"x", "a.txt"),
+        (b"{\\rtf1 " + b"{\\f1 a}" * 50_000, "a.rtf"),
+        (b"{\\rtf1 " + b"{\\*\\template a" * 50_000, "a.rtf"),
+        (b"%PDF-1.4\n" + b"stream\n" * 100_000, "a.pdf"),
+        (b"%PDF-1.4\n" + b"1 0 obj <</Filter/FlateDecode>> stream\nendstream endobj\n" * 20_000, "a.pdf"),
+        (b"Subject: a\r\nFrom: b\r\n" + b"X-A: b\r\n" * 100_000, "a.eml"),
+        (b"PK\3\4" * 200_000, "a.zip"),
+        (b"<?xml version='1.0'?>" + b"<a>" * 300_000, "a.xml"),
+    ],
+)
+def test_hostile_files_cost_little(octets: bytes, name: str) -> None:
+    started = time.process_time()
+    found(octets, name)
+    assert time.process_time() - started < 1.5  # a quadratic reader takes minutes
 
 
 def test_what_was_read_before_a_limit_is_kept() -> None:

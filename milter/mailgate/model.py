@@ -734,7 +734,6 @@ class Mail:
         spotted: Sequence[Spotted] = (),
         advertised: Mapping[str, int] | None = None,
         listings: Sequence[Listing] = (),
-        at: float = 0.0,
     ) -> None:
         self.organization = organization
         self.session = session
@@ -743,7 +742,6 @@ class Mail:
         self.names: list[bytes] = []
         self.content = content or Content()
         self.queue_id = ""
-        self.at = at
         self.mailboxes = mailboxes
         self.scans = scans
         self.spam = spam

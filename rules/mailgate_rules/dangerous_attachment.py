@@ -5,7 +5,7 @@ an allowance: for one file by its SHA-256, or for a sender, until a day. The sen
 that an allowance by the sender is the weaker one; what it lets through is recorded all the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 
@@ -28,6 +28,8 @@ _ACTIONS: Mapping[Danger, Action] = {
 }
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
+_MOST = 20  # files that a finding names; an archive may hold thousands
+_LONGEST_HEADER = 900  # octets, for a line has 998 (RFC 5322 section 2.1.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +87,25 @@ class Stanza(RuleStanza):
     header: str = "X-Mailgate-Attachment"
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
-        """Report each dangerous file."""
-        inspection = mail.inspection
-        if inspection is None:
-            return
-        for file in inspection.files:
-            found = [*self._by_name(file), *self._by_content(file)]
-            if not found:
+        """Report the dangerous files, those together on which the same follows."""
+        files = mail.inspection.files if mail.inspection else ()
+        found: dict[Action, list[tuple[File, tuple[str, ...]]]] = {}
+        for file in files:
+            judged = [*self._by_name(file), *self._by_content(file)]
+            if not judged:
                 continue
-            is_allowed = any(allowance.covers(mail, file) for allowance in self.allowed)
-            action = Action.ACCEPT if is_allowed else max((each for each, _ in found), key=_STRENGTH.index)
-            evidence = [Evidence("attachment", file.place, text) for _, text in found]
-            if is_allowed:
-                evidence.append(Evidence("attachment", file.place, "allowed by the configuration"))
-            yield Hit(tuple(evidence), action=action, headers=self._headers(found))
+            action = max((each for each, _ in judged), key=_STRENGTH.index)
+            texts = tuple(text for _, text in judged)
+            if any(allowance.covers(mail, file) for allowance in self.allowed):
+                action, texts = Action.ACCEPT, (*texts, "allowed by the configuration")
+            found.setdefault(action, []).append((file, texts))
+        for action, dangerous in found.items():
+            evidence = [
+                Evidence("attachment", file.place, text) for file, texts in dangerous[:_MOST] for text in texts
+            ]
+            if len(dangerous) > _MOST:
+                evidence.append(Evidence("attachment", "more", str(len(dangerous) - _MOST)))
+            yield Hit(tuple(evidence), action=action, headers=self._headers(dangerous))
 
     def _by_name(self, file: File) -> Iterable[tuple[Action, str]]:
         reading = read_name(file.name)
@@ -113,10 +120,10 @@ class Stanza(RuleStanza):
         for danger, detail in file.dangers:
             yield self.actions.get(danger, _ACTIONS[danger]), f"{danger}: {detail}"
 
-    def _headers(self, found: list[tuple[Action, str]]) -> tuple[Header, ...]:
+    def _headers(self, dangerous: Sequence[tuple[File, tuple[str, ...]]]) -> tuple[Header, ...]:
         if not self.header:
             return ()
-        shown = "; ".join(dict.fromkeys(text for _, text in found))[:900]
+        shown = "; ".join(dict.fromkeys(text for _, texts in dangerous for text in texts))[:_LONGEST_HEADER]
         return ((self.header.encode("ascii"), shown.encode("ascii", "replace")),)
 
 

@@ -233,8 +233,10 @@ def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int) 
     )
 
 
-def doc(text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = (), font: int = -1) -> bytes:
-    """Return a Word 97 document of one piece; fonts: of its table; font: the one of the whole text."""
+def doc(
+    text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = (), font: int = -1, normal: int = -1
+) -> bytes:
+    """Return a Word 97 document of one piece; fonts: of its table; font: of the text itself; normal: of its style."""
     octets = text.encode("utf-16-le" if is_wide else "cp1252")
     begin = 1_024
     document = bytearray(begin) + octets
@@ -250,6 +252,12 @@ def doc(text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = 
     table = clx + names
     struct.pack_into("<II", document, 0x1A2, 0, len(clx))
     struct.pack_into("<II", document, 0x112, len(clx), len(names))
+    if normal >= 0:
+        style = bytes(10) + struct.pack("<H", 6) + "Normal\0".encode("utf-16-le")
+        style += struct.pack("<HH", 2, 0) + struct.pack("<HHH", 4, 0x4A4F, normal)
+        styles = struct.pack("<HHH", 18, 1, 10) + bytes(14) + struct.pack("<H", len(style)) + style
+        struct.pack_into("<II", document, 0xA2, len(table), len(styles))
+        table += styles
     if font >= 0:
         document += bytes(-len(document) % 512)
         page = bytearray(512)

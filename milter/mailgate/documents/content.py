@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -23,7 +23,7 @@ _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
 _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
 _PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
-_SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy", "txt"})
+_SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 
 
 def missing() -> list[str]:
@@ -127,11 +127,11 @@ def _shared(outer: File, kind: str, inner: File) -> tuple[tuple[Danger, str], ..
     """Return what a file inside makes of the outer one: a document with a program in it, an archive that only calls
     itself a document."""
     dangers = {danger for danger, _ in inner.dangers}
-    is_program = bool(dangers & RUNNING) or any(each in PROGRAMS for each in read_name(inner.name).extensions)
-    if not is_program:
+    named = [each for each in read_name(inner.name).extensions if each in PROGRAMS]
+    if not dangers & RUNNING and not named:
         return ()
     if kind in _DOCUMENTS and kind != "msg":
-        return ((Danger.EMBEDDED_PROGRAM, inner.type or extension_of(inner.name)),)
+        return ((Danger.EMBEDDED_PROGRAM, inner.type if dangers & RUNNING else named[0]),)
     promised = extension_of(outer.name)
     if kind in ARCHIVES and promised in DOCUMENTS and promised not in ("eml", "msg"):
         return ((Danger.DISGUISED, f"{kind} with a program named {promised}"),)
@@ -159,6 +159,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return pdf.read(octets, place, budget)
     if kind == "eml":
         return eml.read(octets, place, budget)
+    if kind == "p7m":
+        return smime.read(octets, budget)
     if kind == "epub":
         return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)

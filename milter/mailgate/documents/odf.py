@@ -34,7 +34,9 @@ def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found
             elif lower.endswith(("content.xml", "styles.xml", "meta.xml")):
                 seen += lower.endswith("content.xml")
                 yield from _story(package.chunks(part), place, budget, lower.endswith("meta.xml"))
-            elif not lower.endswith((".xml", ".rdf", "/", "mimetype")) and not lower.startswith("thumbnails/"):
+            elif not lower.endswith((".xml", ".rdf", "/", "mimetype", "layout-cache")) and not lower.startswith(
+                "thumbnails/"
+            ):
                 short = name.rpartition("/")[2]
                 inner = package.octets(part)
                 if not is_inert(inner[:65_536], short):

@@ -12,6 +12,8 @@ from .found import Found, Inside, Threat
 from .objects import packaged
 
 _ENCRYPTED = frozenset({"encryptedpackage", "encryptedsummary"})
+# Streams of objects that documents embed: what they hold is read here, or is a formula and no more.
+_KNOWN = frozenset({"\x01ole", "\x01ole10native", "\x03objinfo", "equation native", "package", "contents"})
 _OWN = "\x01Ole10Native"
 
 
@@ -33,6 +35,8 @@ def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found
     has_macros = any(path[-1] == "_vba_project" for path in lower)
     if has_macros:
         yield Threat(Danger.MACRO, "VBA")
+    if kind == "ole" and not has_macros and not any(path[-1] in _KNOWN for path in lower):
+        raise Blocked(Obstacle.UNSUPPORTED, kind)
     steps = [_streams(compound, path, octets, place, budget) for path in paths]
     if has_macros:
         steps.append(macros.read(octets, kind))

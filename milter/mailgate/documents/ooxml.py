@@ -535,7 +535,7 @@ class _Sheet:
             text, charset = read_run(text, font)
         self.charset = self.charset or charset or ""
         self._row.append(text)
-        self._left -= len(text)
+        self._left -= len(text) + 1
         if self._left < 0:  # a string of 32,767 letters may stand in every cell
             self.end("row")
             raise Blocked(Obstacle.LIMIT, "text of a sheet")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from ..mime.transfer import decoder_for
-from ..model import Danger, TextKind
+from ..model import Danger, Obstacle, TextKind, Uninspected
 from ..text import charsets
 from ..text.html import fonts_in, visible_text
 from .budget import Budget
@@ -16,8 +16,10 @@ _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _META = re.compile(rb"<meta\s[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # cheap: whether it is worth while to look which fonts there are
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
-_END = re.compile(rb"^(?:end|====)\s*$", re.MULTILINE)
-_DDE = re.compile(r"^\"?[=+@-][+\s=@-]*[A-Za-z][\w.]{0,60}\|", re.MULTILINE)  # =cmd|'/c calc'!A0, in a field of a CSV
+_END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
+_PGP = b"-----BEGIN PGP MESSAGE-----"  # RFC 9580 section 6.2
+# =cmd|'/c calc'!A0, in a field of a CSV
+_DDE = re.compile(r"^\"?[=+@-][+ \t=@-]{0,16}[A-Za-z][\w.]{0,60}\|[^\r\n]{0,255}!", re.MULTILINE)
 
 
 def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Budget) -> Iterator[Found]:
@@ -28,6 +30,8 @@ def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
     charset = decoded.charset if decoded.charset in _OLD else ""
     yield Extract(place, kind, decoded.text[: max(0, budget.letters)], charset, decoded.declared)
     budget.take_letters(len(decoded.text))
+    if _PGP in octets:
+        yield Uninspected(place, Obstacle.ENCRYPTED, "PGP")
     position = 0
     for match in _BEGIN.finditer(octets):
         if match.start() < position:

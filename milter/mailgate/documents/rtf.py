@@ -47,6 +47,9 @@ _SYMBOLS = {
     b"emspace": " ",
     b"enspace": " ",
 }
+_DESTINATIONS = frozenset({b"objdata", b"fldinst", b"template", b"fonttbl", b"result"})
+_STATES = frozenset({b"u", b"f", b"fcharset", b"deff", b"ansicpg", b"uc", b"plain", b"caps"})
+_HANDLED = _SKIPPED | _LINES | _DESTINATIONS | _STATES | _SYMBOLS.keys()
 # \fcharsetN (Windows' GDI) to Python's codec; 163 is Vietnamese.
 _CODECS = {
     0: "cp1252",
@@ -86,7 +89,6 @@ class _Reader:
         self.charset = ""
         self.objects: list[bytes] = []
         self.targets: dict[bytes, list[bytes]] = {b"fldinst": [], b"template": []}
-        self.depth = 0
         self.closed = False
         self._stack: list[_State] = []
         self._state = _State()
@@ -107,26 +109,28 @@ class _Reader:
             if match is None:  # no octet is without a token
                 return
             position = match.end()
-            word, number, code, symbol, brace, text = match.groups()
-            if text is not None:
-                self._take(text)
-            elif code is not None:
-                self._take(bytes((int(code, 16),)))
-            elif brace == b"{":
-                self._stack.append(self._state)
-                self.depth += 1
-                self._starred = False
-            elif brace is not None:
-                self._close()
-            elif word is not None:
+            kind = match.lastindex
+            if kind == 6:
+                self._take(match[6])
+            elif kind == 3:
+                self._take(bytes((int(match[3], 16),)))
+            elif kind == 5:
+                if match[5] == b"{":
+                    self._stack.append(self._state)
+                    self._starred = False
+                else:
+                    self._close()
+            elif kind == 4:
+                if match[4] == b"*":
+                    self._starred = True
+                else:
+                    self._symbol(match[4])
+            elif kind is not None:
+                word, number = match[1], match[2]
                 if word == b"bin" and number:
                     position += max(0, int(number))
-                else:
+                elif self._starred or word in _HANDLED:  # nine of ten words are about looks
                     self._word(word, int(number) if number else None)
-            elif symbol == b"*":
-                self._starred = True
-            elif symbol is not None:
-                self._symbol(symbol)
         self.end_line()
 
     def _close(self) -> None:
@@ -138,7 +142,6 @@ class _Reader:
             self.objects.append(b"".join(self._object))
             self._object = []
         self._state = self._stack.pop()
-        self.depth -= 1
         self.closed = not self._stack  # what stands behind the last brace is no RTF
 
     def _word(self, word: bytes, number: int | None) -> None:
@@ -150,7 +153,7 @@ class _Reader:
                 self._text(chr(number & 0xFFFF))
             self._to_skip = state.skip
             return
-        if word in (b"objdata", b"fldinst", b"template", b"fonttbl", b"result"):
+        if word in _DESTINATIONS:
             self._enter(b"" if word == b"result" else word)
         elif word in _SKIPPED or (starred and word not in _KEPT):
             self._enter(b"skipped")

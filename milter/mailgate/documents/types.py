@@ -12,6 +12,7 @@ from itertools import islice
 
 from ..model import Danger
 from ..text.file_names import DOCUMENTS, extension_of
+from .smime import is_smime
 
 ARCHIVES = frozenset(
     {
@@ -157,6 +158,8 @@ def _type_by_head(octets: bytes) -> str:
         return "img"
     if _is_old_tar(octets):
         return "tar"
+    if is_smime(octets):
+        return "p7m"
     return _text_kind(octets)
 
 
