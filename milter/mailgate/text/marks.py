@@ -64,7 +64,7 @@ _FIELD_BARE = re.compile(r"(?<![^\W_])do mat\s*:\s*\Z")
 _FIELD_BEGUN = re.compile(r"(?<![^\W_])độ mật *:")
 _TICKED = ("☒", "☑", "✓", "✔", "✗", "✘", "[x]", "(x)")
 _UNTICKED = ("☐", "□", "❑", "❏", "○", "[ ]", "( )", "[]", "()")
-_LEVEL = r"(?:tuyệt mật|tối mật|mật)"
+_LEVEL = r"(?:tuyệt\s{1,3}mật|tối\s{1,3}mật|mật)"  # a line may end between
 _AND = r"[\"”]?\s*(?:[,/;]|và|hoặc|hay)\s*[\"“]?"
 _LISTED_BEFORE = re.compile(rf"(?<![^\W_])(?:{_LEVEL}{_AND}|(?:tuyệt mật|tối mật|(?<!độ )mật)\s*\|\s*)(?:độ )?\Z")
 _LISTED_AFTER = re.compile(rf"(?:{_AND}|\s*\|\s*)(?:độ )?{_LEVEL}(?![^\W_])")
@@ -196,7 +196,7 @@ def _set_off(head: str, after: str, kind: TextKind) -> MarkForm | None:
 def _is_in_a_row(head: str, after: str, mark: str) -> bool:
     """Tell whether the cell before or after names another level."""
     cells = (_CELL_BEFORE.search(head), _CELL_AFTER.match(after))
-    return any(cell and cell[1] != mark for cell in cells)
+    return any(cell and cell[1][:2] != mark[:2] for cell in cells)  # tu, tố, mậ
 
 
 def _degree(head: str, after: str, upper: bool, named: bool) -> re.Match[str] | None:
