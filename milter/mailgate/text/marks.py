@@ -64,13 +64,14 @@ _FIELD_BARE = re.compile(r"(?<![^\W_])do mat\s*:\s*\Z")
 _FIELD_BEGUN = re.compile(r"(?<![^\W_])độ mật *:")
 _TICKED = ("☒", "☑", "✓", "✔", "✗", "✘", "[x]", "(x)")
 _UNTICKED = ("☐", "□", "❑", "❏", "○", "[ ]", "( )", "[]", "()")
+_BOXES = (*_TICKED, *_UNTICKED)
 _LEVEL = r"(?:tuyệt\s{1,3}mật|tối\s{1,3}mật|mật)"  # a line may end between
 _AND = r"[\"”]?\s*(?:[,/;]|và|hoặc|hay)\s*[\"“]?"
 _LISTED_BEFORE = re.compile(rf"(?<![^\W_])(?:{_LEVEL}{_AND}|(?:tuyệt mật|tối mật|(?<!độ )mật)\s*\|\s*)(?:độ )?\Z")
 _LISTED_AFTER = re.compile(rf"(?:{_AND}|\s*\|\s*)(?:độ )?{_LEVEL}(?![^\W_])")
-# The head of a table has them in cells: "TUYỆT MẬT | TỐI MẬT | MẬT".
-_CELL_BEFORE = re.compile(rf"(?<![^\W_])({_LEVEL}) *[|\t][ \t|]*\Z")
-_CELL_AFTER = re.compile(rf" *[|\t][ \t|]*({_LEVEL})(?![^\W_])")
+# A table's head has them in cells, "TUYỆT MẬT | TỐI MẬT | MẬT", a list of stamps one below the other.
+_ROW_BEFORE = re.compile(rf"(?<![^\W_])({_LEVEL}) ?[|\t\n][ \t\n|]*\Z")
+_ROW_AFTER = re.compile(rf" ?[|\t\n][ \t\n|]*({_LEVEL})(?![^\W_])")
 # What the law says of every secret of a level it says of none: "30 năm đối với bí mật nhà nước độ Tuyệt mật".
 _PROVISION_BEFORE = re.compile(r"đối với bí mật nhà nước (?:thuộc )?\Z")
 _SECRETS_BEFORE = re.compile(r"bí mật nhà nước (?:thuộc )?\Z")
@@ -150,18 +151,18 @@ def _judged(
         if upper and marked and (form := _set_off(begin, after, kind)):
             return None, Grade.DECLASSIFIED, form
         return None
-    if head.rstrip().endswith(_UNTICKED):
+    ticked = _is_ticked(head, after)
+    if ticked is False:
         return None
 
-    if _is_in_a_row(head, after, canon[start:end]):
-        return None
     form = _set_off(head, after, kind)
     if form and upper and (marked or two_words):
         is_name = form is MarkForm.STAMP and not two_words and _NAME.search(before)
-        return level, Grade.HOLD if marked and not is_name else Grade.REVIEW, form
+        is_listed = _is_in_a_row(before, after, canon[start:end])
+        return level, Grade.HOLD if marked and not is_name and not is_listed else Grade.REVIEW, form
     if _LISTED_BEFORE.search(head) or _LISTED_AFTER.match(after):
         return None
-    if marked and (_FIELD.search(before) or (head.rstrip().endswith(_TICKED) and _FIELD_BEGUN.search(head))):
+    if marked and (_FIELD.search(before) or ticked):
         return level, Grade.HOLD, MarkForm.FIELD
     if _FIELD_BARE.search(before):
         return level, Grade.REVIEW, MarkForm.FIELD
@@ -193,9 +194,22 @@ def _set_off(head: str, after: str, kind: TextKind) -> MarkForm | None:
     return None
 
 
-def _is_in_a_row(head: str, after: str, mark: str) -> bool:
-    """Tell whether the cell before or after names another level."""
-    cells = (_CELL_BEFORE.search(head), _CELL_AFTER.match(after))
+def _is_ticked(head: str, after: str) -> bool | None:
+    """Tell whether a form's box for a level is ticked, None where it has none; the boxes stand before the levels, or
+    after them."""
+    begun = _FIELD_BEGUN.search(head)
+    if begun and not head[begun.end() :].lstrip().startswith(_BOXES):
+        rest = after.lstrip(" ")
+        return rest.startswith(_TICKED) if rest.startswith(_BOXES) else None
+    begin = head.rstrip()
+    if begin.endswith(_UNTICKED):
+        return False
+    return True if begun and begin.endswith(_TICKED) else None
+
+
+def _is_in_a_row(before: str, after: str, mark: str) -> bool:
+    """Tell whether the cell or line before or after names another level."""
+    cells = (_ROW_BEFORE.search(before), _ROW_AFTER.match(after))
     return any(cell and cell[1][:2] != mark[:2] for cell in cells)  # tu, tố, mậ
 
 
