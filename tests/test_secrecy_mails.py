@@ -8,6 +8,7 @@ import quopri
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from tests.lab.hostile import uuencoded
 from tests.lab.ordinary import in_tcvn3
 
 from mailgate.doors.offline import Case, judge_case
+from mailgate.gate import Gate
 from mailgate.model import Action
 from mailgate_rules.state_secret import Stanza
 
@@ -188,10 +190,16 @@ def read_samples(name: str, holds: bool) -> Iterator[Sample]:
 SAMPLES = [*read_samples("marked.cases", True), *read_samples("alike.cases", False)]
 
 
+@cache
+def gate() -> Gate:
+    """Return one gate for all: to make one takes longer than to judge a mail."""
+    return make_gate(settings_of(Stanza()))
+
+
 async def judged(sample: Sample, recipient: str) -> tuple[Action, bool]:
     """Return the verdict on a mail of ours to this recipient, and whether a mark was found to hold a mail for."""
     case = Case(sample.message(), client_ip="203.0.113.7", auth=OFFICE, mail_from=OFFICE, rcpts=(recipient,))
-    answer = await judge_case(make_gate(settings_of(Stanza())), case)
+    answer = await judge_case(gate(), case)
     pieces = [piece.value for finding in answer.findings for piece in finding.evidence]
     return answer.verdict.action, any(value.endswith("to hold") for value in pieces)
 
