@@ -685,6 +685,14 @@ def _bank_notice(says: _Says) -> bytes:
     return _head(says, "Thông báo giao dịch") + _text(says, says.chance.choice((code, notice)))
 
 
+def _code(says: _Says) -> bytes:
+    """Return what a service writes that officials sign up to for their work (clause 4.4 allows it)."""
+    services = ("dichvucong.gov.vn", "muasamcong.mpi.gov.vn", "daotao.example")
+    says.comes_from(f"no-reply@{says.chance.choice(services)}")
+    subject = says.chance.choice(("Mã xác thực OTP", "Kích hoạt tài khoản", "Xác minh email", "Đăng ký thành công"))
+    return _head(says, subject) + _text(says, says.filled("Mã của bạn là {number}{count}, có hiệu lực 5 phút."))
+
+
 def _delivery_notice(says: _Says) -> bytes:
     says.comes_from("thongbao@vnpost.example")
     text = says.filled(
@@ -769,7 +777,7 @@ _KINDS: tuple[Callable[[_Says], bytes], ...] = (
     _without_marks, _decomposed, _windows_1258, _old_program, _very_short, _no_mime, _english, _draft, _several_files,
     _scanned, _photos, _inline_picture, _archive, _locked_archive, _macros, _uuencoded, _winmail, _card, _text_files,
     _signed, _invitation, _bounce, _read_receipt, _vacation, _mailing_list, _newsletter, _press_release, _invoice,
-    _bank_notice, _delivery_notice, _complaint, _application, _from_a_firm, _lawful_advertising, _training,
+    _bank_notice, _delivery_notice, _code, _complaint, _application, _from_a_firm, _lawful_advertising, _training,
     _law_on_secrets, _password, _honey, _table_of_names,
 )  # fmt: skip
 
