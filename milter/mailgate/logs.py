@@ -106,7 +106,8 @@ def configure(level: str, style: str, file: BinaryIO | None = None) -> None:
     _mails = _lines if not console and _LEVELS[level] <= _LEVELS["info"] else None
     render: list[Any] = [_as_json]
     if console:
-        renderer = structlog.dev.ConsoleRenderer()
+        # Not the default, which shows the values of variables where rich is installed: a mail's text among them.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         render = [renderer, lambda _, __, text: str(text).encode("utf-8", "replace")]
     structlog.configure(
         processors=[_stamp, *([structlog.processors.format_exc_info] if not console else []), *render],

@@ -1,0 +1,27 @@
+"""The daemon's own log: what an error of our own may show of a mail."""
+
+import io
+
+import pytest
+import structlog
+
+from mailgate import logs
+
+
+@pytest.mark.parametrize("style", ["console", "json"])
+def test_a_traceback_shows_where_and_no_values(style: str) -> None:
+    file = io.BytesIO()
+    logs.configure("info", style, file)
+
+    def judge(body: str) -> None:
+        raise KeyError(len(body))
+
+    try:
+        judge("text " + "of a mail")
+    except KeyError as error:
+        structlog.get_logger().error("own error", exc_info=error)
+    logs.flush()
+    written = file.getvalue().decode()
+    assert "Traceback" in written
+    assert "in judge" in written
+    assert "text of a mail" not in written
