@@ -6,6 +6,7 @@ architectures whose numbers stand here, and where the kernel lets a process have
 """
 
 import ctypes
+import mmap
 import os
 import resource
 import signal
@@ -35,11 +36,26 @@ _CALLS = {
     "umount2": (166, 39), "chroot": (161, 51), "unshare": (272, 97), "setns": (308, 268), "bpf": (321, 280),
     "perf_event_open": (298, 241), "keyctl": (250, 219), "io_uring_setup": (425, 425), "userfaultfd": (323, 282),
     "kill": (62, 129), "pidfd_send_signal": (424, 424), "prctl": (157, 167), "prlimit64": (302, 261),
-    "setrlimit": (160, 164),
+    "setrlimit": (160, 164), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "process_madvise": (440, 440),
+    "kcmp": (312, 272), "setpriority": (141, 140), "sched_setscheduler": (144, 119), "sched_setattr": (314, 274),
+    "sched_setaffinity": (203, 122), "ioprio_set": (251, 30), "fallocate": (285, 47), "fchmodat2": (452, 452),
+    "utime": (132, -1), "utimes": (235, -1), "futimesat": (261, -1), "utimensat": (280, 88), "setxattr": (188, 5),
+    "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16), "shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "msgsnd": (69, 189),
+    "semget": (64, 190), "semop": (65, 193), "mq_open": (240, 180), "mq_unlink": (241, 181), "add_key": (248, 217),
+    "request_key": (249, 218), "open_by_handle_at": (304, 265), "inotify_init1": (294, 26), "io_setup": (206, 0),
 }  # fmt: skip
 _NOT_THERE = {"clone3": (435, 435), "openat2": (437, 437)}  # their flags stand in memory: libc then takes the older
-_OPENS = {"open": (2, -1, 1), "openat": (257, 56, 2)}  # and which argument the flags are
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_FLAGGED = {
+    # name: (x86_64, aarch64, which argument the flags are, those that are refused)
+    "open": (2, -1, 1, _WRITES),
+    "openat": (257, 56, 2, _WRITES),
+    "mmap": (9, 222, 3, mmap.MAP_SHARED),  # would write into the descriptor of a mail, which no limit of size stops
+}
+_X32 = 0x40000000  # the bit of the calls of another table of x86_64, with the same architecture
 
 
 def restrict(bounds: Bounds) -> str:
@@ -73,7 +89,8 @@ def _filter_calls(libc: ctypes.CDLL) -> str:
     return ""
 
 
-_LOAD, _EQUAL, _ANY, _RETURN = 0x20, 0x15, 0x45, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JSET|K, BPF_RET|K
+# BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K
+_LOAD, _EQUAL, _FROM, _ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data
 
@@ -90,17 +107,19 @@ def _program(machine: str) -> bytes:
         made(_EQUAL, _ARCHITECTURES[machine], 1, 0),
         made(_RETURN, _KILL),  # a call by the table of another architecture
         made(_LOAD, _NUMBER_AT),
+        made(_FROM, _X32, 0, 1),
+        made(_RETURN, _KILL),
     ]
     for calls, error in ((_CALLS, _EPERM), (_NOT_THERE, _ENOSYS)):
         for numbers in calls.values():
             if numbers[column] >= 0:
                 program += [made(_EQUAL, numbers[column], 0, 1), made(_RETURN, _ERRNO | error)]
-    for *opens, argument in _OPENS.values():
-        if opens[column] >= 0:
+    for *flagged, argument, flags in _FLAGGED.values():
+        if flagged[column] >= 0:
             program += [
-                made(_EQUAL, opens[column], 0, 4),
+                made(_EQUAL, flagged[column], 0, 4),
                 made(_LOAD, _ARGUMENTS_AT + 8 * argument),
-                made(_ANY, _WRITES, 0, 1),
+                made(_ANY, flags, 0, 1),
                 made(_RETURN, _ERRNO | _EPERM),
                 made(_RETURN, _ALLOW),
             ]

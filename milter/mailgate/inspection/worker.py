@@ -91,6 +91,7 @@ def _live(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limit
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         line.close()
+        _close_all_but(own)
         unfiltered = restrict(bounds)
         own.sendall(frame(unfiltered))
         while _do_job(own, limits):
@@ -100,6 +101,14 @@ def _live(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limit
         status = 0  # the daemon waits no longer
     finally:
         os._exit(status)
+
+
+def _close_all_but(own: socket.socket) -> None:
+    """Leave a worker its line alone, and nothing where standard error was: that is the daemon's log."""
+    os.dup2(1, 2)
+    end = os.sysconf("SC_OPEN_MAX")
+    os.closerange(3, own.fileno())
+    os.closerange(own.fileno() + 1, end)
 
 
 def _do_job(own: socket.socket, limits: Limits) -> bool:
