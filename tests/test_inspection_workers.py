@@ -23,10 +23,12 @@ SLOW = b"<div>" * 200_000  # lexbor's time grows with the depth: some ten second
 
 # What a worker tries, and must not be able to do; each line is printed with what became of it.
 _TRIES = """
-import os, socket, sys
+import mmap, os, signal, socket, sys, threading
 from mailgate.inspection.limits import Bounds
 from mailgate.inspection.sandbox import restrict
-print("filter", repr(restrict(Bounds(268_435_456))))
+mail = os.open(sys.argv[1] + "/old", os.O_RDWR)
+os.write(mail, bytes(4_096))
+print("filter", repr(restrict(Bounds(268_435_456))), sep=": ")
 tries = {
     "socket": lambda: socket.socket(),
     "create": lambda: open(sys.argv[1] + "/new", "w"),
@@ -38,15 +40,21 @@ tries = {
     "fork": os.fork,
     "exec": lambda: os.execv("/bin/true", ["true"]),
     "kill": lambda: os.kill(os.getppid(), 0),
+    "kill by thread": lambda: signal.pthread_kill(threading.get_ident(), 0),
+    "handle": lambda: os.pidfd_open(os.getppid()),
+    "slow": lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), 19),
+    "touch": lambda: os.utime(sys.argv[1] + "/old"),
+    "map": lambda: mmap.mmap(mail, 4_096, mmap.MAP_SHARED),
+    "allocate": lambda: os.posix_fallocate(mail, 0, 4_096),
     "memory": lambda: bytearray(300_000_000),
     "read": lambda: open(sys.argv[1] + "/old").read(),
 }
 for name, attempt in tries.items():
     try:
         attempt()
-        print(name, "done")
+        print(name, "done", sep=": ")
     except (OSError, MemoryError) as error:
-        print(name, type(error).__name__)
+        print(name, type(error).__name__, sep=": ")
 """
 
 
@@ -54,9 +62,12 @@ def test_a_worker_can_read_and_compute_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("x")
     command = [sys.executable, "-c", _TRIES, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     denied = dict.fromkeys(
-        ("socket", "create", "append", "remove", "rename", "mkdir", "chmod", "fork", "exec", "kill"),
+        (
+            *("socket", "create", "append", "remove", "rename", "mkdir", "chmod", "fork", "exec", "kill"),
+            *("kill by thread", "handle", "slow", "touch", "map", "allocate"),
+        ),
         "PermissionError",
     )
     assert said == {"filter": "''", **denied, "memory": "MemoryError", "read": "done"}
@@ -99,6 +110,15 @@ async def test_a_worker_answers_by_octets_and_by_descriptor(tmp_path: Path) -> N
         ("part 2", TextKind.BODY, "kính gửi\ntối mật"),
     ]
     assert [len(text.marks) for text in texts] == [1, 1]
+
+
+async def test_a_worker_has_its_line_and_no_other_descriptor() -> None:
+    async with running(InspectionLimits()) as pool:
+        await pool.run(*job(HTML))
+        (worker,) = pool.processes()
+        folder = f"/proc/{worker}/fd"
+        has = [os.readlink(f"{folder}/{name}").partition(":")[0] for name in sorted(os.listdir(folder), key=int)]
+        assert has == ["/dev/null", "/dev/null", "/dev/null", "socket"]
 
 
 async def test_processor_time_is_of_all_pieces_and_what_was_found_before_stays() -> None:
@@ -162,6 +182,9 @@ async def _patiently(pool: Pool) -> Outcome:
         b'["text",1,2,3,4,5,6,7]',
         b'["end","x",1]',
         b'["file"]',
+        b'["file","a","a","exe","",1,"",[["program","x\\r\\nX-Header: y"]]]',
+        b'["text","a","body","b",[],"vni\\r\\nX-Header: y","",false]',
+        b'["text","a","body","b",[],"\xe1\xba\xad","",false]',
         b"\xff",
         b"1",
     ],

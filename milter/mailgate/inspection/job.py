@@ -124,11 +124,18 @@ def _text(
         Mark(Level(level) if level else None, Grade(grade), MarkForm(form), int(line), int(offset))
         for level, grade, form, line, offset in marks
     )
-    return Text(str(place), TextKind(kind), str(canon), read, str(charset), str(declared), bool(is_html))
+    return Text(str(place), TextKind(kind), str(canon), read, _word(str(charset)), str(declared), bool(is_html))
+
+
+def _word(text: str) -> str:
+    """Return what may stand in a header of the mail; raise ValueError for anything else."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("not printable")
+    return text
 
 
 def _file(place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]) -> File:
-    read = tuple((Danger(danger), str(detail)) for danger, detail in dangers)
+    read = tuple((Danger(danger), _word(str(detail))) for danger, detail in dangers)
     return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read)
 
 
