@@ -8,6 +8,7 @@ import random
 import struct
 import tarfile
 import time
+import zipfile
 import zlib
 from collections.abc import Iterator
 
@@ -274,6 +275,10 @@ _NESTED = {"a.zip > b/c.zip": "zip", "a.zip > b/c.zip > d.txt": "text"}
         (_encrypted(made.zipped({"b.exe": made.PROGRAM})), "a.zip", {"a.zip > b.exe": ""}),
         (tar({"../../b.txt": b"x"}), "a.tar", {"a.tar > ../../b.txt": "text"}),
         (made.PROGRAM + made.zipped({"b.txt": "x"}), "a.exe", {"a.exe > b.txt": "text"}),
+        # mails that begin with any field, with one alone, or as in a mailbox file
+        (b"X: y\r\n" + _MAIL_WITH_FILE, "a.eml", {"a.eml > c.txt": "text"}),
+        (_MAIL_WITH_FILE[_MAIL_WITH_FILE.index(b"Content-Type") :], "a.mht", {"a.mht > c.txt": "text"}),
+        (b"From a@b Thu Nov 26 00:00:00 2026\n" + _MAIL_WITH_FILE, "a.mbox", {"a.mbox > c.txt": "text"}),
     ],
 )
 def test_files_inside(octets: bytes, name: str, wants: dict[str, str]) -> None:
@@ -348,6 +353,17 @@ def test_compressed_rtf_of_a_message(octets: bytes, wants: bytes) -> None:
 
 # -- what cannot be seen ---------------------------------------------------------------------------------
 
+
+def _called(mode: int) -> bytes:
+    """Return a zip with a file that its directory calls something else by this mode."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        entry = zipfile.ZipInfo("b.doc")
+        entry.create_system, entry.external_attr = 3, mode << 16
+        archive.writestr(entry, made.PROGRAM)
+    return out.getvalue()
+
+
 _LOCKED_PDF = made.pdf("a").replace(
     b"/Root 1 0 R",
     b"/Root 1 0 R/ID[<00><00>]/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<"
@@ -381,6 +397,11 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
         (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),
         (made.ole({"Catalog": b"x"}), "Thumbs.db", ("Thumbs.db", Obstacle.UNSUPPORTED)),
         (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
+        (b"x" * 70_000 + b"Rar!\x1a\x07\1\0" + bytes(99), "a.rar", ("a.rar", Obstacle.DAMAGED)),
+        (b"GIF89a" + bytes(99) + b"Rar!\x1a\x07\1\0", "a.rar", ("a.rar", Obstacle.DAMAGED)),
+        (_called(0o040755), "a.zip", ("a.zip > b.doc/", Obstacle.UNSUPPORTED)),
+        (_called(0o120777), "a.zip", ("a.zip > b.doc", Obstacle.UNSUPPORTED)),
+        (b"x\n=ybegin line=128 size=3 name=b.exe\nabc\n", "a.txt", ("a.txt", Obstacle.UNSUPPORTED)),
     ],
 )
 def test_what_cannot_be_seen_is_said(octets: bytes, name: str, wants: tuple[str, Obstacle]) -> None:

@@ -60,7 +60,14 @@ def read(octets: bytes, name: str, kind: str, place: str, budget: Budget) -> Ite
             for entry in archive:
                 count += 1
                 inner = _name_of(entry, name)
-                if entry.isdir:
+                # Windows asks no zip whether a member is a folder or a link: its octets make it a file there.
+                if entry.isdir and not entry.size:
+                    continue
+                if not entry.isfile:
+                    budget.take_file()
+                    yield File(f"{place} > {inner}", inner, size=entry.size or 0)
+                    if kind == "zip":
+                        yield Uninspected(f"{place} > {inner}", Obstacle.UNSUPPORTED, "called a folder or a link")
                     continue
                 yield from _member(entry, inner, place, growth, budget)
     except ArchiveError as error:
@@ -74,10 +81,6 @@ def read(octets: bytes, name: str, kind: str, place: str, budget: Budget) -> Ite
 
 def _member(entry: Any, name: str, place: str, growth: Growth, budget: Budget) -> Iterator[Found]:
     inner = f"{place} > {name}"
-    if not entry.isfile and entry.size is None:
-        budget.take_file()
-        yield File(inner, name, "link")
-        return
     limit = budget.limits.file_octets
     told = entry.size or 0
     blocks: list[bytes] = []

@@ -24,6 +24,11 @@ _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
 _PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
+# Programs look for an archive also behind what stands before it, as in one that unpacks itself.
+_PACKED = frozenset({"zip", "7z", "rar"})
+_SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
+_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
+_MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
 
 
 def missing() -> list[str]:
@@ -46,7 +51,7 @@ def look_into(
     kinds: tuple[str, ...] = ()
     file = File(place, name, "", declared, len(octets))
     try:
-        kinds = types_of(octets)
+        kinds = _as_it_is_opened(types_of(octets), name, declared)
         file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
         file = replace(file, dangers=dangers_of(kinds, name))
     except Exception as error:
@@ -64,8 +69,10 @@ def look_into(
         if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
-    if octets and not kinds and extension_of(name) in _PROMISING:
-        yield Uninspected(place, Obstacle.DAMAGED, f"no {extension_of(name)} by its content")
+    promised = extension_of(name)
+    may_be_packed = promised in _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
+    if octets and promised in _PROMISING and (not kinds or may_be_packed):
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {promised} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
@@ -91,6 +98,14 @@ def look_into(
                     yield file
     finally:
         budget.depth += 1
+
+
+def _as_it_is_opened(kinds: tuple[str, ...], name: str, declared: str) -> tuple[str, ...]:
+    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field."""
+    is_mail = declared in ("message/rfc822", "message/global") or extension_of(name) in _MAILS
+    if not is_mail or kinds not in ((), ("text",), ("html",)):
+        return kinds
+    return ("html", "eml") if kinds == ("html",) else ("eml",)
 
 
 def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:

@@ -34,6 +34,8 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         inner = decoded(octets[begin:end], leaf)
         budget.take_octets(len(inner))
         yield from read_leaf(inner, leaf, f"{place} > part {number}", budget, TextKind.DOCUMENT)
+    if not walker.leaves and not subject:
+        yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:
         yield Uninspected(place, Obstacle.LIMIT, f"more than {_LEAVES} parts")
     for defect in sorted(_UNREAD & content.defects):

@@ -18,6 +18,7 @@ _FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # cheap: whether it is wort
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
 _END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
 _PGP = b"-----BEGIN PGP MESSAGE-----"  # RFC 9580 section 6.2
+_YENC = re.compile(rb"^=ybegin ", re.MULTILINE)
 # =cmd|'/c calc'!A0, in a field of a CSV
 _DDE = re.compile(r"^\"?[=+@-][+ \t=@-]{0,16}[A-Za-z][\w.]{0,60}\|[^\r\n]{0,255}!", re.MULTILINE)
 
@@ -32,6 +33,8 @@ def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
     budget.take_letters(len(decoded.text))
     if _PGP in octets:
         yield Uninspected(place, Obstacle.ENCRYPTED, "PGP")
+    if _YENC.search(octets):
+        yield Uninspected(place, Obstacle.UNSUPPORTED, "yEnc")
     position = 0
     for match in _BEGIN.finditer(octets):
         if match.start() < position:
