@@ -6,6 +6,7 @@ is Uninspected. Only where no worker can be had at all is there no inspection (O
 
 import asyncio
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ _SHORT_OCTETS = 8_192
 """Text up to here, in a whole mail, is read at once: some 100 us where it is ordinary, 20 ms at the worst."""
 _FEW_LEAVES = 20
 _HEAD_OCTETS = 1_024  # of a file, by which a picture is known
-_SUBJECT_OCTETS = 8_192  # ten times what any mail program shows
+_SUBJECT_OCTETS = 8_192  # of all that a mail has; ten times what any mail program shows
+_SUBJECT_LEAST = 64  # what each counts at the least, for empty ones cost time too
 _AT_ONCE_OCTETS = 65_536  # are hashed on the loop, in some 40 us
 _TRIES = 2  # a worker may die for no fault of the mail
 
@@ -59,7 +61,7 @@ class Inspector:
         self._workers = workers
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_octets = 0
-        self._flying: dict[bytes, asyncio.Future[None]] = {}
+        self._flying: dict[bytes, asyncio.Future[bool]] = {}  # True once it was looked into, whatever came of it
 
     async def start(self) -> list[str]:
         """Have a worker at hand, and return what the workers lack, and what is then not inspected or not prevented.
@@ -81,7 +83,7 @@ class Inspector:
     def at_once(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection | None:
         """Return what is inside a mail of short plain text, pictures, and files that are known; None for any
         other."""
-        if len(leaves) > _FEW_LEAVES or _has_hidden_files(mail):
+        if len(leaves) > _FEW_LEAVES:
             return None
         found: list[Sequence[Item]] = []
         room = _SHORT_OCTETS
@@ -107,12 +109,11 @@ class Inspector:
     async def inspect(self, mail: Mail, raw: Spool, leaves: Sequence[Leaf]) -> Inspection:
         """Return what is inside a mail; raises OSError where no worker can be had."""
         found: list[Sequence[Item] | None] = [None] * len(leaves)
-        hidden = _has_hidden_files(mail)
         keys: dict[int, bytes] = {}
         room = _SHORT_OCTETS
         for index, leaf in enumerate(leaves):
             octets = leaf.span[1] - leaf.span[0]
-            if leaf.type == "text/plain" and not leaf.is_attachment and not hidden and octets <= room:
+            if leaf.type == "text/plain" and not leaf.is_attachment and octets <= room:
                 room -= octets
                 found[index] = _read_short(_octets(raw, leaf), leaf, index + 1)
                 continue
@@ -121,7 +122,8 @@ class Inspector:
                 keys[index] = await _key_of(raw, leaf, index + 1)
         for index, key in keys.items():
             while (flying := self._flying.get(key)) is not None:
-                await asyncio.shield(flying)
+                if await asyncio.shield(flying):
+                    break
             found[index] = self._known(key)
         firsts: dict[bytes, int] = {}  # a mail may have the same file twice
         for index, key in keys.items():
@@ -148,19 +150,21 @@ class Inspector:
         found: list[Sequence[Item] | None],
     ) -> None:
         """Have workers look into the leaves of these indexes; a file that others wait for is looked into for them."""
-        flying: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        flying: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         mine = [keys[index] for index in todo if index in keys and keys[index] not in self._flying]
         self._flying.update(dict.fromkeys(mine, flying))
+        is_done = False
         try:
             await self._run(raw, leaves, list(todo), found)
             for index in todo:
                 items = found[index]
-                if index in keys and items is not None:
+                if index in keys and items is not None and _holds_in_any_mail(items):
                     self._keep(keys[index], items)
+            is_done = True
         finally:
             for key in mine:
                 del self._flying[key]
-            flying.set_result(None)
+            flying.set_result(is_done)
 
     async def _run(
         self, raw: Spool, leaves: Sequence[Leaf], todo: list[int], found: list[Sequence[Item] | None]
@@ -175,7 +179,7 @@ class Inspector:
             if outcome.ending is Ending.DONE:
                 return
             tries -= 1
-            if outcome.ending is not Ending.CPU and tries:
+            if outcome.ending is not Ending.CPU and tries > 0:
                 # It may not have been the mail: a worker that was killed, one that stood still and took no time.
                 cpu_s = max(cpu_s - outcome.wall_s, 0.5) if outcome.ending is Ending.DIED else cpu_s
                 continue
@@ -199,7 +203,7 @@ class Inspector:
 
     def _keep(self, key: bytes, items: Sequence[Item]) -> None:
         octets = sum(_octets_of(item) for item in items)
-        if octets > self.limits.cache_bytes // 4:
+        if octets > self.limits.cache_bytes // 4 or key in self._kept:
             return
         self._kept[key] = _Kept(items, octets)
         self._kept_octets += octets
@@ -208,16 +212,20 @@ class Inspector:
             self._kept_octets -= oldest.octets
 
 
+_OF_THE_MAIL = frozenset({Obstacle.LIMIT, Obstacle.TRUNCATED, Obstacle.KILLED})
+
+
+def _holds_in_any_mail(items: Sequence[Item]) -> bool:
+    """Tell whether a file is seen the same in another mail: a limit may have been used up by others of this one, and
+    a process may die of the machine."""
+    return not any(isinstance(item, Uninspected) and item.obstacle in _OF_THE_MAIL for item in items)
+
+
 _ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts
 
 
 def _octets_of(item: Item) -> int:
     return _ITEM_OCTETS + (2 * len(item.canon) if isinstance(item, Text) else 0)
-
-
-def _has_hidden_files(mail: Mail) -> bool:
-    """Tell whether a text holds files (uuencode, yEnc), as the walk saw."""
-    return "uuencode" in [attachment.encoding for attachment in mail.content.attachments]
 
 
 def _place(leaf: Leaf, number: int) -> str:
@@ -232,7 +240,13 @@ def _octets(raw: Spool, leaf: Leaf) -> bytes:
     return decoder.feed(encoded) + decoder.finish()
 
 
-def _read_short(octets: bytes, leaf: Leaf, number: int) -> Sequence[Item]:
+_MORE_THAN_TEXT = re.compile(rb"^(?:begin(?:-base64)? [0-7]|=ybegin |-----BEGIN PGP MESSAGE)", re.MULTILINE)
+
+
+def _read_short(octets: bytes, leaf: Leaf, number: int) -> Sequence[Item] | None:
+    """Return a short plain text; None where it holds a file or what is encrypted (documents.plain knows)."""
+    if _MORE_THAN_TEXT.search(octets):
+        return None
     decoded = read(octets, leaf.charset)
     charset = decoded.charset if decoded.charset in _BEFORE_UNICODE else ""
     kind = TextKind.DOCUMENT if leaf.is_inside else TextKind.BODY
@@ -263,7 +277,8 @@ def _decoded_octets(leaf: Leaf) -> int:
 
 def _key(raw: Spool, leaf: Leaf, number: int) -> bytes:
     """Return what a file is known by: its octets as they are encoded, and all that it is called."""
-    digest = hashlib.sha256(repr((leaf.encoding, leaf.type, leaf.charset, _place(leaf, number))).encode())
+    told = (leaf.encoding, leaf.type, leaf.charset, leaf.is_attachment, leaf.is_inside, _place(leaf, number))
+    digest = hashlib.sha256(repr(told).encode())
     for chunk in raw.chunks(*leaf.span):
         digest.update(chunk)
     return digest.digest()
@@ -304,10 +319,13 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
     files: dict[tuple[str, str], File] = {}  # each as it was known last
     uninspected: list[Uninspected] = []
+    room = _SUBJECT_OCTETS
     for value in mail.header_values(b"subject"):
-        if len(value) > _SUBJECT_OCTETS:
+        texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:room])))
+        room -= max(len(value), _SUBJECT_LEAST)
+        if room < 0:
             uninspected.append(Uninspected("subject", Obstacle.LIMIT, f"more than {_SUBJECT_OCTETS} octets"))
-        texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:_SUBJECT_OCTETS])))
+            break
     for defect in sorted(_UNWALKED & mail.content.defects):
         uninspected.append(Uninspected("structure", Obstacle.LIMIT, defect))
     for items in found:
