@@ -157,6 +157,9 @@ class Pool:
             end = self._ends.pop(values[0], None)
             if end is not None and not end.done():
                 end.set_result(values[1])
+            for worker in [worker for worker in self._idle if worker.process == values[0]]:
+                self._idle.remove(worker)  # else the next job is given to it, and one of its tries with it
+                worker.close()
 
     def _lose(self, reason: str) -> None:
         """The nursery is gone, and its workers with it: whoever waits is told, and the next one starts another."""
@@ -264,6 +267,8 @@ class Pool:
             is_sound = True
         except TimeoutError:
             outcome.ending, outcome.detail = Ending.WALL, f"no answer within {self.limits.wall_s:g} s"
+            while self._idle:  # what made it stand still may have met them too: the next try is not theirs
+                self._idle.pop().kill()
         except (EOFError, ConnectionError, WorkerError) as error:
             outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
         finally:
