@@ -34,10 +34,13 @@ class Blacklists:
         return [
             Listing(zone, name, answer)
             for (zone, name, _), found in zip(questions, answers, strict=True)
-            for answer in found[:1]
-            # RFC 5782 section 2.1: a listing is in 127/8; Spamhaus says by 127.255.255.* that it was asked wrongly.
-            if answer.startswith("127.") and not answer.startswith("127.255.255.")
+            for answer in sorted(filter(_is_listing, found))[:1]
         ]
+
+
+def _is_listing(answer: str) -> bool:
+    """Tell whether an answer lists; RFC 5782 section 2.1: 127/8. By 127.255.255.* Spamhaus says: asked wrongly."""
+    return answer.startswith("127.") and not answer.startswith("127.255.255.")
 
 
 def reversed_address(address: str) -> str:
@@ -47,7 +50,7 @@ def reversed_address(address: str) -> str:
     '99.2.0.192'
     """
     try:
-        ip = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of a link-local address (RFC 4007)
     except ValueError:
         return ""
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
