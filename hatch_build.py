@@ -42,6 +42,9 @@ MODULES = (
     "milter/mailgate/model.py",
     "milter/mailgate/policy.py",
     "milter/mailgate/text/addresses.py",
+    "milter/mailgate/text/folding.py",
+    "milter/mailgate/text/lexicon.py",
+    "milter/mailgate/text/reading.py",
     "milter/mailgate/text/received.py",
     "milter/mailgate/wire/milter.py",
 )

@@ -146,11 +146,37 @@ def _attachment(wire_bytes: int) -> bytes:
     full_lines, rest = divmod(wire_bytes, BASE64_COLUMNS + 2)
     last_line = max(rest - 2, 0) // 4 * 4
     content_bytes = (full_lines * BASE64_COLUMNS + last_line) // 4 * 3
-    start, end = b"%PDF-1.7\n", b"\n%%EOF\n"
-    content = start + random.Random(content_bytes).randbytes(content_bytes - len(start) - len(end)) + end
-    encoded = base64.b64encode(content)
+    encoded = base64.b64encode(pdf(content_bytes))
     columns = range(0, len(encoded), BASE64_COLUMNS)
     return _lines(*(encoded[column : column + BASE64_COLUMNS] for column in columns))
+
+
+def pdf(octets: int) -> bytes:
+    """Return a PDF of one page and exactly so many octets, most of them in a stream that no page shows."""
+    filler = random.Random(octets).randbytes(max(0, octets - len(_pdf(b""))))
+    while len(made := _pdf(filler)) > octets:
+        filler = filler[: len(filler) - (len(made) - octets)]
+    return made + b"\n" * (octets - len(made))
+
+
+def _pdf(filler: bytes) -> bytes:
+    text = b"BT /F1 12 Tf 72 720 Td (Bao cao thang 11) Tj ET"
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(text), text),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(filler), filler),
+    )
+    made = bytearray(b"%PDF-1.7\n")
+    places = []
+    for number, content in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj%s endobj\n" % (number, content)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    end = b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF"
+    return bytes(made) + end % (len(objects) + 1, table, len(objects) + 1, len(made))
 
 
 def _lines(*lines: bytes) -> bytes:

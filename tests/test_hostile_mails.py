@@ -6,6 +6,7 @@ import email
 import email.message
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mailgate_rules.virus import Stanza as Virus
 
 MOST_CPU_S = 2.0  # of this process and the workers together
 MOST_BYTES = 256 << 20
+LARGE_BYTES, MOST_LARGE = 100_000, 5  # of each trick: a mail of ten thousand parts takes clamd over a second
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 ROOT = Path(__file__).parents[1]
 
@@ -118,7 +120,12 @@ async def test_clamd_sees_the_test_text_wherever_a_mail_program_would(clamd: Cla
     """A mail that is nested deeper than is looked is held instead."""
     gate = make_gate(settings_of(Virus(), Uninspectable()), Notes())
     gate.scanner = Scanner(parse_endpoint(clamd.unix_address), 20.0, 4, None)
-    infected = [mail for mail in hostile_mails() if any(octets.strip() == EICAR for octets in shown(mail.message))]
+    large: Counter[str] = Counter()
+    infected = []
+    for mail in hostile_mails():
+        large[mail.trick] += len(mail.message) > LARGE_BYTES
+        if large[mail.trick] <= MOST_LARGE and any(octets.strip() == EICAR for octets in shown(mail.message)):
+            infected.append(mail)
     passed: set[str] = set()
     for mail in infected:
         answer = await judge_case(gate, case(mail.message))

@@ -111,8 +111,8 @@ class SiteLists(Protocol):
     def lists(self) -> Lists:
         """Return the lists as they are now."""
 
-    def find(self, text: Text) -> Sequence[Spotted]:
-        """Return the phrases of the lists that a text holds."""
+    def find_in(self, texts: Sequence[Text]) -> Sequence[Spotted]:
+        """Return the phrases of the lists that some texts hold."""
 
 
 class Past(Protocol):
@@ -219,9 +219,14 @@ class Gate:
         return Inspector(Pool(limits), limits)
 
     @property
-    def keeps_content(self) -> bool:
-        """Tell whether anything reads the message again at its end, so that it must be spooled."""
-        return self.scanner is not None or self.engine is not None or self.inspector is not None
+    def keeps_message(self) -> bool:
+        """Tell whether anything reads the whole message again at its end, so that it must be spooled."""
+        return self.scanner is not None or self.engine is not None
+
+    @property
+    def keeps_body(self) -> bool:
+        """Tell whether at least its body must be."""
+        return self.inspector is not None
 
     async def start(self) -> list[str]:
         """Start what takes a moment to start, before the first mail needs it; return what it lacks, a line each."""
@@ -433,7 +438,7 @@ class Gate:
         mail.inspection = inspection
         lists = self.services.lists
         if lists is not None:
-            mail.spotted = [spotted for text in inspection.texts for spotted in lists.find(text)]
+            mail.spotted = lists.find_in(inspection.texts)
 
     async def _count_advertisement(self, advertiser: str, mail: Mail, timings: dict[str, float]) -> None:
         """Ask how many advertisements of this advertiser each recipient had; while the store is away, nobody had

@@ -4,7 +4,7 @@ That a file is encrypted, damaged or of an unknown kind is no fault of its sende
 in a header. What a limit or a crash kept from being seen is what hostile files are made for, and is held.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mailgate.model import Action, Evidence, Header, Inspection, Mail, Obstacle, Uninspected
@@ -38,7 +38,9 @@ class Stanza(RuleStanza):
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report each kind of obstacle, with the files that it kept from being seen."""
-        found = mail.inspection.uninspected if mail.inspection else ()
+        return self._hits(mail.inspection.uninspected) if mail.inspection and mail.inspection.uninspected else ()
+
+    def _hits(self, found: Sequence[Uninspected]) -> Iterable[Hit]:
         for obstacle in Obstacle:
             blocked = list(dict.fromkeys(each for each in found if each.obstacle is obstacle))
             if not blocked:

@@ -111,8 +111,8 @@ class _Lists:
         self.lists = lists
         self._lexicon = Lexicon(lists)
 
-    def find(self, text: Text) -> Sequence[Spotted]:
-        return self._lexicon.find(text)
+    def find_in(self, texts: Sequence[Text]) -> Sequence[Spotted]:
+        return self._lexicon.find_in(texts)
 
 
 class _Inspector:

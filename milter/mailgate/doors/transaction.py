@@ -80,11 +80,13 @@ class Transaction:
         self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
         mail.content = self._walker.content
         offset = 0
-        if self._keep or gate.keeps_content or self._earlier or gate.policy.claims(mail):
+        if self._keep or gate.keeps_message or self._earlier or gate.policy.claims(mail):
             self._raw = Spool(gate.spool_folder)
             self._raw.write(header_octets(fields) if octets is None else octets)
             offset = self._raw.size
             gate.services.metrics.add("spooled_octets", offset)
+        elif gate.keeps_body:
+            self._raw = Spool(gate.spool_folder)
         self._walker.begin(content_fields, offset)
 
     def body(self, data: bytes | bytearray, start: int, stop: int, now: float) -> Verdict | None:

@@ -217,7 +217,7 @@ def _octets_of(item: Item) -> int:
 
 def _has_hidden_files(mail: Mail) -> bool:
     """Tell whether a text holds files (uuencode, yEnc), as the walk saw."""
-    return any(attachment.encoding == "uuencode" for attachment in mail.content.attachments)
+    return "uuencode" in [attachment.encoding for attachment in mail.content.attachments]
 
 
 def _place(leaf: Leaf, number: int) -> str:

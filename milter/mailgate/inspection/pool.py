@@ -119,6 +119,8 @@ class Pool:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # Memory that the daemon keeps for large mails (MALLOC_*) would be kept by each worker.
+                env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")},
             )
         except OSError:
             ours.close()

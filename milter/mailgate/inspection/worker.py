@@ -44,6 +44,8 @@ def main() -> None:
     wake, rouse = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(rouse, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory runs out, the daemon is not what goes
     gc.collect()
     gc.freeze()
     line.send(orjson.dumps(("ready", missing())))

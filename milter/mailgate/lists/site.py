@@ -17,9 +17,9 @@ class SiteLists:
         self._folder = Folder(path)
         self._lexicon = Lexicon(NO_LISTS)
 
-    def find(self, text: Text) -> Sequence[Spotted]:
-        """Return the phrases of the lists that a text holds."""
-        return self._lexicon.find(text)
+    def find_in(self, texts: Sequence[Text]) -> Sequence[Spotted]:
+        """Return the phrases of the lists that some texts hold."""
+        return self._lexicon.find_in(texts)
 
     def changed(self) -> bool:
         """Tell whether the folder is other than was read last."""

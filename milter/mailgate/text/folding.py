@@ -159,8 +159,12 @@ def _odd(text: str) -> int:
     if not unicodedata.is_normalized("NFKC", text):
         return _OTHER
     found: list[int] = []
-    _FINDER.scan(octets, match_event_handler=lambda kind, *_: found.append(kind))
-    return max(found, default=0)
+
+    def note(kind: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+        found.append(kind)
+
+    _FINDER.scan(octets, match_event_handler=note)
+    return max(found) if found else 0
 
 
 def _with_old_placement(canon: str) -> str:

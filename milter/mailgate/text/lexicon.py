@@ -50,22 +50,35 @@ class Lexicon:
                 literal=True,
             )
 
-    def find(self, text: Text) -> list[Spotted]:
-        """Return the phrases that a text holds, in order; linear in the text, whatever it holds."""
-        if self._matcher is None or not text.canon:
+    def find_in(self, texts: Sequence[Text]) -> list[Spotted]:
+        """Return the phrases that some texts hold, in order; linear in them, whatever they hold."""
+        # All at once first, with what no phrase has between them: nearly always there is nothing to be found.
+        if not self._matches(_laid_out("\0".join([text.canon for text in texts]))):
             return []
+        return [spotted for text in texts for spotted in self.find(text)]
+
+    def find(self, text: Text) -> list[Spotted]:
+        """Return the phrases that a text holds, in order."""
         octets = _laid_out(text.canon)
+        found = self._matches(octets)
+        return self._led_back(text, octets, sorted(found)) if found else []
+
+    def _matches(self, octets: bytes) -> list[tuple[int, int]]:
+        """Return where a phrase stands as a whole, and its number."""
+        if self._matcher is None:
+            return []
         lengths = self._lengths
         found: list[tuple[int, int]] = []
-        counts = [0] * len(lengths)
+        counts: dict[int, int] = {}
 
         def note(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            if counts[number] < MOST_OF_ONE and _is_whole(octets, start := end - lengths[number], end):
-                counts[number] += 1
+            count = counts.get(number, 0)
+            if count < MOST_OF_ONE and _is_whole(octets, start := end - lengths[number], end):
+                counts[number] = count + 1
                 found.append((start, number))
 
         self._matcher.scan(octets, match_event_handler=note)
-        return self._led_back(text, octets, sorted(found)) if found else []
+        return found
 
     def _led_back(self, text: Text, octets: bytes, found: Sequence[tuple[int, int]]) -> list[Spotted]:
         """Return what was found with its place in the text: its word by number, and its column in that word."""
