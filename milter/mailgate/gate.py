@@ -216,7 +216,7 @@ class Gate:
         limits = self.settings.inspection_limits()
         if before is not None and before.inspector is not None and before.inspector.limits == limits:
             return before.inspector
-        return Inspector(Pool(limits), limits)
+        return Inspector(Pool(limits), limits, self.services.metrics.add)
 
     @property
     def keeps_message(self) -> bool:

@@ -7,7 +7,7 @@ is Uninspected. Only where no worker can be had at all is there no inspection (O
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,9 +54,12 @@ class _Kept:
 class Inspector:
     """Looks into mails; one of a daemon process, whatever is reloaded but its limits."""
 
-    def __init__(self, workers: Workers, limits: InspectionLimits) -> None:
+    def __init__(
+        self, workers: Workers, limits: InspectionLimits, count: Callable[[str, float], None] = lambda *_: None
+    ) -> None:
         self.limits = limits
         self._workers = workers
+        self._count = count  # adds to a counter of metrics
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_octets = 0
         self._flying: dict[bytes, asyncio.Future[None]] = {}
@@ -85,6 +88,7 @@ class Inspector:
             return None
         found: list[Sequence[Item]] = []
         room = _SHORT_OCTETS
+        known = 0
         for number, leaf in enumerate(leaves, 1):
             items = None
             octets = leaf.span[1] - leaf.span[0]
@@ -94,12 +98,16 @@ class Inspector:
                     return None
                 items = _read_short(_octets(raw, leaf), leaf, number)
             elif octets <= _AT_ONCE_OCTETS:
-                items = _inert(raw, leaf, number) or self._known(_key(raw, leaf, number))
+                items = _inert(raw, leaf, number)
+                if items is None:
+                    items = self._known(_key(raw, leaf, number))
+                    known += 1
             else:
                 items = _inert(raw, leaf, number)
             if items is None:
                 return None
             found.append(items)
+        self._count("inspection_known", known)
         return _gathered(mail, found)
 
     # -- by workers -----------------------------------------------------------------------------
@@ -123,6 +131,7 @@ class Inspector:
             while (flying := self._flying.get(key)) is not None:
                 await asyncio.shield(flying)
             found[index] = self._known(key)
+        self._count("inspection_known", sum(found[index] is not None for index in keys))
         firsts: dict[bytes, int] = {}  # a mail may have the same file twice
         for index, key in keys.items():
             if found[index] is None:
@@ -169,6 +178,7 @@ class Inspector:
         tries = _TRIES
         while todo:
             pieces, content = _packed(raw, [(leaves[index], index + 1) for index in todo])
+            self._count("inspection_jobs", 1)
             outcome = await self._workers.run(Job(pieces, cpu_s), content)
             for items in outcome.ended:
                 found[todo.pop(0)] = items
