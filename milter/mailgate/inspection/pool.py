@@ -87,7 +87,7 @@ class Pool:
         self._nursery: subprocess.Popen[bytes] | None = None
         self._ready: asyncio.Future[None] | None = None
         self._births: deque[asyncio.Future[tuple[int, int]]] = deque()
-        self._ends: dict[int, asyncio.Future[int]] = {}
+        self._ends: dict[int, asyncio.Future[int | None]] = {}
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._being_born = 0
@@ -179,7 +179,7 @@ class Pool:
                 waiting.set_exception(OSError(reason))
                 waiting.exception()  # nobody need be waiting
         for end in self._ends.values():
-            end.cancel()
+            end.set_result(None)
         self._ready = None
         self._births.clear()
         self._ends.clear()
@@ -195,8 +195,20 @@ class Pool:
         while not self._idle and len(self._busy) + self._being_born >= self.limits.workers:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
-            await turn
-        worker = self._idle.pop() if self._idle else await self._bear()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._wake()  # it was this one's turn already
+                raise
+        if self._idle:
+            worker = self._idle.pop()
+        else:
+            try:
+                worker = await self._bear()
+            except BaseException:
+                self._wake()
+                raise
         self._busy.add(worker)
         return worker
 
@@ -211,15 +223,22 @@ class Pool:
             try:
                 socket.send_fds(self._line, [b"bear"], [theirs.fileno()])
                 async with asyncio.timeout(_BIRTH_S):
-                    process, descriptor = await birth
-                    ours.setblocking(False)
-                    worker = _Worker(ours, process, descriptor)
-                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+                    worker = _Worker(ours, *await birth)
             except BaseException:
                 ours.close()
                 raise
             finally:
                 theirs.close()
+            try:
+                ours.setblocking(False)
+                async with asyncio.timeout(_BIRTH_S):
+                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+            except (EOFError, WorkerError, ValueError) as error:
+                worker.kill()
+                raise OSError("an inspection worker died at its birth") from error
+            except BaseException:
+                worker.kill()
+                raise
             return worker
         finally:
             self._being_born -= 1
@@ -231,6 +250,10 @@ class Pool:
             self._idle.append(worker)
         else:
             worker.kill()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give a turn to the next that waits for one."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -286,7 +309,7 @@ class Pool:
         status = None
         end = self._ends.get(worker.process)
         if end is not None:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
                     status = await asyncio.shield(end)
         if status == -signal.SIGPROF:
