@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from tests.lab.dns import NameServer
@@ -82,15 +83,16 @@ def mail_from(client: str, sender: str = "lan@example.com") -> Mail:
 async def test_who_is_listed(
     server: NameServer, client: str, sender: str, want: list[Listing | tuple[str, str]]
 ) -> None:
-    blacklists = Blacklists((ZONE, OTHER), (DOMAINS,), Resolver(5, [server.address]))
-    found = await blacklists.ask(mail_from(client, sender))
+    mail = mail_from(client, sender)
+    await Blacklists((ZONE, OTHER), (DOMAINS,), partial(Resolver, 5, [server.address])).ask(mail)
     assert [
-        one if isinstance(two, Listing) else (one.zone, one.answer) for one, two in zip(found, want, strict=True)
+        one if isinstance(two, Listing) else (one.zone, one.answer)
+        for one, two in zip(mail.listings, want, strict=True)
     ] == want
 
 
 async def test_an_answer_is_kept(server: NameServer) -> None:
-    blacklists = Blacklists((ZONE,), (), Resolver(5, [server.address]))
+    blacklists = Blacklists((ZONE,), (), partial(Resolver, 5, [server.address]))
     for _ in range(5):
         await blacklists.ask(mail_from(CLIENT))
     assert server.asked == [(f"7.113.0.203.{ZONE}", "A")]
@@ -98,7 +100,7 @@ async def test_an_answer_is_kept(server: NameServer) -> None:
 
 async def test_a_dead_dns_is_waited_for_once(server: NameServer) -> None:
     server.silent = True
-    blacklists = Blacklists((ZONE, OTHER), (DOMAINS,), Resolver(0.2, [server.address]))
+    blacklists = Blacklists((ZONE, OTHER), (DOMAINS,), partial(Resolver, 0.2, [server.address]))
     times = []
     for client in (CLIENT, CLEAN, IPV6):
         started = time.monotonic()
@@ -108,6 +110,16 @@ async def test_a_dead_dns_is_waited_for_once(server: NameServer) -> None:
     assert 0.1 < times[0] < 1
     assert max(times[1:]) < 0.05
     assert len(server.asked) <= 3, "the questions of the first mail"
+
+
+async def test_a_dead_zone_silences_no_other(server: NameServer) -> None:
+    server.dead = (OTHER,)
+    blacklists = Blacklists((OTHER, ZONE), (DOMAINS,), partial(Resolver, 0.2, [server.address]))
+    for _ in range(2):
+        mail = mail_from(CLIENT)
+        with pytest.raises(OSError, match="DNS"):
+            await blacklists.ask(mail)
+        assert mail.listings == [Listing(ZONE, CLIENT, "127.0.0.2")]
 
 
 # -- in the daemon ---------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -196,8 +197,8 @@ class Gate:
                 self.engine = spam_engine(settings)
             zones = settings.blacklists
             if (zones.zones or zones.domain_zones) and "spam" in active:
-                resolver = Resolver(settings.dns.deadline_s, settings.dns.servers)
-                self.blacklists = Blacklists(zones.zones, zones.domain_zones, resolver)
+                make = partial(Resolver, settings.dns.deadline_s, settings.dns.servers)
+                self.blacklists = Blacklists(zones.zones, zones.domain_zones, make)
             if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
                 self.inspector = self._inspector(before)
         self._has_rates = any(rule.NEEDS == "sending" for rule in self.policy.rules)
@@ -469,12 +470,9 @@ class Gate:
         await self._timed("clamd", ask, mail, timings)
 
     async def _ask_blacklists(self, blacklists: Blacklists, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask DNS; where it does not answer, nobody is listed."""
+        """Ask DNS; what does not answer lists nobody."""
 
-        async def ask() -> None:
-            mail.listings = await blacklists.ask(mail)
-
-        await self._timed("blacklists", ask, mail, timings)
+        await self._timed("blacklists", lambda: blacklists.ask(mail), mail, timings)
         mail.missing.pop("blacklists", None)
 
     async def _check(self, engine: SpamEngine | Spamd, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
