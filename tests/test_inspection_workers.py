@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.lab.processes import children
+from tests.lab.processes import children, parent
 from tests.lab.waiting import until
 
 from mailgate.inspection.job import Job, Piece, WorkerError, read_answer
@@ -137,7 +137,7 @@ async def test_at_most_so_many_work_and_the_others_wait_for_their_turn() -> None
 async def test_the_death_of_all_workers_and_of_what_they_are_born_of_is_survived() -> None:
     async with running(InspectionLimits()) as pool:
         await pool.run(*job(HTML))
-        (nursery,) = children(os.getpid())
+        nursery = parent(*pool.processes())
         for process in (*children(nursery), nursery):
             os.kill(process, signal.SIGKILL)
         outcomes = [(await _patiently(pool)).ending for _ in range(3)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mailgate.model import Grade, Level, Mark, MarkForm, TextKind
 from mailgate.text.marks import marks_in
+from mailgate.text.reading import MOST_MARKS, told
 
 DATA = Path(__file__).parent / "data"
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads((DATA / "vectors.json").read_text())
@@ -142,3 +143,18 @@ def test_time_is_linear(piece: str) -> None:
     start = time.process_time()
     assert sum(1 for _ in marks_in(text, TextKind.BODY)) <= text.count("MẬT")
     assert time.process_time() - start < 3  # s for 300 kB of nothing but what may be a mark
+
+
+@pytest.mark.parametrize(
+    ("grades", "want"),
+    [
+        ([], []),
+        ([Grade.REVIEW, Grade.HOLD], [Grade.REVIEW, Grade.HOLD]),
+        ([Grade.HOLD] * 1_000, [Grade.HOLD] * MOST_MARKS),
+        ([Grade.REVIEW] * 500 + [Grade.HOLD] * 2, [Grade.REVIEW] * MOST_MARKS + [Grade.HOLD]),
+    ],
+    ids=["none", "few", "many", "one that counts behind many that do not"],
+)
+def test_the_mark_that_counts_is_told_however_many_stand_before_it(grades: list[Grade], want: list[Grade]) -> None:
+    marks = [Mark(Level.SECRET, grade, MarkForm.STAMP, 1, 0) for grade in grades]
+    assert [mark.grade for mark in told(marks)] == want

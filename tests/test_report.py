@@ -453,10 +453,27 @@ def test_hostile_names_are_text(hostile: str) -> None:
     assert any(f"(máy chủ {hostile})" in cell for cell in cells)
 
 
+def test_what_online_services_send_is_counted_for_each_mailbox() -> None:
+    figures = Figures(YEAR, MADE_AT, [registered(A, "x"), registered(B, "x")], {}, None)
+    signed_up, other = finding("online-registration", "QD27/2023 4.4, 12.5"), finding("virus", "QD27/2023 4.2")
+    for at, found, mailboxes in (
+        ("2026-01-01T00:00", signed_up, [A, B]),
+        ("2026-01-02T00:00", signed_up, [A, "nobody@hanam.gov.vn"]),
+        ("2026-01-03T00:00", other, [A]),
+        ("2027-01-01T00:00", signed_up, [A]),  # after the period
+    ):
+        figures.add_incident(record(at, "accept", found, mailboxes=mailboxes))
+    shown = figures.as_json()
+    assert shown["registered"] == [
+        {"mailbox": mailbox, "mails": mails} for mailbox, mails in sorted({A: 2, B: 1}.items())
+    ]
+    assert [A, "2"] in [row for table in Reader(page(shown, HEAD)).tables for row in table]
+
+
 def test_a_page_without_any_figure() -> None:
     figures = Figures(YEAR, MADE_AT, [], {}, None)
     reader = Reader(page(figures.as_json(), HEAD))
-    assert reader.text.count("Không có.") == 6
+    assert reader.text.count("Không có.") == 7
     assert ["Tổng số", "0", "0", "0"] in reader.tables[1]
 
 

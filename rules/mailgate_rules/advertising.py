@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 from mailgate.mime.fields import decode_words
 from mailgate.model import (
     AFTER_EXPANSION,
+    STRENGTH,
     Action,
     Evidence,
     Inspection,
     ListEntry,
     Lists,
     Mail,
+    SpamReport,
     Text,
     TextKind,
     domain_of,
@@ -63,15 +65,22 @@ class Advertisement:
         return sum(self.points.values())
 
 
+_SPAM = frozenset({"add header", "rewrite subject", "quarantine", "reject", "discard"})  # what an engine calls spam
+_INCOMING_REPLY = (
+    "550 5.7.1 Advertising that breaks decree 91/2020 articles 18 to 20\n"
+    "Thu quang cao khong dung quy dinh (Dieu 18 den 20 ND 91/2020)"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stanza(RuleStanza):
     """Keys of [rules.advertising].
 
     action: of advertising without a label that one of ours sends. incoming_action: of advertising from outside that
-    breaks articles 18 to 20. repeated_action: of what comes too often, or after a refusal (13.4, 13.5), for the
-    recipient. threshold: points that make an advertisement. day_limit: advertisements of one advertiser to one
-    address within 24 hours that pass. header: the name of the header that tags incoming advertising with a finding;
-    "" adds none.
+    breaks articles 18 to 20; agreed_action: of the same, where the spam engine finds it spam too. repeated_action: of
+    what comes too often, or after a refusal (13.4, 13.5), for the recipient. threshold: points that make an
+    advertisement. day_limit: advertisements of one advertiser to one address within 24 hours that pass. header: the
+    name of the header that tags incoming advertising with a finding; "" adds none.
     """
 
     NAME = "advertising"
@@ -84,6 +93,7 @@ class Stanza(RuleStanza):
 
     on_missing: Action | None = Action.ACCEPT
     incoming_action: Action = Action.ACCEPT
+    agreed_action: Action = Action.REJECT
     repeated_action: Action = Action.ACCEPT
     threshold: int = 5
     day_limit: int = 3
@@ -136,7 +146,7 @@ class Stanza(RuleStanza):
         return [Hit(_evidence(found, faults), direction="out", action=action, mailboxes=mailboxes)]
 
     def _incoming(self, mail: Mail, found: Advertisement, faults: list[Fault]) -> list[Hit]:
-        hits = [Hit(_evidence(found, faults), direction="in", action=self.incoming_action)] if faults else []
+        hits = [self._fault_hit(mail.spam, found, faults)] if faults else []
         articles = [fault.article for fault in faults]
         for recipient in mail.envelope.recipients:
             repeated = list(self._repeated(mail, found.advertiser, recipient))
@@ -150,6 +160,13 @@ class Stanza(RuleStanza):
             headers = ((self.header.encode("ascii"), shown.encode("ascii", "replace")),)
             hits[0] = replace(hits[0], headers=headers)
         return hits
+
+    def _fault_hit(self, report: SpamReport | None, found: Advertisement, faults: list[Fault]) -> Hit:
+        evidence, action = _evidence(found, faults), self.incoming_action
+        if report is not None and report.action in _SPAM:
+            evidence += (Evidence("engine", "verdict", f"{report.action}, {report.score:.2f}", hard=False),)
+            action = max(action, self.agreed_action, key=STRENGTH.__getitem__)
+        return Hit(evidence, direction="in", action=action, reply=self.reply or _INCOMING_REPLY)
 
     def _repeated(self, mail: Mail, advertiser: str, recipient: str) -> Iterator[Fault]:
         """Yield what an advertiser may not send to this recipient: too much, or anything."""
@@ -321,11 +338,21 @@ _LABELLED = _mail("[QC] Giảm giá 50%", _OFFER + _FOOT)
 _UNLABELLED = _mail("Giảm giá 50%", _OFFER + _FOOT)
 _OURS = _mail("Giảm giá 50%", _OFFER + _PRICES + _FOOT, author=f"<{_OFFICE}>")
 
+
+def _engine(action: str) -> tuple[tuple[str, object], ...]:
+    return (("spam", SpamReport(action, 7.0, 15.0)),)
+
+
 EXAMPLES = (
     Example("all that the decree asks for", Action.ACCEPT, _LABELLED),
     Example("no label", Action.ACCEPT, _UNLABELLED, finds=True),
     Example(
         "no label, held where configured", Action.QUARANTINE, _UNLABELLED, keys=(("incoming_action", "quarantine"),)
+    ),
+    Example("no label, and the spam engine agrees", Action.REJECT, _UNLABELLED, facts=_engine("add header")),
+    Example("no label, and the engine does not", Action.ACCEPT, _UNLABELLED, facts=_engine("greylist"), finds=True),
+    Example(
+        "as the decree wants it, whatever the engine says", Action.ACCEPT, _LABELLED, facts=_engine("add header")
     ),
     Example("no label, from one of ours", Action.REJECT, _OURS, sender=_OFFICE, login=_OFFICE, direction="out"),
     Example(

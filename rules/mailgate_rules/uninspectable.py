@@ -14,6 +14,7 @@ _ACTIONS: Mapping[Obstacle, Action] = {
     Obstacle.DAMAGED: Action.ACCEPT,
     Obstacle.ENCRYPTED: Action.ACCEPT,
     Obstacle.UNSUPPORTED: Action.ACCEPT,
+    Obstacle.TRUNCATED: Action.ACCEPT,
     Obstacle.LIMIT: Action.QUARANTINE,
     Obstacle.KILLED: Action.QUARANTINE,
 }

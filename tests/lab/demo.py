@@ -6,11 +6,14 @@ itself.  The exit status is 1 when a reply was not the wanted one, or a server d
 
 import argparse
 import contextlib
+import io
 import signal
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.lab.clamd import EICAR, Clamd
@@ -24,6 +27,7 @@ from tests.lab.mails import (
     OUTSIDER,
     letter,
     letter_with,
+    words,
     zipped,
 )
 from tests.lab.ports import free_port
@@ -38,7 +42,24 @@ HOP = "hop@hanam.gov.vn"
 ALIAS = "vanthu@hanam.gov.vn"  # an alias that sends everything on to GMAIL
 GMAIL = "hop.hanam@gmail.com"
 
+LISTS = Path(__file__).parents[2] / "config" / "lists"
+
 GMAIL_FIELDS = (f"X-Forwarded-To: {OFFICER}", f"X-Forwarded-For: {GMAIL} {OFFICER}")
+
+OFFER = """Khuyến mãi cuối năm: giảm giá 50% tất cả máy in, mua 1 tặng 1.
+Chỉ còn 990.000đ, 1.290.000đ và 2.490.000đ. Đặt hàng ngay, gọi hotline 0226 3 999 999.
+"""
+
+
+def document(text: str) -> bytes:
+    """Return a Word document of one paragraph."""
+    body = f'<w:document xmlns:w="w"><w:body><w:p><w:r><w:t>{text}</w:t></w:r></w:p></w:body></w:document>'
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", body)
+    return made.getvalue()
+
 
 Door = Callable[[MailSystem, str, Sequence[str], bytes], Outcome]
 
@@ -72,7 +93,7 @@ TOUR = (
         outside,
         OUTSIDER,
         OFFICER,
-        lambda: letter_with(b"%PDF-1.7 " + bytes(50_000)),
+        lambda: letter_with(document("Báo cáo tháng 11"), name="báo cáo.docx"),
     ),
     Stop("a clean mail from an official", "250 2.0.0", inside, OFFICER, OUTSIDER, lambda: letter(author=OFFICER)),
     Stop("an official as another", "550 5.7.1", inside, OFFICER, OUTSIDER, lambda: letter(author=OFFICE)),
@@ -137,6 +158,38 @@ TOUR = (
         OFFICER,
         lambda: letter_with(zipped(EICAR, times=2)),
     ),
+    Stop(
+        "a program that calls itself a document",
+        "550 5.7.1",
+        outside,
+        OUTSIDER,
+        OFFICER,
+        lambda: letter_with(b"MZ" + bytes(500), name="báo cáo.pdf.exe"),
+    ),
+    Stop(
+        "a secret in a document that leaves: held",
+        "250 2.0.0",
+        inside,
+        OFFICER,
+        OUTSIDER,
+        lambda: letter_with(document("TỐI MẬT"), name="công văn.docx", author=OFFICER),
+    ),
+    Stop(
+        "words that only have mật in them",
+        "250 2.0.0",
+        inside,
+        OFFICER,
+        OUTSIDER,
+        lambda: letter(text="Đề nghị đổi mật khẩu; Luật Bảo vệ bí mật nhà nước.\n", author=OFFICER),
+    ),
+    Stop(
+        "an official's advertising without its label",
+        "550 5.7.1",
+        inside,
+        OFFICER,
+        OUTSIDER,
+        lambda: letter(f"Subject: {words('Khuyến mãi cuối năm, giảm giá 50%')}", text=OFFER, author=OFFICER),
+    ),
     Stop("the GTUBE test spam", "550 5.7.1", outside, OUTSIDER, OFFICER, lambda: letter(text=f"{GTUBE}\n")),
     Stop("mail from a locked mailbox", "550 5.7.1", inside, LOCKED, OUTSIDER, lambda: letter(author=LOCKED)),
     Stop("mail to a locked mailbox", "250 2.0.0", outside, OUTSIDER, LOCKED, letter),
@@ -156,6 +209,7 @@ def main() -> int:
         with ExitStack() as running:
             system = start(running)
             as_wanted = tour(system)
+            as_wanted &= secret_is_held(system)
             as_wanted &= copy_is_held(system)
             show_books(system)
             if not once:
@@ -183,6 +237,7 @@ def start(running: ExitStack) -> MailSystem:
         "workers": {"count": 2},
         "clamav": {"address": clamd.unix_address},
         "spam": {"url": rspamd.url},
+        "lists": {"path": str(LISTS)},
         "dns": {"servers": [running.enter_context(NameServer({})).address]},  # the tour asks nobody outside
     }
     say(f"starting Mailgate with 2 workers, and Postfix around it; {LOCKED} is locked, {REVOKED} revoked,")
@@ -205,16 +260,25 @@ def tour(system: MailSystem) -> bool:
     return as_wanted
 
 
+def held_for(system: MailSystem) -> list[str]:
+    """Return whom the mails are for that Postfix holds."""
+    queue = [mail for mail in system.postfix.queue() if mail["queue_name"] == "hold"]
+    return [to["address"] for mail in queue for to in mail["recipients"]]
+
+
+def secret_is_held(system: MailSystem) -> bool:
+    """Tell whether the mail with the secret is held."""
+    fits = OUTSIDER in held_for(system)
+    say(f"{'✓' if fits else '✗'}   the secret that would have left is held; an officer releases it, or deletes it")
+    return fits
+
+
 def copy_is_held(system: MailSystem) -> bool:
     """Tell whether the copy that the alias made is held where it would have left, and nothing reached its target."""
 
-    def held() -> list[str]:
-        queue = [mail for mail in system.postfix.queue() if mail["queue_name"] == "hold"]
-        return [to["address"] for mail in queue for to in mail["recipients"]]
-
     with contextlib.suppress(TimeoutError):
-        wait_until(lambda: GMAIL in held(), 10, "the alias' copy to be held")
-    fits = GMAIL in held() and not [mail for mail in system.sink.mails() if GMAIL in mail.recipients]
+        wait_until(lambda: GMAIL in held_for(system), 10, "the alias' copy to be held")
+    fits = GMAIL in held_for(system) and not [mail for mail in system.sink.mails() if GMAIL in mail.recipients]
     say(f"{'✓' if fits else '✗'}   the copy that the alias made is held at the egress hop; its author hears nothing")
     return fits
 

@@ -23,17 +23,24 @@ def letter(
     return head + text.replace("\n", "\r\n").encode()
 
 
-def letter_with(*files: bytes, fields: tuple[str, ...] = (), name: str = "báo cáo.bin") -> bytes:
+def letter_with(
+    *files: bytes, fields: tuple[str, ...] = (), name: str = "báo cáo.bin", author: str = OUTSIDER
+) -> bytes:
     """Return a mail with a text and these files in base64."""
-    return multipart(*(base64_part(file, f"name*=utf-8''{_percent(name)}") for file in files), fields=fields)
+    parts = (base64_part(file, f"name*=utf-8''{_percent(name)}") for file in files)
+    return multipart(*parts, fields=fields, author=author)
 
 
-def multipart(*parts: bytes, fields: tuple[str, ...] = (), boundary: str = BOUNDARY) -> bytes:
+def words(text: str) -> str:
+    """Return a text as an encoded word (RFC 2047)."""
+    return f"=?UTF-8?B?{base64.b64encode(text.encode()).decode()}?="
+
+
+def multipart(*parts: bytes, fields: tuple[str, ...] = (), boundary: str = BOUNDARY, author: str = OUTSIDER) -> bytes:
     """Return a mail with a text and these parts, each a header block, a blank line and a body."""
     text = b"Content-Type: text/plain; charset=utf-8\r\n\r\nXem t\xe1\xbb\x87p g\xe1\xbb\xadi k\xc3\xa8m.\r\n"
-    return _head(*fields, f'Content-Type: multipart/mixed; boundary="{boundary}"') + joined(
-        text, *parts, boundary=boundary
-    )
+    head = _head(*fields, f'Content-Type: multipart/mixed; boundary="{boundary}"', author=author)
+    return head + joined(text, *parts, boundary=boundary)
 
 
 def joined(*parts: bytes, boundary: str) -> bytes:
@@ -64,10 +71,11 @@ def zipped(data: bytes, times: int = 1) -> bytes:
 
 
 def _head(*fields: str, author: str = OUTSIDER) -> bytes:
+    has_subject = any(field.startswith("Subject:") for field in fields)
     usual = (
         f"From: Lan <{author}>",
         f"To: {OFFICER}",
-        "Subject: =?UTF-8?B?QsOhbyBjw6Fv?=",
+        *(() if has_subject else ("Subject: =?UTF-8?B?QsOhbyBjw6Fv?=",)),
         f"Message-ID: <{uuid.uuid4().hex}@example.com>",
         "MIME-Version: 1.0",
     )

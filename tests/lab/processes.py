@@ -32,6 +32,12 @@ def children(pid: int) -> list[int]:
     return sorted(process.pid for process in living() if process.parent == pid)
 
 
+def parent(pid: int) -> int:
+    """Return the process id of a living process's parent."""
+    (found,) = (process.parent for process in living() if process.pid == pid)
+    return found
+
+
 def alive(pid: int) -> bool:
     """Tell whether a process lives."""
     return any(process.pid == pid for process in living())

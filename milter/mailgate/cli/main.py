@@ -120,4 +120,4 @@ def config_check(file: FileArgument = None) -> None:
 def config_show(file: FileArgument = None) -> None:
     """Print the effective configuration as JSON, with secrets masked."""
     shown = read_settings(file).masked()
-    print(orjson.dumps(shown, option=orjson.OPT_INDENT_2, default=str).decode())
+    print(orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode())

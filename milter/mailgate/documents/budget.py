@@ -84,7 +84,7 @@ class Budget:
         """Count letters of a text."""
         self.letters -= count
         if self.letters < 0:
-            raise Blocked(Obstacle.LIMIT, f"more than {self.limits.letters} letters of text")
+            raise Blocked(Obstacle.TRUNCATED, f"more than {self.limits.letters} letters of text")
 
 
 class Growth:

@@ -64,6 +64,7 @@ class _Worker:
     line: socket.socket
     process: int
     descriptor: int
+    end: asyncio.Future[int]  # its exit status, once the nursery has told it
     jobs: int = 0
 
     def kill(self) -> None:
@@ -86,8 +87,8 @@ class Pool:
         self._line: socket.socket | None = None
         self._nursery: subprocess.Popen[bytes] | None = None
         self._ready: asyncio.Future[None] | None = None
-        self._births: deque[asyncio.Future[tuple[int, int]]] = deque()
-        self._ends: dict[int, asyncio.Future[int | None]] = {}
+        self._births: deque[asyncio.Future[tuple[int, int, asyncio.Future[int]]]] = deque()
+        self._ends: dict[int, asyncio.Future[int]] = {}
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._being_born = 0
@@ -150,15 +151,15 @@ class Pool:
                 self._ready.set_result(None)
         elif word == "born":
             birth = self._births.popleft()
-            self._ends[values[0]] = asyncio.get_running_loop().create_future()
+            end = self._ends[values[0]] = asyncio.get_running_loop().create_future()
             if birth.done():
                 os.close(descriptors[0])
             else:
-                birth.set_result((values[0], descriptors[0]))
+                birth.set_result((values[0], descriptors[0], end))
         elif word == "ended":
-            end = self._ends.pop(values[0], None)
-            if end is not None and not end.done():
-                end.set_result(values[1])
+            ended = self._ends.pop(values[0], None)
+            if ended is not None and not ended.done():
+                ended.set_result(values[1])
             for worker in [worker for worker in self._idle if worker.process == values[0]]:
                 self._idle.remove(worker)  # else the next job is given to it, and one of its tries with it
                 worker.close()
@@ -179,7 +180,7 @@ class Pool:
                 waiting.set_exception(OSError(reason))
                 waiting.exception()  # nobody need be waiting
         for end in self._ends.values():
-            end.set_result(None)
+            end.cancel()
         self._ready = None
         self._births.clear()
         self._ends.clear()
@@ -307,11 +308,9 @@ class Pool:
         if isinstance(error, WorkerError):
             return Ending.DIED, str(error)
         status = None
-        end = self._ends.get(worker.process)
-        if end is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_S):
-                    status = await asyncio.shield(end)
+        done, _ = await asyncio.wait([worker.end], timeout=_END_S)
+        if done and not worker.end.cancelled():
+            status = worker.end.result()
         if status == -signal.SIGPROF:
             return Ending.CPU, Ending.CPU.value
         if status is not None and status < 0:

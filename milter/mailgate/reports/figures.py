@@ -21,6 +21,9 @@ TRAFFIC = ("sent", "received_human", "received_other")
 OF_UNIT = (*(f"{kind}_mailboxes" for kind in KINDS), *STATUSES, *TRAFFIC, "incidents", "due_lock", "due_revoke")
 COLUMNS = ("section", "label", "key", "value")
 
+REGISTRATION = "online-registration"
+"""The rule whose findings are counted for each mailbox (4.4, 12.5)."""
+
 _CHANGES = {MailboxStatus.LOCKED: "lock", MailboxStatus.REVOKED: "revoke", MailboxStatus.ACTIVE: "restore"}
 
 
@@ -81,6 +84,7 @@ class Figures:
         self._refused: Counter[tuple[str, str, str]] = Counter()
         self._changes: Counter[tuple[str, str]] = Counter()
         self._incidents: Counter[str] = Counter()
+        self._registered: Counter[str] = Counter()
         self._inactive: Counter[tuple[str, str]] = Counter()
         self._withheld = 0
         self._units: dict[str | None, Counter[str]] = {}
@@ -144,6 +148,8 @@ class Figures:
         self._refused.update(_decided(record))
         for unit in {self._unit_of[address] for address in named}:
             self._units[unit]["incidents"] += 1
+        if any(finding["rule"] == REGISTRATION for finding in record.get("findings", ())):
+            self._registered.update(set(record.get("mailboxes", ())).intersection(named))
 
     def add_inactive(self, answer: Answer, holes: Iterable[Hole]) -> None:
         """Add who is due to be locked or revoked now, and the holes in what was observed."""
@@ -170,9 +176,9 @@ class Figures:
 
         mailboxes: by kind, the number in each status. traffic: by month. refused: mails by the rule, clause and
         action of the findings that decided. changes: by act and clause. incidents: records by rule, or by kind where
-        no rule found anything. inactive: mailboxes due now, by action and clause; withheld: those that a hole keeps
-        from it. units: null is the mailboxes that are not registered. unknown: which figures lack what, why, from
-        when to when.
+        no rule found anything. registered: mails of online services by the mailbox that they came to. inactive:
+        mailboxes due now, by action and clause; withheld: those that a hole keeps from it. units: null is the
+        mailboxes that are not registered. unknown: which figures lack what, why, from when to when.
         """
         return {
             "year": self.period.last.year,
@@ -190,6 +196,7 @@ class Figures:
             "refused": _listed(self._refused, ("rule", "clause", "action"), "mails"),
             "changes": _listed(self._changes, ("change", "clause"), "acts"),
             "incidents": _listed(self._incidents, ("rule",), "records"),
+            "registered": _listed(self._registered, ("mailbox",), "mails"),
             "inactive": _listed(self._inactive, ("action", "clause"), "mailboxes"),
             "withheld": self._withheld,
             "units": [
@@ -229,6 +236,7 @@ def long_rows(shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ("mailboxes", "kind", STATUSES),
         ("traffic", "month", TRAFFIC),
         ("incidents", "rule", ("records",)),
+        ("registered", "mailbox", ("mails",)),
         ("units", "unit", OF_UNIT),
     ):
         for one in shown[section]:

@@ -114,6 +114,7 @@ def page(shown: Mapping[str, Any], head: Head) -> str:
         ("Thư bị từ chối, tạm hoãn, giữ lại", _refused(shown["refused"])),
         ("Tạm khóa, thu hồi, khôi phục hộp thư", _changes(shown["changes"])),
         ("Sự cố được ghi nhận", _incidents(shown["incidents"])),
+        ("Hộp thư công vụ nhận thư đăng ký dịch vụ trực tuyến", _registered(shown["registered"])),
         ("Hộp thư đến hạn tạm khóa, thu hồi", _inactive(shown["inactive"], shown["withheld"])),
         ("Theo cơ quan, đơn vị", _units(shown["units"])),
         ("Số liệu chưa đầy đủ", _unknown(shown["unknown"])),
@@ -215,6 +216,12 @@ def _incidents(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [(_rule(row["rule"]), row["records"]) for row in rows]
     caption = "Bao gồm cả việc chỉ ghi nhận hoặc được miễn"
     return _table(caption, ("Quy tắc", "Số sự cố"), cells) if rows else _none()
+
+
+def _registered(rows: Sequence[Mapping[str, Any]]) -> str:
+    cells = [(row["mailbox"], row["mails"]) for row in sorted(rows, key=lambda row: -row["mails"])]
+    caption = "Khoản 4 Điều 4; một thư như vậy chưa chứng tỏ người dùng đã tự đăng ký"
+    return _table(caption, ("Hộp thư", "Số thư"), cells) if rows else _none()
 
 
 def _inactive(rows: Sequence[Mapping[str, Any]], withheld: int) -> str:
