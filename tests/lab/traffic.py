@@ -1,5 +1,6 @@
 """Mail at a steady pace, whatever becomes of it: each mail is sent once, and what was answered, and when, is kept."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,7 @@ class Traffic:
         self._send = send
         self._pause_s = 1 / per_second
         self._ending = threading.Event()
+        self._ended_at = math.inf
         self._senders = ThreadPoolExecutor(_CONNECTIONS)
         self._clock = threading.Thread(target=self._run)
 
@@ -53,6 +55,7 @@ class Traffic:
     ) -> None:
         self._ending.set()
         self._clock.join()
+        self._ended_at = time.monotonic()
         self._senders.shutdown()
 
     def wait(self, mails: int) -> None:
@@ -66,8 +69,8 @@ class Traffic:
         return times[min(int(share * len(times)), len(times) - 1)]
 
     def longest_gap(self) -> float:
-        """Return the longest time in which nothing was answered, in seconds."""
-        times = sorted(one.answered_at for one in self.sent)
+        """Return the longest time in which nothing was answered while mails were sent, in seconds."""
+        times = sorted(one.answered_at for one in self.sent if one.answered_at <= self._ended_at)
         return max(later - earlier for earlier, later in pairwise(times))
 
     def _run(self) -> None:
