@@ -119,7 +119,7 @@ def _delimiters(chance: random.Random) -> bytes:
 
 
 def _preamble_and_epilogue(chance: random.Random) -> bytes:
-    payload = chance.choice((_lines(EICAR), EICAR, b"begin 644 a.com\r\n" + _uuencoded(EICAR) + b"`\r\nend\r\n"))
+    payload = chance.choice((_lines(EICAR), EICAR, b"begin 644 a.com\r\n" + uuencoded(EICAR) + b"`\r\nend\r\n"))
     body = _parts(b"b1", _TEXT)
     where = chance.randrange(3)
     if where == 0:
@@ -131,7 +131,7 @@ def _preamble_and_epilogue(chance: random.Random) -> bytes:
     return _head(b"Content-Type: multipart/mixed; boundary=b1") + body
 
 
-def _uuencoded(octets: bytes) -> bytes:
+def uuencoded(octets: bytes) -> bytes:
     import binascii
 
     return b"".join(binascii.b2a_uu(octets[at : at + 45]).replace(b"\n", b"\r\n") for at in range(0, len(octets), 45))

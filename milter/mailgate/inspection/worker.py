@@ -56,7 +56,10 @@ def main() -> None:
                 os.read(wake, 4_096)
             _tell_of_ends(line)
         if line.fileno() in ready:
-            word, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+            try:
+                word, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+            except ConnectionResetError:
+                return  # the daemon went with ends unread
             if not word:
                 return
             _bear(line, socket.socket(fileno=descriptors[0]), bounds, limits)
@@ -68,7 +71,8 @@ def _tell_of_ends(line: socket.socket) -> None:
             process, status = os.waitpid(-1, os.WNOHANG)
             if process == 0:
                 return
-            line.send(orjson.dumps(("ended", process, os.waitstatus_to_exitcode(status))))
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                line.send(orjson.dumps(("ended", process, os.waitstatus_to_exitcode(status))))
 
 
 def _bear(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limits) -> None:
