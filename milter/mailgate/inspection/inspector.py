@@ -30,6 +30,7 @@ _HEAD_OCTETS = 1_024  # of a file, by which a picture is known
 _SUBJECT_OCTETS = 8_192  # ten times what any mail program shows
 _AT_ONCE_OCTETS = 65_536  # are hashed on the loop, in some 40 us
 _TRIES = 2  # a worker may die for no fault of the mail
+_LEAST_CPU_S = 0.4  # for the second one, however long the first one took: ordinary mails take less
 
 
 class Workers(Protocol):
@@ -161,8 +162,7 @@ class Inspector:
         mine = [keys[index] for index in todo if index in keys and keys[index] not in self._flying]
         self._flying.update(dict.fromkeys(mine, flying))
         try:
-            await self._run(raw, leaves, list(todo), found)
-            for index in todo:
+            for index in await self._run(raw, leaves, list(todo), found):
                 items = found[index]
                 if index in keys and items is not None:
                     self._keep(keys[index], items)
@@ -173,30 +173,33 @@ class Inspector:
 
     async def _run(
         self, raw: Spool, leaves: Sequence[Leaf], todo: list[int], found: list[Sequence[Item] | None]
-    ) -> None:
+    ) -> set[int]:
+        """Look into the leaves of these indexes; return those of which what was found holds for the next mail too."""
+        lasting: set[int] = set()
         cpu_s = self.limits.cpu_s
-        tries = _TRIES
-        while todo:
+        for _ in range(_TRIES):
             pieces, content = _packed(raw, [(leaves[index], index + 1) for index in todo])
             self._count("inspection_jobs", 1)
             outcome = await self._workers.run(Job(pieces, cpu_s), content)
-            for items in outcome.ended:
-                found[todo.pop(0)] = items
-            if outcome.ending is Ending.DONE:
-                return
-            tries -= 1
-            if outcome.ending is not Ending.CPU and tries:
-                # It may not have been the mail: a worker that was killed, one that stood still and took no time.
-                cpu_s = max(cpu_s - outcome.wall_s, 0.5) if outcome.ending is Ending.DIED else cpu_s
-                continue
-            index = todo.pop(0)
+            for index, items in zip(todo, outcome.ended, strict=False):
+                found[index] = items
+                lasting.add(index)
+            del todo[: len(outcome.ended)]
+            if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == self.limits.cpu_s:
+                lasting.add(todo[0])  # it had all the time that a mail has
+            if outcome.ending in (Ending.DONE, Ending.CPU):
+                break
+            # Else it may not have been the mail: a worker that was killed, or one that stood still. Once more, with
+            # what is left of its processor time at the least.
+            if outcome.ending is Ending.DIED:
+                cpu_s = max(cpu_s - outcome.wall_s, _LEAST_CPU_S)
+        for number, index in enumerate(todo):
             place = _place(leaves[index], index + 1)
-            found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))
-            if outcome.ending is Ending.CPU:
-                for index in todo:
-                    place = _place(leaves[index], index + 1)
-                    found[index] = (Uninspected(place, Obstacle.LIMIT, "the mail's processor time is used up"),)
-                return
+            if number == 0:
+                found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))
+            else:
+                found[index] = (Uninspected(place, Obstacle.LIMIT, f"after another file: {outcome.detail}"),)
+        return lasting
 
     # -- what is known --------------------------------------------------------------------------
 
