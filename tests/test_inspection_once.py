@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.lab.documents import docx
 from tests.lab.mails import OFFICER, OUTSIDER, base64_part, multipart
+from tests.lab.ports import free_port
 from tests.lab.system import MailSystem, mail_system
 from tests.test_http_door import metrics
 
@@ -50,3 +51,13 @@ def test_another_file_or_another_name_is_looked_into() -> None:
         for part, status in ((CIRCULAR, "250 2.0.0"), (other, "250 2.0.0"), (renamed, "550 5.7.1")):
             assert system.receive(OUTSIDER, [OFFICER], multipart(part)).status == status
         assert counted(system) == (3, 0)
+
+
+def test_what_leaves_is_not_looked_into_twice() -> None:
+    milter = f"inet:127.0.0.1:{free_port()}"
+    hooks = [{"name": name, "listener": milter, "daemon_name": name.upper()} for name in ("submission", "egress")]
+    config = {"listen": {"milter": [milter]}, "hook": hooks, "workers": {"count": 1}}
+    with mail_system(config, egress=True) as system:
+        assert system.submit(OFFICER, [OUTSIDER], multipart(CIRCULAR, author=OFFICER)).status == "250 2.0.0"
+        system.sink.wait(1)
+        assert counted(system) == (1, 0)

@@ -46,6 +46,7 @@ from .model import (
     Trace,
     Verdict,
     network_of,
+    was_judged,
 )
 from .policy import Policy
 from .probes.blacklists import Blacklists
@@ -278,7 +279,11 @@ class Gate:
             return None
         started = time.perf_counter()
         self._begin(mail)
-        if self.inspector is not None:
+        if not self.services.past.settles(mail):
+            if not self.services.past.ask_at_once(mail, self.services.seconds()):
+                return None
+            self.services.metrics.observe("history", time.perf_counter() - started)
+        if self.inspector is not None and not _was_looked_into(mail):
             assert raw is not None
             inspection = self.inspector.at_once(mail, raw, leaves)
             if inspection is None:
@@ -286,10 +291,6 @@ class Gate:
             self._take_inspection(mail, inspection)
             if self.policy.advertiser(mail):
                 return None
-        if not self.services.past.settles(mail):
-            if not self.services.past.ask_at_once(mail, self.services.seconds()):
-                return None
-            self.services.metrics.observe("history", time.perf_counter() - started)
         verdict = self.policy.decide(mail, self.services.seconds())
         if verdict.findings or (counts and not self._note(mail, verdict)):
             return None
@@ -353,6 +354,12 @@ class Gate:
         settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
         is_rated = self._is_rated(mail)
         inspector = self.inspector if raw is not None else None
+        if inspector is not None and mail.session.hook == "egress":
+            if not settled:
+                await self._recall(mail, timings)
+                settled = True
+            if _was_looked_into(mail):
+                inspector = None
         blacklists = None if mail.is_ours else self.blacklists
         is_looked_into = scanner is not None or engine is not None or inspector is not None
         if not is_looked_into and blacklists is None and not claims and not is_rated:
@@ -595,6 +602,11 @@ class Gate:
                 "ms": round(seconds * 1_000, 2),
             }
         )
+
+
+def _was_looked_into(mail: Mail) -> bool:
+    """Tell whether a mail that leaves was looked into when it was taken in, for the very same recipients."""
+    return mail.session.hook == "egress" and was_judged(mail.passages, mail.envelope.recipients)
 
 
 def spam_engine(settings: Settings) -> SpamEngine | Spamd:
