@@ -6,7 +6,6 @@ threads that live or have lived. /proc/PID/stat is the same sum cut to ticks of 
 process that had spent 1.03 s in five threads, one after the other, it showed 0.03 s.
 """
 
-import pkgutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from benchmarks.load import LoadError, connect, negotiate
 from tests.lab.daemon import Daemon
 from tests.lab.ports import free_port
 
-import mailgate_rules
+from mailgate_rules import STANZAS
 
 HERE = Path(__file__).parent
 NULL_FILTER = HERE / "build" / "null_filter"
@@ -46,7 +45,10 @@ address = ""
 url = ""
 [incidents]
 path = "incidents"
+[lists]
+path = "{lists}"
 """
+LISTS = HERE.parent / "config" / "lists"
 
 # The load's one login sends more than a person: it is counted all the same.
 ONE_SENDER = '[rules.sending-rate]\nexempt = ["ptp.bl@hanam.gov.vn"]\n'
@@ -68,14 +70,18 @@ def _mailgate_that_forgets(folder: Path, address: str) -> list[str]:
     return _mailgate_with(folder, address, f"[forwarding]\nkeep_days = 0\n{ONE_SENDER}")
 
 
+def _mailgate_that_does_not_look(folder: Path, address: str) -> list[str]:
+    stanzas = (f'[rules.{name}]\nmode = "off"\n' for name, rule in STANZAS.items() if rule.NEEDS == "inspection")
+    return _mailgate_with(folder, address, ONE_SENDER + "".join(stanzas))
+
+
 def _mailgate_without_rules(folder: Path, address: str) -> list[str]:
-    rules = (module.name.replace("_", "-") for module in pkgutil.iter_modules(mailgate_rules.__path__))
-    return _mailgate_with(folder, address, "".join(f'[rules.{rule}]\nmode = "off"\n' for rule in rules))
+    return _mailgate_with(folder, address, "".join(f'[rules.{rule}]\nmode = "off"\n' for rule in STANZAS))
 
 
 def _mailgate_with(folder: Path, address: str, stanzas: str) -> list[str]:
     configuration = folder / "mailgate.toml"
-    configuration.write_text(MAILGATE_TOML.format(address=address) + stanzas)
+    configuration.write_text(MAILGATE_TOML.format(address=address, lists=LISTS) + stanzas)
     program = Path(sys.executable).with_name("mailgate")
     return ["env", *MAILGATE_ENVIRONMENT, str(program), "serve", "--config", str(configuration)]
 
@@ -101,6 +107,7 @@ FORGETFUL_PEER = Peer("mailgate-forgetful", _mailgate_that_forgets)
 PEERS = (
     FULL_PEER,
     FORGETFUL_PEER,
+    Peer("mailgate-blind", _mailgate_that_does_not_look),
     Peer("mailgate-bare", _mailgate_without_rules),
     Peer("pymilter", _pymilter),
     Peer("libmilter-c", _libmilter),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.lab.processes import children, parent
+from tests.lab.waiting import until
 
 from mailgate.inspection.job import Job, Piece, WorkerError, read_answer
 from mailgate.inspection.limits import InspectionLimits
@@ -161,6 +162,64 @@ async def test_the_death_of_all_workers_and_of_what_they_are_born_of_is_survived
             os.kill(process, signal.SIGKILL)
         outcomes = [(await _patiently(pool)).ending for _ in range(3)]
         assert outcomes[-1] is Ending.DONE
+
+
+async def test_who_waits_for_a_worker_is_told_when_none_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(InspectionLimits(workers=1)) as pool:
+        loop = asyncio.get_running_loop()
+        slow = loop.create_task(pool.run(*job(SLOW, cpu_s=60.0)))
+        await until(pool.processes, 5, "the worker to work")
+        waiting = [loop.create_task(pool.run(*job(HTML))) for _ in range(3)]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        (nursery,) = children(os.getpid())
+        os.kill(nursery, signal.SIGKILL)
+        async with asyncio.timeout(5):
+            told = await asyncio.gather(*waiting, return_exceptions=True)
+            assert (await slow).ending is Ending.DIED
+        assert [type(error) for error in told] == [FileNotFoundError] * 3
+
+
+async def test_a_turn_that_comes_too_late_is_the_next_ones() -> None:
+    async with running(InspectionLimits(workers=1)) as pool:
+        loop = asyncio.get_running_loop()
+        slow = loop.create_task(pool.run(*job(SLOW, cpu_s=0.3)))
+        await until(pool.processes, 5, "the worker to work")
+        hasty, patient = (loop.create_task(pool.run(*job(HTML))) for _ in range(2))
+        slow.add_done_callback(lambda _: hasty.cancel())  # its turn has been given to it, and not yet been taken
+        async with asyncio.timeout(5):
+            assert (await patient).ending is Ending.DONE
+        assert hasty.cancelled()
+
+
+# A nursery whose children die as soon as they are born.
+_BEARS_DEAD = """\
+import os, socket, sys
+line = socket.socket(fileno=int(sys.argv[4]))
+line.send(b'["ready", []]')
+while True:
+    word, descriptors, _, _ = socket.recv_fds(line, 16, 1)
+    if not word:
+        break
+    process = os.fork()
+    if not process:
+        os._exit(1)
+    os.close(descriptors[0])
+    socket.send_fds(line, [b'["born", %d]' % process], [os.pidfd_open(process)])
+"""
+
+
+async def test_a_worker_that_dies_at_its_birth_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{_BEARS_DEAD}")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    async with running(InspectionLimits()) as pool:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(5):
+            with pytest.raises(OSError, match="died at its birth"):
+                await pool.run(*job(HTML))
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def _patiently(pool: Pool) -> Outcome:

@@ -1,44 +1,99 @@
-"""What the inspector makes of workers' answers: what it asks again, what it keeps, and what it reads by itself."""
+"""What an inspection makes of workers' answers, or of none; what is remembered of it; what it reads by itself."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from tests.lab.gates import ORGANIZATION
 from tests.lab.inspecting import InProcess
 from tests.lab.mails import base64_part, joined
 
-from mailgate.config import Settings
 from mailgate.documents.budget import Limits
 from mailgate.inspection.inspector import Inspector
 from mailgate.inspection.job import Job
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome
 from mailgate.mime.walker import Leaf, Walker
-from mailgate.model import Inspection, Mail, Obstacle, Session, Text
+from mailgate.model import File, Inspection, Mail, Obstacle, Organization, Session, Text
 from mailgate.spool import Spool
 
+DONE, CPU, WALL, DIED = Ending.DONE, Ending.CPU, Ending.WALL, Ending.DIED
 
-class Dying(InProcess):
-    """Workers that a file kills: those for which `kills` says so, by the names in the job."""
 
-    def __init__(self, kills: Callable[[Sequence[str]], Ending | None]) -> None:
-        super().__init__()
-        self._kills = kills
+class Scripted:
+    """Workers that end each job as the script says: how, and how many of its pieces were seen to their end."""
+
+    def __init__(self, *script: tuple[Ending, int]) -> None:
+        self.script = list(script)
+        self.jobs: list[tuple[str, ...]] = []
+        self.cpu_s: list[float] = []
 
     async def run(self, job: Job, content: Content) -> Outcome:
-        assert self.jobs < 20, "it is asked again and again"
-        ending = self._kills([piece.leaf.name for piece in job.pieces])
-        if ending is None:
-            return await super().run(job, content)
-        self.jobs += 1
-        return Outcome(ending, ending.value)
+        self.jobs.append(tuple(piece.place for piece in job.pieces))
+        self.cpu_s.append(job.cpu_s)
+        ending, count = self.script.pop(0)
+        seen: list[Sequence[Any]] = [(File(piece.place, piece.place),) for piece in job.pieces[:count]]
+        return Outcome(ending, ending.value, seen, [], 0.3)
+
+    def lacks(self) -> list[str]:
+        return []
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+async def inspected(workers: Scripted, inspector: Inspector) -> tuple[list[str], list[tuple[str, Obstacle]]]:
+    """Return the files that were seen, and those that were not, of a mail of three."""
+    raw = Spool()
+    leaves = []
+    for name in ("a", "b", "c"):
+        leaves.append(Leaf((raw.size, raw.size + 1), "", "application/pdf", name, "", True))
+        raw.write(name.encode())
+    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    found = await inspector.inspect(mail, raw, leaves)
+    return [file.place for file in found.files], [(one.place, one.obstacle) for one in found.uninspected]
+
+
+LOST = [("b", Obstacle.KILLED), ("c", Obstacle.LIMIT)]
+
+
+@pytest.mark.parametrize(
+    ("script", "seen", "lost", "jobs", "again"),
+    [
+        ([(DONE, 3)], "abc", [], ["abc"], ""),
+        ([(DIED, 1), (DONE, 2)], "abc", [], ["abc", "bc"], ""),
+        ([(WALL, 0), (DONE, 3)], "abc", [], ["abc", "abc"], ""),
+        ([(DIED, 1), (DIED, 0)], "a", LOST, ["abc", "bc"], "bc"),
+        ([(WALL, 1), (WALL, 0)], "a", LOST, ["abc", "bc"], "bc"),
+        ([(DIED, 1), (DIED, 1)], "ab", [("c", Obstacle.KILLED)], ["abc", "bc"], "c"),
+        ([(CPU, 1)], "a", LOST, ["abc"], "bc"),
+        ([(CPU, 0)], "", [("a", Obstacle.KILLED), ("b", Obstacle.LIMIT), ("c", Obstacle.LIMIT)], ["abc"], "bc"),
+    ],
+)
+async def test_who_is_to_blame(
+    script: list[tuple[Ending, int]], seen: str, lost: list[tuple[str, Obstacle]], jobs: list[str], again: str
+) -> None:
+    """again: what is looked into when the same mail comes again; of the others it is known what they are."""
+    workers = Scripted(*script)
+    inspector = Inspector(workers, InspectionLimits())
+    assert await inspected(workers, inspector) == (list(seen), lost)
+    assert ["".join(places) for places in workers.jobs] == jobs
+    workers.jobs.clear()
+    workers.script.append((DONE, len(again)))
+    await inspected(workers, inspector)
+    assert ["".join(places) for places in workers.jobs] == ([again] if again else [])
+
+
+async def test_a_second_try_has_the_processor_time_that_is_left() -> None:
+    workers = Scripted((DIED, 0), (DONE, 3))
+    await inspected(workers, Inspector(workers, InspectionLimits(cpu_s=1.0)))
+    assert workers.cpu_s == [1.0, pytest.approx(0.7)]
 
 
 def mail_of(*parts: bytes, subjects: Sequence[bytes] = ()) -> tuple[Mail, Spool, list[Leaf]]:
     """Return a multipart mail, its body, and its leaves."""
     headers = [(b"Subject", subject) for subject in subjects]
-    mail = Mail(Settings(organization=ORGANIZATION).resolved_organization(), Session())
+    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
     mail.take_headers([*headers, (b"Content-Type", b"multipart/mixed; boundary=b")])
     body = joined(*parts, boundary="b")
     raw = Spool()
@@ -57,22 +112,6 @@ def blocked(inspection: Inspection | None) -> list[tuple[str, Obstacle]]:
 
 def named(name: str, octets: bytes = b"x") -> bytes:
     return base64_part(octets, f'name="{name}"')
-
-
-@pytest.mark.parametrize("ending", [Ending.DIED, Ending.WALL, Ending.CPU])
-async def test_files_that_each_kill_a_worker_are_said_and_come_to_an_end(ending: Ending) -> None:
-    workers = Dying(lambda names: ending)
-    inspected = await Inspector(workers, InspectionLimits()).inspect(*mail_of(named("a.doc"), named("b.doc")))
-    assert [place for place, _ in blocked(inspected)] == ["a.doc", "b.doc"]
-    assert {obstacle for _, obstacle in blocked(inspected)} <= {Obstacle.KILLED, Obstacle.LIMIT}
-
-
-async def test_what_befell_a_file_beside_others_is_not_held_against_it_alone() -> None:
-    workers = Dying(lambda names: Ending.CPU if "slow.doc" in names else None)
-    inspector = Inspector(workers, InspectionLimits())
-    together = await inspector.inspect(*mail_of(named("slow.doc"), named("b.txt")))
-    assert [place for place, _ in blocked(together)] == ["slow.doc", "b.txt"]
-    assert blocked(await inspector.inspect(*mail_of(named("b.txt")))) == []
 
 
 async def test_a_text_that_was_cut_beside_another_is_read_whole_alone() -> None:
@@ -99,7 +138,7 @@ async def test_of_mails_at_once_whose_file_is_not_kept_none_waits_for_all_the_ot
             return await super().run(job, content)
 
     inspector = Inspector(Counting(Limits(letters=1)), InspectionLimits())
-    mails = [mail_of(named("a.txt", b"xx")) for _ in range(5)]
+    mails = [mail_of(named(f"{number}.txt"), named("a.txt", b"xx")) for number in range(5)]
     found = await asyncio.gather(*(inspector.inspect(*mail) for mail in mails))
     assert [blocked(each) for each in found] == [[("a.txt", Obstacle.TRUNCATED)]] * 5
     assert waves == [1, 1, 2, 3, 4]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from mailgate.config import OrganizationSection, Settings
-from mailgate.model import Action, Envelope, Evidence, Exemption, Finding, Mail, Mode, Session, Verdict
+from mailgate.model import Action, Envelope, Evidence, Exemption, Finding, Mail, Mode, Passage, Session, Verdict
 from mailgate.policy import Policy, covers
 from mailgate.rule import Hit, RuleStanza
 
@@ -351,3 +351,44 @@ def test_earlier_findings_come_first_and_are_not_repeated(
 def test_an_earlier_hold_still_holds() -> None:
     before = [Finding("second", "QD27/2023 4.5", ENFORCE, QUARANTINE)]
     assert Policy([Scripted()]).decide(mail(), NOW, before).action is QUARANTINE
+
+
+# -- what was judged when it was taken in ----------------------------------------------------------
+
+
+def passage(*addressed: str, is_same: bool = True, was_asked: bool = True) -> Passage:
+    return Passage("4ABC", "submission", ONE, ONE, (), frozenset(addressed), is_same, was_asked)
+
+
+@pytest.mark.parametrize(
+    ("hook", "passages", "found", "want"),
+    [
+        ("egress", [passage(TWO)], QUARANTINE, ACCEPT),
+        ("egress", [passage(TWO), passage(ONE)], QUARANTINE, ACCEPT),
+        ("egress", [], QUARANTINE, QUARANTINE),
+        ("egress", [passage(ONE)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO, is_same=False)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO), passage(TWO, is_same=False)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO, was_asked=False)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO)], REJECT, REJECT),
+        ("egress", [passage(TWO)], TEMPFAIL, TEMPFAIL),
+        ("submission", [passage(TWO)], QUARANTINE, QUARANTINE),
+        ("mx", [passage(TWO)], QUARANTINE, QUARANTINE),
+        ("non-smtp", [passage(TWO)], QUARANTINE, QUARANTINE),
+    ],
+)
+def test_egress_does_not_hold_what_was_judged_for_the_same_recipients(
+    hook: str, passages: list[Passage], found: Action, want: Action
+) -> None:
+    """Else what an officer has released would be held again."""
+    leaving = mail(TWO)
+    leaving.session = Session(hook)
+    leaving.passages = passages
+    assert Policy([Scripted(end=(hit(found),))]).decide(leaving, NOW).action is want
+
+
+def test_what_could_not_be_had_holds_at_egress_all_the_same() -> None:
+    leaving = mail(TWO, missing={"clamd": "x"})
+    leaving.session = Session("egress")
+    leaving.passages = [passage(TWO)]
+    assert Policy([Silent()], on_error={"clamd": QUARANTINE}).decide(leaving, NOW).action is QUARANTINE

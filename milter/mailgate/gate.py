@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
@@ -45,6 +46,7 @@ from .model import (
     Trace,
     Verdict,
     network_of,
+    was_judged,
 )
 from .policy import Policy
 from .probes.blacklists import Blacklists
@@ -196,8 +198,8 @@ class Gate:
                 self.engine = spam_engine(settings)
             zones = settings.blacklists
             if (zones.zones or zones.domain_zones) and "spam" in active:
-                resolver = Resolver(settings.dns.deadline_s, settings.dns.servers)
-                self.blacklists = Blacklists(zones.zones, zones.domain_zones, resolver)
+                make = partial(Resolver, settings.dns.deadline_s, settings.dns.servers)
+                self.blacklists = Blacklists(zones.zones, zones.domain_zones, make)
             if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
                 self.inspector = self._inspector(before)
         self._has_rates = any(rule.NEEDS == "sending" for rule in self.policy.rules)
@@ -216,7 +218,7 @@ class Gate:
         limits = self.settings.inspection_limits()
         if before is not None and before.inspector is not None and before.inspector.limits == limits:
             return before.inspector
-        return Inspector(Pool(limits), limits)
+        return Inspector(Pool(limits), limits, self.services.metrics.add)
 
     @property
     def keeps_message(self) -> bool:
@@ -277,7 +279,11 @@ class Gate:
             return None
         started = time.perf_counter()
         self._begin(mail)
-        if self.inspector is not None:
+        if not self.services.past.settles(mail):
+            if not self.services.past.ask_at_once(mail, self.services.seconds()):
+                return None
+            self.services.metrics.observe("history", time.perf_counter() - started)
+        if self.inspector is not None and not _was_looked_into(mail):
             assert raw is not None
             inspection = self.inspector.at_once(mail, raw, leaves)
             if inspection is None:
@@ -285,10 +291,6 @@ class Gate:
             self._take_inspection(mail, inspection)
             if self.policy.advertiser(mail):
                 return None
-        if not self.services.past.settles(mail):
-            if not self.services.past.ask_at_once(mail, self.services.seconds()):
-                return None
-            self.services.metrics.observe("history", time.perf_counter() - started)
         verdict = self.policy.decide(mail, self.services.seconds())
         if verdict.findings or (counts and not self._note(mail, verdict)):
             return None
@@ -352,6 +354,12 @@ class Gate:
         settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
         is_rated = self._is_rated(mail)
         inspector = self.inspector if raw is not None else None
+        if inspector is not None and mail.session.hook == "egress":
+            if not settled:
+                await self._recall(mail, timings)
+                settled = True
+            if _was_looked_into(mail):
+                inspector = None
         blacklists = None if mail.is_ours else self.blacklists
         is_looked_into = scanner is not None or engine is not None or inspector is not None
         if not is_looked_into and blacklists is None and not claims and not is_rated:
@@ -469,12 +477,9 @@ class Gate:
         await self._timed("clamd", ask, mail, timings)
 
     async def _ask_blacklists(self, blacklists: Blacklists, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask DNS; where it does not answer, nobody is listed."""
+        """Ask DNS; what does not answer lists nobody."""
 
-        async def ask() -> None:
-            mail.listings = await blacklists.ask(mail)
-
-        await self._timed("blacklists", ask, mail, timings)
+        await self._timed("blacklists", lambda: blacklists.ask(mail), mail, timings)
         mail.missing.pop("blacklists", None)
 
     async def _check(self, engine: SpamEngine | Spamd, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
@@ -597,6 +602,11 @@ class Gate:
                 "ms": round(seconds * 1_000, 2),
             }
         )
+
+
+def _was_looked_into(mail: Mail) -> bool:
+    """Tell whether a mail that leaves was looked into when it was taken in, for the very same recipients."""
+    return mail.session.hook == "egress" and was_judged(mail.passages, mail.envelope.recipients)
 
 
 def spam_engine(settings: Settings) -> SpamEngine | Spamd:

@@ -30,6 +30,8 @@ _COUNTERS = {
     "octets": "Octets of message bodies that were read.",
     "events": "Activity events that were handed to the ledger.",
     "events_dropped": "Activity events and traces that were not kept since the journal was full.",
+    "inspection_jobs": "Jobs that inspection workers were given.",
+    "inspection_known": "Files whose inspection was known from an earlier mail.",
     "worker_restarts": "Workers that ended unasked and were started again.",
 }
 _GAUGES = {

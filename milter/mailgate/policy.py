@@ -20,6 +20,7 @@ from .model import (
     Mode,
     Verdict,
     domain_of,
+    was_judged,
 )
 from .rule import STAGES, Hit, RuleStanza, defines
 from .text.addresses import mailboxes_in, spoken_of
@@ -127,6 +128,9 @@ class Policy:
     def decide(self, mail: Mail, now: float, earlier: Sequence[Finding] = ()) -> Verdict:
         """Judge the whole mail; `earlier` are the findings of its earlier stages that did not end it."""
         findings = self._find(mail, "at_end")
+        if findings and mail.session.hook == "egress" and was_judged(mail.passages, mail.envelope.recipients):
+            # It goes on to those whom it was addressed to when it was judged: what was held then was released since.
+            findings = [finding for finding in findings if finding.action is not Action.QUARANTINE]
         if earlier:  # what is found again at the end is known better there
             again = {(finding.rule, finding.recipient) for finding in findings}
             findings[:0] = [finding for finding in earlier if (finding.rule, finding.recipient) not in again]

@@ -16,14 +16,16 @@ Records = Mapping[tuple[str, str], list[str]]
 
 
 class NameServer:
-    """A server for `records`: (name, type) to the texts of its records; `silent` makes it answer nothing.
+    """A server for `records`: (name, type) to the texts of its records.
 
-    `asked` lists the questions so far. Use it in a `with` block.
+    `silent` makes it answer nothing, `dead` nothing of these zones. `asked` lists the questions so far. Use it in a
+    `with` block.
     """
 
     def __init__(self, records: Records) -> None:
         self.records = {(name.lower(), kind): texts for (name, kind), texts in records.items()}
         self.silent = False
+        self.dead: tuple[str, ...] = ()
         self.asked: list[tuple[str, str]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -55,7 +57,7 @@ class NameServer:
             name = question.name.to_text(omit_final_dot=True).lower()
             kind = dns.rdatatype.to_text(question.rdtype)
             self.asked.append((name, kind))
-            if self.silent:
+            if self.silent or name.endswith(self.dead):
                 continue
             answer = dns.message.make_response(query)
             if texts := self.records.get((name, kind)):

@@ -140,9 +140,9 @@ class _Blacklists:
     def __init__(self, listings: Sequence[Listing]) -> None:
         self._listings = listings
 
-    async def ask(self, mail: Mail) -> Sequence[Listing]:
+    async def ask(self, mail: Mail) -> None:
         await asyncio.sleep(0)
-        return self._listings
+        mail.listings = self._listings
 
 
 class _Past:

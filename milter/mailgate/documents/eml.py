@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from ..mime.fields import decode_words
-from ..mime.transfer import decoder_for
+from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
 from ..model import Header, Obstacle, TextKind, Uninspected
 from .budget import Budget
@@ -31,7 +31,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     content = walker.finish()
     for number, leaf in enumerate(walker.leaves[:_LEAVES], 1):
         begin, end = leaf.span
-        inner = decoded(octets[begin:end], leaf)
+        inner = decode(leaf.encoding, (octets[begin:end],))
         budget.take_octets(len(inner))
         yield from read_leaf(inner, leaf, f"{place} > part {number}", budget, TextKind.DOCUMENT)
     if not walker.leaves and not subject:
@@ -53,12 +53,6 @@ def _headers(octets: bytes) -> tuple[list[Header], int]:
         at = match.end()
     blank = re.compile(rb"\r?\n").match(octets, at)
     return fields, blank.end() if blank else at
-
-
-def decoded(octets: bytes, leaf: Leaf) -> bytes:
-    """Return a leaf's octets without their transfer encoding."""
-    decoder = decoder_for(leaf.encoding)
-    return decoder.feed(octets) + decoder.finish()
 
 
 def is_shown(leaf: Leaf) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,7 @@ _SUBJECT_OCTETS = 8_192  # of all that a mail has; ten times what any mail progr
 _SUBJECT_LEAST = 64  # what each counts at the least, for empty ones cost time too
 _AT_ONCE_OCTETS = 65_536  # are hashed on the loop, in some 40 us
 _TRIES = 2  # a worker may die for no fault of the mail
+_LEAST_CPU_S = 0.4  # for the second one, however long the first one took: ordinary mails take less
 
 
 class Workers(Protocol):
@@ -56,9 +57,12 @@ class _Kept:
 class Inspector:
     """Looks into mails; one of a daemon process, whatever is reloaded but its limits."""
 
-    def __init__(self, workers: Workers, limits: InspectionLimits) -> None:
+    def __init__(
+        self, workers: Workers, limits: InspectionLimits, count: Callable[[str, float], None] = lambda *_: None
+    ) -> None:
         self.limits = limits
         self._workers = workers
+        self._count = count  # adds to a counter of metrics
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._kept_octets = 0
         self._flying: dict[bytes, asyncio.Future[bool]] = {}  # True once it was looked into, whatever came of it
@@ -87,6 +91,7 @@ class Inspector:
             return None
         found: list[Sequence[Item]] = []
         room = _SHORT_OCTETS
+        known = 0
         for number, leaf in enumerate(leaves, 1):
             items = None
             octets = leaf.span[1] - leaf.span[0]
@@ -96,12 +101,16 @@ class Inspector:
                     return None
                 items = _read_short(_octets(raw, leaf), leaf, number)
             elif octets <= _AT_ONCE_OCTETS:
-                items = _inert(raw, leaf, number) or self._known(_key(raw, leaf, number))
+                items = _inert(raw, leaf, number)
+                if items is None:
+                    items = self._known(_key(raw, leaf, number))
+                    known += 1
             else:
                 items = _inert(raw, leaf, number)
             if items is None:
                 return None
             found.append(items)
+        self._count("inspection_known", known)
         return _gathered(mail, found)
 
     # -- by workers -----------------------------------------------------------------------------
@@ -125,6 +134,7 @@ class Inspector:
                 if await asyncio.shield(flying):
                     break
             found[index] = self._known(key)
+        self._count("inspection_known", sum(found[index] is not None for index in keys))
         firsts: dict[bytes, int] = {}  # a mail may have the same file twice
         for index, key in keys.items():
             if found[index] is None:
@@ -155,10 +165,9 @@ class Inspector:
         self._flying.update(dict.fromkeys(mine, flying))
         is_done = False
         try:
-            await self._run(raw, leaves, list(todo), found)
-            for index in todo:
+            for index in await self._run(raw, leaves, list(todo), found):
                 items = found[index]
-                if index in keys and items is not None and _holds_in_any_mail(items):
+                if index in keys and items is not None:
                     self._keep(keys[index], items)
             is_done = True
         finally:
@@ -168,29 +177,34 @@ class Inspector:
 
     async def _run(
         self, raw: Spool, leaves: Sequence[Leaf], todo: list[int], found: list[Sequence[Item] | None]
-    ) -> None:
+    ) -> set[int]:
+        """Look into the leaves of these indexes; return those of which what was found holds for the next mail too."""
+        lasting: set[int] = set()
         cpu_s = self.limits.cpu_s
-        tries = _TRIES
-        while todo:
+        for _ in range(_TRIES):
             pieces, content = _packed(raw, [(leaves[index], index + 1) for index in todo])
+            self._count("inspection_jobs", 1)
             outcome = await self._workers.run(Job(pieces, cpu_s), content)
-            for items in outcome.ended:
-                found[todo.pop(0)] = items
-            if outcome.ending is Ending.DONE:
-                return
-            tries -= 1
-            if outcome.ending is not Ending.CPU and tries > 0:
-                # It may not have been the mail: a worker that was killed, one that stood still and took no time.
-                cpu_s = max(cpu_s - outcome.wall_s, 0.5) if outcome.ending is Ending.DIED else cpu_s
-                continue
-            index = todo.pop(0)
+            for number, (index, items) in enumerate(zip(todo, outcome.ended, strict=False)):
+                found[index] = items
+                if number == 0 or not _is_short_of_limits(items):
+                    lasting.add(index)
+            del todo[: len(outcome.ended)]
+            if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == self.limits.cpu_s:
+                lasting.add(todo[0])  # it had all the time that a mail has
+            if outcome.ending in (Ending.DONE, Ending.CPU):
+                break
+            # Else it may not have been the mail: a worker that was killed, or one that stood still. Once more, with
+            # what is left of its processor time at the least.
+            if outcome.ending is Ending.DIED:
+                cpu_s = max(cpu_s - outcome.wall_s, _LEAST_CPU_S)
+        for number, index in enumerate(todo):
             place = _place(leaves[index], index + 1)
-            found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))
-            if outcome.ending is Ending.CPU:
-                for index in todo:
-                    place = _place(leaves[index], index + 1)
-                    found[index] = (Uninspected(place, Obstacle.LIMIT, "the mail's processor time is used up"),)
-                return
+            if number == 0:
+                found[index] = (*outcome.begun, Uninspected(place, Obstacle.KILLED, outcome.detail))
+            else:
+                found[index] = (Uninspected(place, Obstacle.LIMIT, f"after another file: {outcome.detail}"),)
+        return lasting
 
     # -- what is known --------------------------------------------------------------------------
 
@@ -212,13 +226,10 @@ class Inspector:
             self._kept_octets -= oldest.octets
 
 
-_OF_THE_MAIL = frozenset({Obstacle.LIMIT, Obstacle.TRUNCATED, Obstacle.KILLED})
-
-
-def _holds_in_any_mail(items: Sequence[Item]) -> bool:
-    """Tell whether a file is seen the same in another mail: a limit may have been used up by others of this one, and
-    a process may die of the machine."""
-    return not any(isinstance(item, Uninspected) and item.obstacle in _OF_THE_MAIL for item in items)
+def _is_short_of_limits(items: Sequence[Item]) -> bool:
+    """Tell whether a limit kept something from being seen: a later file of a job has what the earlier ones left."""
+    blocked = (item.obstacle for item in items if isinstance(item, Uninspected))
+    return any(obstacle in (Obstacle.LIMIT, Obstacle.TRUNCATED) for obstacle in blocked)
 
 
 _ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts

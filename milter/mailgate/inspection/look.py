@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..documents.budget import Budget
 from ..documents.found import Extract
 from ..documents.message import look_into_leaf
-from ..mime.transfer import decoder_for
+from ..mime.transfer import decode
 from ..model import File, Obstacle, TextKind, Uninspected
 from ..text.reading import read_text
 from .job import Item, Piece
@@ -14,7 +14,7 @@ from .job import Item, Piece
 
 def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Item]:
     """Yield what is in a leaf, each thing as soon as it is known; encoded: its octets as they stand in the mail."""
-    octets = decoded(piece.leaf.encoding, encoded)
+    octets = decode(piece.leaf.encoding, encoded)
     named = set()
     for found in look_into_leaf(octets, piece.leaf, piece.place, budget, body=not piece.leaf.is_inside):
         if isinstance(found, File) and found.place not in named:
@@ -27,13 +27,3 @@ def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Ite
                 yield Uninspected(found.place, Obstacle.LIMIT, "the text takes too much memory")
         else:
             yield found
-
-
-def decoded(encoding: str, encoded: Iterator[bytes]) -> bytes:
-    """Return the octets of a leaf, its transfer encoding taken off."""
-    decoder = decoder_for(encoding)
-    octets = bytearray()
-    for chunk in encoded:
-        octets += decoder.feed(chunk)
-    octets += decoder.finish()
-    return bytes(octets)

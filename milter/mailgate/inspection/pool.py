@@ -160,6 +160,9 @@ class Pool:
             ended = self._ends.pop(values[0], None)
             if ended is not None and not ended.done():
                 ended.set_result(values[1])
+            for worker in [worker for worker in self._idle if worker.process == values[0]]:
+                self._idle.remove(worker)  # else the next job is given to it, and one of its tries with it
+                worker.close()
 
     def _lose(self, reason: str) -> None:
         """The nursery is gone, and its workers with it: whoever waits is told, and the next one starts another."""
@@ -193,8 +196,20 @@ class Pool:
         while not self._idle and len(self._busy) + self._being_born >= self.limits.workers:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
-            await turn
-        worker = self._idle.pop() if self._idle else await self._bear()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if not turn.cancelled():
+                    self._wake()  # it was this one's turn already
+                raise
+        if self._idle:
+            worker = self._idle.pop()
+        else:
+            try:
+                worker = await self._bear()
+            except BaseException:
+                self._wake()
+                raise
         self._busy.add(worker)
         return worker
 
@@ -209,15 +224,22 @@ class Pool:
             try:
                 socket.send_fds(self._line, [b"bear"], [theirs.fileno()])
                 async with asyncio.timeout(_BIRTH_S):
-                    process, descriptor, end = await birth
-                    ours.setblocking(False)
-                    worker = _Worker(ours, process, descriptor, end)
-                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+                    worker = _Worker(ours, *await birth)
             except BaseException:
                 ours.close()
                 raise
             finally:
                 theirs.close()
+            try:
+                ours.setblocking(False)
+                async with asyncio.timeout(_BIRTH_S):
+                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+            except (EOFError, WorkerError, ValueError) as error:
+                worker.kill()
+                raise OSError("an inspection worker died at its birth") from error
+            except BaseException:
+                worker.kill()
+                raise
             return worker
         finally:
             self._being_born -= 1
@@ -229,6 +251,10 @@ class Pool:
             self._idle.append(worker)
         else:
             worker.kill()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Give a turn to the next that waits for one."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -267,6 +293,8 @@ class Pool:
             is_sound = True
         except TimeoutError:
             outcome.ending, outcome.detail = Ending.WALL, f"no answer within {self.limits.wall_s:g} s"
+            while self._idle:  # what made it stand still may have met them too: the next try is not theirs
+                self._idle.pop().kill()
         except (EOFError, ConnectionError, WorkerError) as error:
             outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
         finally:

@@ -7,6 +7,7 @@ cuts. None raises: what a strict decoder would refuse is decoded as mail program
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import Protocol
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -200,6 +201,16 @@ def decoder_for(encoding: str) -> Decoder:
     """Return the decoder of a Content-Transfer-Encoding; an unknown one is taken as the octets themselves."""
     made = PadlessBase64Decoder if encoding == WITHOUT_PADS else _DECODERS.get(encoding)
     return made() if made else IdentityDecoder()
+
+
+def decode(encoding: str, chunks: Iterable[bytes]) -> bytes:
+    """Return octets without their Content-Transfer-Encoding."""
+    decoder = decoder_for(encoding)
+    octets = bytearray()
+    for chunk in chunks:
+        octets += decoder.feed(chunk)
+    octets += decoder.finish()
+    return bytes(octets)
 
 
 class Base64Counter:

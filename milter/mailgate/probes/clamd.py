@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..mime.transfer import WITHOUT_PADS, decoder_for
+from ..mime.transfer import WITHOUT_PADS, decode, decoder_for
 from ..mime.walker import Leaf
 from ..model import Content, Scan, ScanStatus
 from ..spool import Spool
@@ -192,8 +192,7 @@ def _called(group: Sequence[_Numbered]) -> str:
 async def _archive(raw: Spool, group: Sequence[_Numbered], archive: Spool) -> None:
     """Write a tar archive of decoded leaves."""
     for number, leaf in group:
-        decoder = decoder_for(leaf.encoding)
-        octets = b"".join([*map(decoder.feed, raw.chunks(*leaf.span)), decoder.finish()])
+        octets = decode(leaf.encoding, raw.chunks(*leaf.span))
         entry = tarfile.TarInfo(f"part{number}")
         entry.size = len(octets)
         archive.write(entry.tobuf(tarfile.USTAR_FORMAT) + octets + bytes(-len(octets) % tarfile.BLOCKSIZE))

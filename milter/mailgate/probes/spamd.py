@@ -13,7 +13,10 @@ from .rspamd import LONGEST_ANSWER, MOST_SYMBOLS
 
 # Real: b"SPAMD/1.1 0 EX_OK\r\nContent-length: 27\r\nSpam: True ; 1000.0 / 5.0\r\n\r\nGTUBE,NO_RECEIVED,NO_RELAYS\r\n"
 _STATUS = re.compile(rb"SPAMD/[\d.]+ (\d+) ([^\r\n]*)\r\n")
-_SPAM = re.compile(rb"^Spam: *(True|False|Yes|No) *; *(-?[\d.]+) */ *(-?[\d.]+)\r?$", re.MULTILINE | re.IGNORECASE)
+_NUMBER = rb"(-?\d{1,9}(?:\.\d{1,9})?)"
+_SPAM = re.compile(
+    rb"^Spam: *(True|False|Yes|No) *; *" + _NUMBER + rb" */ *" + _NUMBER + rb"\r?$", re.MULTILINE | re.IGNORECASE
+)
 
 
 class Spamd:
