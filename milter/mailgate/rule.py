@@ -10,6 +10,7 @@ the class defines it. What follows from a hit (mode, action, reply) is the stanz
 but a method may set an action or a reply where it alone knows the right one.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -100,6 +101,27 @@ class RuleStanza:
     def classes(self, mail: Mail) -> Mapping[str, str]:
         """Return what each recipient's copy is in this rule's terms, for who wants it explained."""
         return {}
+
+
+_LONGEST_TAG = 900  # octets, for a line has 998 (RFC 5322 section 2.1.1)
+_FIELD_NAME = re.compile(r"[!-9;-~]{0,60}")  # RFC 5322 section 3.6.8
+
+
+def check_tag(name: str) -> None:
+    """Raise ValueError where a tag cannot have this name."""
+    if not _FIELD_NAME.fullmatch(name):
+        raise ValueError("header: write a name in ASCII without blanks or colons, such as X-Mailgate")
+
+
+def tag(name: str, value: str) -> tuple[Header, ...]:
+    """Return the header field that a finding adds to its mail, none where the name is "".
+
+    It is one line of printable ASCII, whatever of the mail is in the value.
+    """
+    if not name:
+        return ()
+    shown = "".join([letter if " " <= letter <= "~" else "?" for letter in value[:_LONGEST_TAG]])
+    return ((name.encode("ascii"), shown.encode("ascii")),)
 
 
 STAGES = ("at_mail", "at_rcpt", "at_body", "at_end")

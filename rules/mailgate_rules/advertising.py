@@ -30,7 +30,7 @@ from mailgate.model import (
     domain_of,
     was_judged,
 )
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 from mailgate.text.addresses import mailboxes_in
 from mailgate.text.advertisement import Fault, faults_in, offers, prices_in, speaks_to_customers
 from mailgate.text.labels import Label, Standing, label_of
@@ -105,8 +105,7 @@ class Stanza(RuleStanza):
             raise ValueError(f"threshold: write {_MOST_OF_WORDS + 1} or more: words alone make no advertisement")
         if self.day_limit < 0:
             raise ValueError("day_limit: write 0 or more")
-        if not re.fullmatch(r"[A-Za-z0-9-]*", self.header):
-            raise ValueError("header: write a name of letters, digits and hyphens")
+        check_tag(self.header)
 
     def advertiser(self, mail: Mail) -> str:
         """Return whose advertisement comes in, so that it is counted (13.5)."""
@@ -155,10 +154,9 @@ class Stanza(RuleStanza):
                 mailboxes = mail.organization.accounts(recipient)
                 evidence = _evidence(found, repeated)
                 hits.append(Hit(evidence, recipient, "in", self.repeated_action, mailboxes=mailboxes))
-        if hits and self.header:
+        if hits:
             shown = f"{' '.join(dict.fromkeys(articles))}; score={found.score}; advertiser={found.advertiser or '-'}"
-            headers = ((self.header.encode("ascii"), shown.encode("ascii", "replace")),)
-            hits[0] = replace(hits[0], headers=headers)
+            hits[0] = replace(hits[0], headers=tag(self.header, shown))
         return hits
 
     def _fault_hit(self, report: SpamReport | None, found: Advertisement, faults: list[Fault]) -> Hit:

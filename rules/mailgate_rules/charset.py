@@ -7,8 +7,8 @@ Unicode passes in every form, composed or decomposed, and under whatever label.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailgate.model import Action, Evidence, Header, Inspection, Mail, Text, TextKind
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.model import Action, Evidence, Inspection, Mail, Text, TextKind
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 
 _SHOWN = 20  # texts of one mail that are named: an archive may hold hundreds
 
@@ -31,6 +31,10 @@ class Stanza(RuleStanza):
     action: Action = Action.ACCEPT
     header: str = "X-Mailgate-Charset"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no header's name."""
+        check_tag(self.header)
+
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the texts that are in another charset."""
         if mail.inspection is None:
@@ -40,12 +44,11 @@ class Stanza(RuleStanza):
 
     def _hit(self, mail: Mail, found: list[Text]) -> Hit:
         names = " ".join(sorted({text.charset for text in found}))
-        headers: tuple[Header, ...] = ((self.header.encode("ascii"), names.encode("ascii")),) if self.header else ()
         pieces = [Evidence(f"charset of {text.kind}", text.place, _what(text)) for text in found[:_SHOWN]]
         if len(found) > _SHOWN:
             pieces.append(Evidence("charset", "further ones", str(len(found) - _SHOWN)))
         action = None if mail.is_ours else Action.ACCEPT
-        return Hit(tuple(pieces), action=action, headers=headers, mailboxes=mail.official_ends())
+        return Hit(tuple(pieces), action=action, headers=tag(self.header, names), mailboxes=mail.official_ends())
 
 
 def _what(text: Text) -> str:

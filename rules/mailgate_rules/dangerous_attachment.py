@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 
 from mailgate.model import Action, Danger, Evidence, File, Header, Inspection, Mail
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 from mailgate.text.file_names import HOSTILE, PROGRAMS, read_name
 
 _REFUSED = (
@@ -29,7 +29,6 @@ _ACTIONS: Mapping[Danger, Action] = {
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
 _MOST = 20  # files that a finding names; an archive may hold thousands
-_LONGEST_HEADER = 900  # octets, for a line has 998 (RFC 5322 section 2.1.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +85,10 @@ class Stanza(RuleStanza):
     allowed: tuple[Allowance, ...] = ()
     header: str = "X-Mailgate-Attachment"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no header's name."""
+        check_tag(self.header)
+
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the dangerous files, those together on which the same follows."""
         files = mail.inspection.files if mail.inspection else ()
@@ -121,10 +124,7 @@ class Stanza(RuleStanza):
             yield self.actions.get(danger, _ACTIONS[danger]), f"{danger}: {detail}"
 
     def _headers(self, dangerous: Sequence[tuple[File, tuple[str, ...]]]) -> tuple[Header, ...]:
-        if not self.header:
-            return ()
-        shown = "; ".join(dict.fromkeys(text for _, texts in dangerous for text in texts))[:_LONGEST_HEADER]
-        return ((self.header.encode("ascii"), shown.encode("ascii", "replace")),)
+        return tag(self.header, "; ".join(dict.fromkeys(text for _, texts in dangerous for text in texts)))
 
 
 def _with(*dangers: tuple[Danger, str], name: str = "a.docx", sha256: str = "") -> tuple[tuple[str, object], ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from mailgate.model import (
     Action,
     Evidence,
-    Header,
     ListEntry,
     Listing,
     Lists,
@@ -20,7 +19,7 @@ from mailgate.model import (
     canonical_domain,
     domain_of,
 )
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 
 _ACTIONS: Mapping[str, Action] = {
     "reject": Action.REJECT,
@@ -53,6 +52,10 @@ class Stanza(RuleStanza):
     agreed: Action = Action.REJECT
     header: str = "X-Mailgate-Spam"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no header's name."""
+        check_tag(self.header)
+
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the engine's answer when it asks for anything, and who is listed."""
         report = mail.spam
@@ -75,10 +78,7 @@ class Stanza(RuleStanza):
             yield self._hit(pieces, self.agreed if agrees else self.dnsbl, f"dnsbl={zones}")
 
     def _hit(self, pieces: tuple[Evidence, ...], action: Action, value: str) -> Hit:
-        headers: tuple[Header, ...] = ()
-        if self.header:
-            headers = ((self.header.encode("ascii"), value[:900].encode("ascii", "replace")),)
-        return Hit(pieces, action=action, headers=headers)
+        return Hit(pieces, action=action, headers=tag(self.header, value))
 
     def _engine_hit(self, report: SpamReport) -> Hit:
         symbols = " ".join(report.symbols)

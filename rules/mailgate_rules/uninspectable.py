@@ -7,8 +7,8 @@ in a header. What a limit or a crash kept from being seen is what hostile files 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mailgate.model import Action, Evidence, Header, Inspection, Mail, Obstacle, Uninspected
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.model import Action, Evidence, Inspection, Mail, Obstacle, Uninspected
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 
 _ACTIONS: Mapping[Obstacle, Action] = {
     Obstacle.DAMAGED: Action.ACCEPT,
@@ -37,6 +37,10 @@ class Stanza(RuleStanza):
     actions: Mapping[Obstacle, Action] = field(default_factory=lambda: dict(_ACTIONS))
     header: str = "X-Mailgate-Uninspected"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no header's name."""
+        check_tag(self.header)
+
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report each kind of obstacle, with the files that it kept from being seen."""
         return self._hits(mail.inspection.uninspected) if mail.inspection and mail.inspection.uninspected else ()
@@ -49,10 +53,8 @@ class Stanza(RuleStanza):
             evidence = [Evidence("attachment", each.place, _shown(each)) for each in blocked[:_MOST]]
             if len(blocked) > _MOST:
                 evidence.append(Evidence("attachment", "more", str(len(blocked) - _MOST)))
-            headers: tuple[Header, ...] = ()
-            if self.header:
-                headers = ((self.header.encode("ascii"), obstacle.value.encode("ascii")),)
-            yield Hit(tuple(evidence), action=self.actions.get(obstacle, _ACTIONS[obstacle]), headers=headers)
+            action = self.actions.get(obstacle, _ACTIONS[obstacle])
+            yield Hit(tuple(evidence), action=action, headers=tag(self.header, obstacle))
 
 
 def _shown(each: Uninspected) -> str:

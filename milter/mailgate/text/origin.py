@@ -6,6 +6,7 @@ from ..model import Mail, domain_of
 from .addresses import listed_in
 from .organisational import organisational
 
+_LONGEST_AUTHOR = 8_192  # octets of From that are looked at: the first mailbox stands in far less
 _MOST_SIGNATURES, _LONGEST_SIGNATURE = 10, 8_192  # a mail has two or three, of a few hundred octets; more is noise
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 
@@ -32,7 +33,8 @@ _MAIL_PROVIDERS = frozenset(
 
 def author_of(mail: Mail) -> str:
     """Return the first mailbox of From, "" where there is none."""
-    return next((mailbox for mailbox in listed_in(mail.first_header(b"from")) if "@" in mailbox), "")
+    value = mail.first_header(b"from")[:_LONGEST_AUTHOR]
+    return next((mailbox for mailbox in listed_in(value) if "@" in mailbox), "")
 
 
 def signers_of(mail: Mail) -> list[str]:
