@@ -198,3 +198,39 @@ async def test_a_body_is_a_body_though_a_file_had_the_same_octets() -> None:
     body = inspector.at_once(mail, raw, leaves) or await inspector.inspect(mail, raw, leaves)
     assert body.files == ()
     assert [text.kind for text in body.texts if isinstance(text, Text)] == ["body"]
+
+
+_ZIP = b"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "wants"),
+    [
+        (b"Content-Transfer-Encoding: base64\r\n\r\n" + _ZIP, ""),
+        (
+            b"Content-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\nUE=" + _ZIP[2:],
+            "base64 that programs read in two ways",
+        ),
+        (b"Content-Transfer-Encoding: x-base64\r\n\r\n" + _ZIP, "unknown-transfer-encoding"),
+        (b"Content-Transfer-Encoding: base64\r\n" * 2 + b"\r\n" + _ZIP, "duplicate-transfer-encoding"),
+        (b"Content-Disposition: attachment; filename=a; filename=b\r\n\r\nx", "duplicate-parameter"),
+        (b"Content-Type: multipart/mixed\r\n\r\nx", "no-boundary"),
+    ],
+)
+async def test_what_programs_read_in_other_ways_too_is_said(part: bytes, wants: str) -> None:
+    mail, raw, leaves = mail_of(part)
+    found = await Inspector(InProcess(), InspectionLimits()).inspect(mail, raw, leaves)
+    assert wants in [each.detail for each in found.uninspected] or not wants
+    assert bool(found.uninspected) == bool(wants)
+
+
+async def test_a_multipart_without_a_part_is_said() -> None:
+    mail, *_ = mail_of()
+    raw = Spool()
+    raw.write(b"x")
+    walker = Walker()
+    walker.begin([(b"content-type", b"multipart/mixed; boundary=b")])
+    walker.feed(b"x", 0, 1)
+    mail.content = walker.finish()
+    found = await Inspector(InProcess(), InspectionLimits()).inspect(mail, raw, walker.leaves)
+    assert blocked(found) == [("structure", Obstacle.DAMAGED)]

@@ -323,6 +323,18 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
     return pieces, Content(bytes(octets))
 
 
+# Programs differ in what they make of such a part; it was looked into in one way.
+_AMBIGUOUS = frozenset(
+    {
+        *(
+            "duplicate-content-type",
+            "duplicate-parameter",
+            "duplicate-transfer-encoding",
+            "unknown-transfer-encoding",
+        ),
+        *("encoded-multipart", "no-boundary"),
+    }
+)
 _UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})  # the rest is one opaque part (mime.walker)
 
 
@@ -337,8 +349,11 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
         if room < 0:
             uninspected.append(Uninspected("subject", Obstacle.LIMIT, f"more than {_SUBJECT_OCTETS} octets"))
             break
-    for defect in sorted(_UNWALKED & mail.content.defects):
-        uninspected.append(Uninspected("structure", Obstacle.LIMIT, defect))
+    defects = mail.content.defects
+    uninspected += [Uninspected("structure", Obstacle.LIMIT, defect) for defect in sorted(_UNWALKED & defects)]
+    uninspected += [Uninspected("structure", Obstacle.DAMAGED, defect) for defect in sorted(_AMBIGUOUS & defects)]
+    if not found and "unclosed-multipart" in defects:
+        uninspected.append(Uninspected("structure", Obstacle.DAMAGED, "no part of a multipart"))
     for items in found:
         for item in items:
             if isinstance(item, Text):
