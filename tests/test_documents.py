@@ -17,7 +17,7 @@ from libarchive.write import custom_writer
 from tests.lab import documents as made
 
 from mailgate.documents import archives, macros
-from mailgate.documents.budget import Budget, Limits
+from mailgate.documents.budget import HEAD_LETTERS, Budget, Limits
 from mailgate.documents.content import Extract, look_into, merged, missing
 from mailgate.documents.message import look_into_leaf
 from mailgate.documents.msg import unpacked
@@ -520,8 +520,18 @@ def test_hostile_files_cost_little(octets: bytes, name: str) -> None:
 
 
 def test_what_was_read_before_a_limit_is_kept() -> None:
-    shown = [each.text for each in found(TEXT.encode(), "a", Limits(letters=30)) if isinstance(each, Extract)]
-    assert shown == [TEXT[:30]]
+    text = "x" * (HEAD_LETTERS + 30)
+    shown = [each.text for each in found(text.encode(), "a", Limits(letters=30)) if isinstance(each, Extract)]
+    assert shown == [text[:HEAD_LETTERS]]
+
+
+def test_the_head_of_a_text_is_read_whatever_other_texts_took() -> None:
+    """A mark stands at the head of its document: nothing that comes before it in the mail may hide it."""
+    octets = made.zipped({"a.txt": "x" * 2_000_000, "b.docx": made.docx("TỐI MẬT", "Số: 5/BC")})
+    everything = list(found(octets, "a.zip", Limits(letters=1_000)))
+    marked = [each.place for each in everything if isinstance(each, Extract) and "TỐI MẬT" in each.text]
+    assert marked == ["a.zip > b.docx"]
+    assert {each.obstacle for each in everything if isinstance(each, Uninspected)} == {Obstacle.TRUNCATED}
 
 
 def test_a_lawful_archive_passes_whole() -> None:

@@ -48,6 +48,10 @@ class Bomb(Blocked):
         super().__init__(Obstacle.LIMIT, detail)
 
 
+HEAD_LETTERS = 20_000
+"""Letters of a text that are always read, whatever other texts took: its first pages, where marks stand."""
+
+
 class Budget:
     """What is left of the limits; each call that passes one raises Blocked, and says which."""
 
@@ -79,6 +83,10 @@ class Budget:
             raise Bomb(f"grows more than {self.limits.ratio} times")
         if self.octets < 0:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.octets} octets when opened")
+
+    def room(self) -> int:
+        """Return how many letters of the next text are read."""
+        return max(HEAD_LETTERS, self.letters)
 
     def take_letters(self, count: int) -> None:
         """Count letters of a text."""

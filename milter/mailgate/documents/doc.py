@@ -44,7 +44,7 @@ def read(document: bytes, tables: tuple[bytes, bytes], place: str, budget: Budge
     looks = _Looks(document, table, fonts)
     runs: list[Run] = []
     charset = ""
-    left = budget.letters
+    left = budget.room()
     for begin, end, is_wide in _pieces(_section(document, table, _PIECES)):
         if begin >= len(document) or left < 0:
             break

@@ -22,7 +22,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     headers, start = _headers(octets)
     subject = next((decode_words(value) for name, value in headers if name == b"subject"), "")
     if subject.strip():
-        yield Extract(place, TextKind.SUBJECT, subject[: max(0, budget.letters)])
+        yield Extract(place, TextKind.SUBJECT, subject[: budget.room()])
         budget.take_letters(len(subject))
     walker = Walker(exact=True)
     walker.begin(headers, start)

@@ -51,5 +51,5 @@ def extracts(lines: Iterable[str], place: str, charset: str, budget: Budget) -> 
     """Yield one text of these lines, nothing where they are blank; what the budget does not allow is cut."""
     text = "\n".join(lines)
     if text.strip():
-        yield Extract(place, TextKind.DOCUMENT, text[: max(0, budget.letters)], charset)
+        yield Extract(place, TextKind.DOCUMENT, text[: budget.room()], charset)
         budget.take_letters(len(text))

@@ -83,7 +83,7 @@ def _texts(storage: _Storage, place: str, budget: Budget) -> Iterator[Found]:
     for tag, kind in ((_SUBJECT, TextKind.SUBJECT), (_BODY, TextKind.DOCUMENT)):
         text = storage.text(tag).replace("\r\n", "\n")
         if text.strip():
-            yield Extract(place, kind, text[: max(0, budget.letters)])
+            yield Extract(place, kind, text[: budget.room()])
             budget.take_letters(len(text))
     html = storage.octets(_HTML, _BINARY)
     if html is None and (text := storage.text(_HTML)):

@@ -484,7 +484,7 @@ class _Sheet:
         self.formulas: list[str] = []
         self.is_full = False
         self._book = book
-        self._left = budget.letters
+        self._left = budget.room()
         self._row: list[str] = []
         self._cell = ("", "")  # its type and format
         self._taken: list[str] = []

@@ -29,7 +29,7 @@ def read_text(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
         label = "utf-16"
     decoded = charsets.read(octets, label)
     charset = decoded.charset if decoded.charset in _OLD else ""
-    yield Extract(place, kind, decoded.text[: max(0, budget.letters)], charset, decoded.declared)
+    yield Extract(place, kind, decoded.text[: budget.room()], charset, decoded.declared)
     budget.take_letters(len(decoded.text))
     if _PGP in octets:
         yield Uninspected(place, Obstacle.ENCRYPTED, "PGP")
@@ -72,7 +72,7 @@ def read_html(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
             text = "\n".join([_as_shown(line, old) for line in text.split("\n")])
             charset = old
             break
-    yield Extract(place, kind, text[: max(0, budget.letters)], charset, decoded.declared, is_html=True)
+    yield Extract(place, kind, text[: budget.room()], charset, decoded.declared, is_html=True)
     budget.take_letters(len(text))
 
 

@@ -54,7 +54,7 @@ def _lines(sheet: "xlrd.sheet.Sheet", fonts: list[str], budget: Budget) -> tuple
     """Return a sheet's rows, cells apart by tabs, and the charset of its fonts."""
     lines: list[str] = []
     charset = ""
-    left = budget.letters
+    left = budget.room()
     for number in range(sheet.nrows):
         cells = []
         for cell in sheet.row(number):

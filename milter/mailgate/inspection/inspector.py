@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..documents.types import is_inert, types_of
@@ -326,13 +326,8 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
 # Programs differ in what they make of such a part; it was looked into in one way.
 _AMBIGUOUS = frozenset(
     {
-        *(
-            "duplicate-content-type",
-            "duplicate-parameter",
-            "duplicate-transfer-encoding",
-            "unknown-transfer-encoding",
-        ),
-        *("encoded-multipart", "no-boundary"),
+        *("duplicate-content-type", "duplicate-parameter", "duplicate-transfer-encoding", "differing-names"),
+        *("unknown-transfer-encoding", "encoded-multipart", "no-boundary"),
     }
 )
 _UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})  # the rest is one opaque part (mime.walker)
@@ -359,6 +354,9 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
             if isinstance(item, Text):
                 texts.append(item)
             elif isinstance(item, File):
+                before = files.get((item.place, item.sha256))
+                if before is not None:
+                    item = replace(item, dangers=tuple(dict.fromkeys((*before.dangers, *item.dangers))))
                 files[item.place, item.sha256] = item
             else:
                 uninspected.append(item)

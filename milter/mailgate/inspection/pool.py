@@ -27,6 +27,11 @@ log = structlog.get_logger()
 
 _START_S = 60.0  # for the nursery to load all libraries, on a machine that is busy
 _BIRTH_S = 10.0
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "LIBARCHIVE")
+_MOST_ITEMS, _MOST_OCTETS = (
+    200_000,
+    134_217_728,
+)  # of one answer: five times what the limits of files let come together
 _JOBS = 1_000  # then a worker makes room for a fresh one: what a library leaks goes with it
 _END_S = 1.0  # for the nursery to say how a worker ended
 
@@ -120,8 +125,9 @@ class Pool:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                # Memory that the daemon keeps for large mails (MALLOC_*) would be kept by each worker.
-                env={name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")},
+                # No more of the environment: it has the daemon's passwords (MAILGATE_*), and memory that is kept for
+                # large mails (MALLOC_*) would be kept by each worker.
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         except OSError:
             ours.close()
@@ -283,8 +289,13 @@ class Pool:
             async with asyncio.timeout(self.limits.wall_s):
                 await _send(worker.line, job, content)
                 received = bytearray()
+                items = octets = 0
                 while len(outcome.ended) < len(job.pieces):
-                    answer = read_answer(await _frame(worker.line, received))
+                    told = await _frame(worker.line, received)
+                    items, octets = items + 1, octets + len(told)
+                    if items > _MOST_ITEMS or octets > _MOST_OCTETS:
+                        raise WorkerError("an inspection worker answers without end")
+                    answer = read_answer(told)
                     if not isinstance(answer, PieceEnd):
                         outcome.begun.append(answer)
                         continue

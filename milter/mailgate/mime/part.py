@@ -60,6 +60,8 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("duplicate-content-type")
     if len(encodings) > 1:
         defects.add("duplicate-transfer-encoding")
+    if len({name.rpartition(".")[2].lower() for name in _file_names((*dispositions, *types[:1]))}) > 1:
+        defects.add("differing-names")  # of two kinds of files
     encoding = parse_parameters(encodings[0]).main.strip(" \t.'\"") if encodings else ""
     if encoding not in IDENTITY and not is_known(encoding):
         defects.add("unknown-transfer-encoding")
@@ -109,9 +111,15 @@ def _boundaries(types: Sequence[Parameters]) -> tuple[bytes, ...]:
 
 
 def _file_name(sources: Sequence[Parameters]) -> str:
+    return next(iter(_file_names(sources)), "")
+
+
+def _file_names(sources: Sequence[Parameters]) -> dict[str, None]:
+    """Return the names that a part gives itself, the likeliest first, each once."""
+    found: dict[str, None] = {}
     for parsed in sources:
         for parameter in ("filename", "name"):
             name = parsed.values.get(parameter, "").strip()
             if name:
-                return name
-    return ""
+                found[name] = None
+    return found
