@@ -484,7 +484,7 @@ DEFECTS: dict[str, bytes] = {
     "base64-unpadded": base64_part(b"").rstrip() + b"\r\n\r\nQUJDR\r\n",
     "comment": b"Content-Type: text/plain (a comment)\r\n\r\nx",
     "delimiter-padding": multipart(TEXT).replace(b"--b\r\n", b"--b \r\n"),
-    "differing-names": b"Content-Type: text/plain; name=a.vbs\r\nContent-Disposition: inline; filename=a.txt\r\n\r\nx",
+    "differing-names": b"Content-Type: text/plain; name=a.vbs\r\nContent-Disposition: inline; filename=a.md\r\n\r\nx",
     "duplicate-content-type": b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx",
     "duplicate-parameter": b"Content-Type: multipart/mixed; boundary=b; boundary=c\r\n\r\n--b--\r\n",
     "duplicate-transfer-encoding": b"Content-Transfer-Encoding: 8bit\r\n" * 2 + b"\r\nx",
