@@ -172,7 +172,7 @@ async def test_who_waits_for_a_worker_is_told_when_none_comes_any_more(monkeypat
         waiting = [loop.create_task(pool.run(*job(HTML))) for _ in range(3)]
         await asyncio.sleep(0)
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
-        (nursery,) = children(os.getpid())
+        nursery = parent(*pool.processes())
         os.kill(nursery, signal.SIGKILL)
         async with asyncio.timeout(5):
             told = await asyncio.gather(*waiting, return_exceptions=True)
