@@ -1,11 +1,20 @@
 """The daemon's own log: what an error of our own may show of a mail."""
 
 import io
+from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from mailgate import logs
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Leave the log as other tests expect it: nobody's but structlog's."""
+    yield
+    logs.configure("info", "console", io.BytesIO())
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("style", ["console", "json"])
