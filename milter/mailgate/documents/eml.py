@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ..mime.fields import decode_words
 from ..mime.transfer import decode
-from ..mime.walker import Leaf, Walker
+from ..mime.walker import UNWALKED, Leaf, Walker
 from ..model import Header, Obstacle, TextKind, Uninspected
 from .budget import Budget
 from .found import Extract, Found, Inside
@@ -14,7 +14,6 @@ from .plain import read_html, read_text
 _CHUNK = 1_048_576
 _FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:((?:[^\n]|\n[ \t])*)\n?")
 _LEAVES = 1_000  # of one attached mail
-_UNREAD = frozenset({"too-deep", "too-many-parts", "header-too-long"})
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
@@ -38,7 +37,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:
         yield Uninspected(place, Obstacle.LIMIT, f"more than {_LEAVES} parts")
-    for defect in sorted(_UNREAD & content.defects):
+    for defect in sorted(UNWALKED & content.defects):
         yield Uninspected(place, Obstacle.LIMIT, defect)
 
 

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from ..documents.types import is_inert, types_of
 from ..mime.fields import decode_words
-from ..mime.transfer import decoder_for
-from ..mime.walker import Leaf
+from ..mime.transfer import IDENTITY, decoder_for
+from ..mime.walker import UNWALKED, Leaf
 from ..model import File, Inspection, Mail, Obstacle, Text, TextKind, Uninspected
 from ..spool import IN_MEMORY_BYTES, Spool
 from ..text.charsets import LEGACY, VPS, read
@@ -245,7 +245,7 @@ def _place(leaf: Leaf, number: int) -> str:
 
 def _octets(raw: Spool, leaf: Leaf) -> bytes:
     encoded = b"".join(raw.chunks(*leaf.span))
-    if leaf.encoding in ("", "7bit", "8bit", "binary"):
+    if leaf.encoding in IDENTITY:
         return encoded
     decoder = decoder_for(leaf.encoding)
     return decoder.feed(encoded) + decoder.finish()
@@ -330,7 +330,6 @@ _AMBIGUOUS = frozenset(
         *("unknown-transfer-encoding", "encoded-multipart", "no-boundary"),
     }
 )
-_UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})  # the rest is one opaque part (mime.walker)
 
 
 def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
@@ -345,7 +344,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
             uninspected.append(Uninspected("subject", Obstacle.LIMIT, f"more than {_SUBJECT_OCTETS} octets"))
             break
     defects = mail.content.defects
-    uninspected += [Uninspected("structure", Obstacle.LIMIT, defect) for defect in sorted(_UNWALKED & defects)]
+    uninspected += [Uninspected("structure", Obstacle.LIMIT, defect) for defect in sorted(UNWALKED & defects)]
     uninspected += [Uninspected("structure", Obstacle.DAMAGED, defect) for defect in sorted(_AMBIGUOUS & defects)]
     if not found and "unclosed-multipart" in defects:
         uninspected.append(Uninspected("structure", Obstacle.DAMAGED, "no part of a multipart"))

@@ -35,6 +35,10 @@ class WalkLimits:
     delimiter_bytes: int = 8_192
 
 
+UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})
+"""The defects that say so."""
+
+
 class _Frame:
     """An open multipart or attached message: the way from the whole message to the current part."""
 
