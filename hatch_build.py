@@ -25,6 +25,7 @@ MYPY_OPTIONS = (
 )
 MODULES = (
     "milter/mailgate/activity.py",
+    "milter/mailgate/caches.py",
     "milter/mailgate/doors/milter.py",
     "milter/mailgate/doors/transaction.py",
     "milter/mailgate/gate.py",

@@ -147,7 +147,7 @@ def _taken(message: bytes) -> tuple[Mail, Spool, Sequence[Leaf]]:
     fields, body = split_message(message)
     mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
     content_fields = mail.take_headers(fields)
-    head = header_octets(fields)
+    head = header_octets(fields) + b"\r\n"
     raw = Spool()
     raw.write(head)
     raw.write(body)

@@ -141,7 +141,7 @@ async def proven(
     fields, body = split_message(message)
     mail = Mail(organization, Session("mx", client), Envelope(sender.encode(), sender), fields)
     with contextlib.closing(Spool()) as raw:
-        raw.write(header_octets(fields) + body)
+        raw.write(header_octets(fields) + b"\r\n" + body)
         return await Prover(5, [server.address]).prove(mail, claims, raw)
 
 

@@ -195,7 +195,7 @@ def by_smtp(smtp: Filter, module: ModuleType, example: Example) -> Judged:
     smtp.hop.clear()
     smtp.hold.clear()
     letter = letter_of(example)
-    message = header_octets(letter.headers) + letter.body
+    message = header_octets(letter.headers) + b"\r\n" + letter.body
     rcpts: dict[str, str] = {}
     with SmtpClient(smtp.door.port) as client:
         client.ehlo(letter.helo)

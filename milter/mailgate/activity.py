@@ -28,7 +28,7 @@ def mail_class(mail: Mail, findings: Sequence[Finding] = ()) -> MailClass:
         kind = mail.first_header(b"content-type").lower()
         return MailClass.REPORT if kind.startswith((b"multipart/report", b"message/")) else MailClass.AUTOMATIC
     for name, (kind_of, ordinary) in _TELLING.items():
-        if name in mail.names and not mail.first_header(name).lower().startswith(ordinary):
+        if name in mail.fields and not mail.first_header(name).lower().startswith(ordinary):
             return kind_of
     return MailClass.HUMAN
 

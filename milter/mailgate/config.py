@@ -30,7 +30,7 @@ from .ledger.commits import Bounds
 from .ledger.store import SCHEMES, Counts
 from .mailboxes.aliases import Aliases
 from .mime.walker import WalkLimits
-from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of
+from .model import Action, Exemption, HeaderLimits, Mode, Organization, canonical_domain, mailbox_of
 from .policy import Policy
 from .probes.clamd import Address
 from .rule import RuleStanza
@@ -224,8 +224,13 @@ class LimitsSection(_Section):
     """[limits]"""
 
     header_bytes: int = Field(1_048_576, ge=65_536)
-    mime_depth: int = Field(100, ge=1, le=500)
-    mime_parts: int = Field(10_000, ge=1)
+    header_fields: int = Field(HeaderLimits().fields, ge=100, le=100_000)
+    fields_of_one_name: int = Field(HeaderLimits().of_one_name, ge=50, le=10_000)
+    octets_of_one_name: int = Field(HeaderLimits().octets_of_one_name, ge=8_192, le=1_048_576)
+    part_header_bytes: int = Field(WalkLimits().header_bytes, ge=65_536, le=10_485_760)
+    content_field_bytes: int = Field(WalkLimits().field_bytes, ge=1_024, le=1_048_576)
+    mime_depth: int = Field(WalkLimits().depth, ge=1, le=500)
+    mime_parts: int = Field(WalkLimits().parts, ge=1, le=100_000)
 
 
 class StoreSection(_Section):
@@ -464,7 +469,15 @@ class Settings(_Section):
 
     def walk_limits(self) -> WalkLimits:
         """Return the limits of the MIME walk."""
-        return WalkLimits(self.limits.mime_depth, self.limits.mime_parts, self.limits.header_bytes)
+        section = self.limits
+        return WalkLimits(
+            section.mime_depth, section.mime_parts, section.part_header_bytes, section.content_field_bytes
+        )
+
+    def header_limits(self) -> HeaderLimits:
+        """Return what of a message's own header is read."""
+        section = self.limits
+        return HeaderLimits(section.header_fields, section.fields_of_one_name, section.octets_of_one_name)
 
     def inspection_limits(self) -> InspectionLimits:
         """Return what inspecting mails may take."""

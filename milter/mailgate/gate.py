@@ -181,6 +181,7 @@ class Gate:
         self.organization = settings.resolved_organization(services.aliases)
         self.policy: Policy = twin.policy if twin else settings.policy()
         self.walk_limits = settings.walk_limits()
+        self.header_limits = settings.header_limits()
         self.spool_folder = settings.spool_folder()
         active = {rule.NAME for rule in self.policy.rules}
         self.scanner: Scanner | None = None

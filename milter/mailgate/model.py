@@ -1,19 +1,20 @@
 """The nouns of mail policy: who speaks, the envelope, the message, what was found, what follows.
 
-Everything here is data and pure functions on it; it imports nothing of ours, and knows no door, no
-clock and no service. Text that came from the wire is decoded with `surrogateescape` where it must be
+Everything here is data and pure functions on it; it imports nothing of ours but the caches, and knows no door,
+no clock and no service. Text that came from the wire is decoded with `surrogateescape` where it must be
 text at all, so that the octets can always be had back.
 """
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import idna
+
+from .caches import remembered
 
 
 class Mode(StrEnum):
@@ -88,7 +89,7 @@ class Registration:
 # -- addresses -----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=65_536)
+@remembered("mailbox_of")
 def mailbox_of(path: bytes) -> str:
     """Return the mailbox of an RFC 5321 path as text that compares: `local@domain`, lower-cased.
 
@@ -116,7 +117,7 @@ def domain_of(mailbox: str) -> str:
     return mailbox.rpartition("@")[2] if "@" in mailbox else ""
 
 
-@lru_cache(maxsize=65_536)
+@remembered("canonical_domain")
 def canonical_domain(domain: str) -> str:
     """Return a domain as it compares: A-labels, lower case, no root dot (UTS 46, as DNS sees it).
 
@@ -170,7 +171,7 @@ class Organization:
         known = self._internal.get(address)
         if known is None:
             known = not address or _in_networks(address, self.networks)
-            if len(self._internal) > _ADDRESSES_KEPT:
+            if len(self._internal) > _ADDRESSES_KEPT or len(address) > _LONGEST_ADDRESS:
                 self._internal.clear()
             self._internal[address] = known
         return known
@@ -214,7 +215,8 @@ def _is_below(domain: str, names: frozenset[str]) -> bool:
     return False
 
 
-_ADDRESSES_KEPT = 16_384  # of clients whose network is known: some MB at the most
+_ADDRESSES_KEPT = 16_384  # of clients whose network is known: 2 MB at the most
+_LONGEST_ADDRESS = 64  # IPv6 takes 39 octets, and the zone of a link-local one
 
 
 def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
@@ -314,6 +316,36 @@ _MOST_DIGITS = 20  # RFC 1870 section 6: a size has at most 20 digits
 
 Header = tuple[bytes, bytes]
 
+FIELDS_READ = frozenset(
+    (
+        *(b"from", b"sender", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
+        *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
+        *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
+        *(b"resent-from", b"resent-sender", b"resent-message-id"),
+        *(b"dkim-signature", b"arc-seal", b"arc-message-signature"),
+        *(b"delivered-to", b"x-original-to", b"envelope-to", b"x-loop", b"x-forwarded-for", b"x-forwarded-to"),
+        *(b"x-forwarded-encrypted", b"x-yahoo-forwarded", b"x-yandex-forward", b"x-mailru-forward"),
+        *(b"x-sieve-redirected-from", b"x-zimbra-forwarded", b"x-ms-exchange-inbox-rules-loop"),
+        *(b"x-ms-exchange-forwardingloop", b"x-ms-exchange-generated-message-source"),
+        b"x-ms-exchange-organization-autoforwarded",
+    )
+)
+"""The header fields whose values anybody here reads; of all others only that they are there is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderLimits:
+    """What of a message's header is read; a mail with more bears a defect that says so.
+
+    fields: of all names; real mail has under 200. of_one_name: Postfix bounces what has passed 50 hosts
+    (hopcount_limit), and an ARC chain has 50 sets at most (RFC 8617). octets_of_one_name: Postfix cuts a field at
+    102,400 octets (header_size_limit), which only To and Cc reach, and those are not read.
+    """
+
+    fields: int = 1_000
+    of_one_name: int = 100
+    octets_of_one_name: int = 32_768
+
 
 @dataclass(slots=True, init=False)
 class Attachment:
@@ -353,13 +385,15 @@ class Content:
     """What the MIME walk saw of a message so far; `complete` once the end was seen.
 
     attachment_bytes: the sum that clause 8.1b limits. inline_bytes: what of it are inline images and
-    other non-text leaves without a name. defects: names of what is malformed or ambiguous.
+    other non-text leaves without a name. defects: names of what is malformed or ambiguous. exceeded: each limit
+    that the message met, by its name: what lies beyond it was not read.
     """
 
     attachments: list[Attachment]
     attachment_bytes: int
     inline_bytes: int
     defects: set[str]
+    exceeded: dict[str, int]
     depth: int
     parts: int
     octets: int
@@ -370,10 +404,15 @@ class Content:
         self.attachment_bytes = 0
         self.inline_bytes = 0
         self.defects = set()
+        self.exceeded = {}
         self.depth = 0
         self.parts = 0
         self.octets = 0
         self.complete = False
+
+    def unread(self) -> list[str]:
+        """Say which limits the message met, a line each: what lies beyond them was not read."""
+        return [f"more than {limit} {name.replace('-', ' ')}" for name, limit in sorted(self.exceeded.items())]
 
 
 class ScanStatus(StrEnum):
@@ -698,11 +737,16 @@ def network_of(client: str) -> str:
     return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 
+_NO_VALUES: list[bytes] = []
+Read = TypeVar("Read")
+
+
 class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
-    headers: the top-level header fields, octets as sent; names: theirs in lower case, in the same order. scans and
-    spam: what the probes said, None when they were not asked. missing: each fact that was asked for and could not be
+    fields: the values of the top-level header fields by their names in lower case, octets as sent, within
+    HeaderLimits; [] for a name that nobody reads (FIELDS_READ). scans and spam: what the probes said, None when they
+    were not asked. missing: each fact that was asked for and could not be
     had, with the reason. mailboxes: the state of each mailbox that is not active, None when it was never loaded.
     passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked
     for. proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for
@@ -739,8 +783,9 @@ class Mail:
         self.organization = organization
         self.session = session
         self.envelope = envelope or Envelope()
-        self.headers: list[Header] = []
-        self.names: list[bytes] = []
+        self.fields: dict[bytes, list[bytes]] = {}
+        self._field_count = 0
+        self._read: dict[object, object] = {}
         self.content = content or Content()
         self.queue_id = ""
         self.mailboxes = mailboxes
@@ -763,22 +808,54 @@ class Mail:
             self.take_headers(headers)
 
     def header_values(self, name: bytes) -> list[bytes]:
-        """Return the values of every top-level field of this (lower-case) name, in order."""
-        if name not in self.names:
-            return []
-        return [field[1] for known, field in zip(self.names, self.headers, strict=True) if known == name]
+        """Return the values of every top-level field of this (lower-case) name, in order, each as it was sent."""
+        if name not in FIELDS_READ:
+            raise KeyError(f"{name!r} is not among FIELDS_READ")
+        return self.fields.get(name, _NO_VALUES)
 
-    def take_headers(self, headers: list[Header]) -> list[Header]:
-        """Set the header fields, and return those named Content-*, names in lower case."""
-        self.headers = headers
-        self.names = []
+    def once(self, key: object, read: "Callable[[], Read]") -> "Read":
+        """Return what a function reads of the header, worked out once for each key."""
+        known = self._read
+        if key not in known:
+            known[key] = read()
+        return cast("Read", known[key])
+
+    def take_headers(self, headers: list[Header], limits: HeaderLimits = HeaderLimits()) -> list[Header]:
+        """Take header fields, and return those named Content-*, names in lower case; may be called again for more."""
+        fields = self.fields
+        self._read.clear()
         content = []
+        room = limits.fields - self._field_count
+        self._field_count += len(headers)
+        if len(headers) > room:
+            self.content.exceeded["header-fields"] = limits.fields
+            headers = headers[: max(0, room)]
         for name, value in headers:
             lower = name.lower()
-            self.names.append(lower)
             if lower.startswith(b"content-"):
                 content.append((lower, value))
+            values = fields.get(lower)
+            if values is None:
+                values = fields[lower] = []
+            if lower in FIELDS_READ:
+                values.append(value)
+        if len(headers) > limits.of_one_name or sum([len(value) for _, value in headers]) > limits.octets_of_one_name:
+            self._bound(limits)
         return content
+
+    def _bound(self, limits: HeaderLimits) -> None:
+        """Leave out, and say so, what of a name is too much to be read: its last fields, or the end of the last."""
+        for values in self.fields.values():
+            if len(values) > limits.of_one_name:
+                self.content.exceeded["fields-of-one-name"] = limits.of_one_name
+                del values[limits.of_one_name :]
+            room = limits.octets_of_one_name
+            for index, value in enumerate(values):
+                if len(value) > room:
+                    self.content.exceeded["octets-of-fields-of-one-name"] = limits.octets_of_one_name
+                    values[index:] = [value[:room]] if room else []
+                    break
+                room -= len(value)
 
     @property
     def account(self) -> str:
@@ -809,7 +886,8 @@ class Mail:
 
     def first_header(self, name: bytes) -> bytes:
         """Return the first field of this (lower-case) name, stripped, b"" when there is none."""
-        return self.headers[self.names.index(name)][1].strip() if name in self.names else b""
+        values = self.header_values(name)
+        return values[0].strip() if values else b""
 
 
 # -- what was found ------------------------------------------------------------------------------

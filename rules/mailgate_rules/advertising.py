@@ -194,14 +194,14 @@ def _is_from_us(mail: Mail) -> bool:
 
 def _may_be(mail: Mail, inspection: Inspection) -> bool:
     """Tell at a glance whether a mail may be an advertisement; nearly none may."""
-    if b"list-unsubscribe" in mail.names or any(one.list == _WORDS for one in mail.spotted):
+    if b"list-unsubscribe" in mail.fields or any(one.list == _WORDS for one in mail.spotted):
         return True
     return any(text.kind is TextKind.SUBJECT and _MAYBE_LABEL.search(text.canon) for text in inspection.texts)
 
 
 def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[str, int]]:
     """Yield what speaks for an advertisement, and against."""
-    names = mail.names
+    names = mail.fields
     yield "label", 3 if label.standing is Standing.OK else 2 if label.standing is not Standing.NONE else 0
     yield "bulk", _bulk_points(mail)
     yield "subject", 2 if _offers_in_subject(mail, inspection) else 0
@@ -227,7 +227,7 @@ def _points(mail: Mail, inspection: Inspection, label: Label) -> Iterator[tuple[
 
 def _bulk_points(mail: Mail) -> int:
     """Judge whether a mail was sent as one of very many: a newspaper's is, too."""
-    if b"list-unsubscribe" in mail.names or _is_from_service(mail):
+    if b"list-unsubscribe" in mail.fields or _is_from_service(mail):
         return 2
     return 1 if mail.first_header(b"precedence").lower() in (b"bulk", b"junk") else 0
 

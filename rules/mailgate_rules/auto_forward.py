@@ -22,6 +22,7 @@ mail, a mail that is neither from nor to one of our mailboxes is a relayed copy.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from mailgate.model import (
@@ -42,6 +43,8 @@ from mailgate.text.received import received_for
 
 LONGEST_VALUE = 200  # of a header, in evidence: an address and little more
 _MOST_SHOWN = 3  # official mailboxes that one piece of evidence names
+_MOST_PIECES = 10  # of one header in a finding; how many more there are is said
+_MOST_MAILBOXES = 50  # official ones that a finding names
 
 # Headers that name the mailbox whose owner forwards, and are left by nothing else.
 _NAMES_FORWARDER = (b"x-sieve-redirected-from", b"x-zimbra-forwarded")
@@ -123,7 +126,7 @@ class Stanza(RuleStanza):
     def claims(self, mail: Mail) -> frozenset[str]:
         """Return the domains of state bodies that claim to forward to us, and of exempt counterparts."""
         if mail.is_ours or (
-            "=" not in mail.envelope.sender and not mail.exemptions and _PAIRS_SET.isdisjoint(mail.names)
+            "=" not in mail.envelope.sender and not mail.exemptions and _PAIRS_SET.isdisjoint(mail.fields)
         ):
             return _NO_CLAIM
         return _NO_CLAIM if _says_nothing(mail) else frozenset(_claims(mail))
@@ -143,7 +146,7 @@ class Stanza(RuleStanza):
 
     def _action(self, mail: Mail, seen: "_Seen", judged: "_Judged") -> Action | None:
         """Return what follows where it is not the stanza's own action."""
-        if judged.direction == IN and seen.waits_for_proof(judged):
+        if judged.direction == IN and any(piece.hard for piece in judged.pieces) and seen.waits_for_proof:
             return Action.TEMPFAIL
         if mail.session.hook not in AFTER_EXPANSION:
             return None
@@ -155,7 +158,7 @@ class Stanza(RuleStanza):
 def _says_nothing(mail: Mail) -> bool:
     """Tell quickly that a mail holds no evidence at all, as nearly every one from outside does."""
     envelope, session = mail.envelope, mail.session
-    if "=" in envelope.sender or not _EVIDENCE.isdisjoint(mail.names):
+    if "=" in envelope.sender or not _EVIDENCE.isdisjoint(mail.fields):
         return False
     if envelope.login or session.hook in AFTER_EXPANSION:
         return False
@@ -177,15 +180,48 @@ class _Judged:
     mailboxes: tuple[str, ...] = ()
 
 
+class _Found:
+    """Evidence as it is found, and the official mailboxes that it names: of each header at most _MOST_PIECES pieces.
+
+    marks: the names of the soft ones that only forwarding leaves. named: what its hard pieces show, in lower case.
+    """
+
+    def __init__(self) -> None:
+        self.pieces: list[Evidence] = []
+        self.mailboxes: dict[str, None] = {}
+        self.marks: set[str] = set()
+        self.is_hard = False
+        self.named = ""
+        self._counts: dict[tuple[str, bool], int] = {}
+
+    def add(self, piece: Evidence, *mailboxes: str) -> None:
+        """Take a piece, and the official mailboxes that a copy may come from by it."""
+        if piece.hard:
+            self.is_hard = True
+            self.named += piece.value.lower() + "\n"
+        elif piece.kind == "mark":
+            self.marks.add(piece.name)
+        count = self._counts[piece.name, piece.hard] = self._counts.get((piece.name, piece.hard), 0) + 1
+        if count <= _MOST_PIECES:
+            self.pieces.append(piece)
+        for mailbox in mailboxes:
+            if len(self.mailboxes) < _MOST_MAILBOXES:
+                self.mailboxes[mailbox] = None
+
+    @property
+    def shown(self) -> list[Evidence]:
+        """The pieces, and of each header that has more of them, how many."""
+        over = [(*key, count - _MOST_PIECES) for key, count in self._counts.items() if count > _MOST_PIECES]
+        return self.pieces + [Evidence("header", name, f"and {count} more", hard) for name, hard, count in over]
+
+
 class _Seen:
-    """What holds for all recipients of one mail: its headers by name, and what kind of mail it is."""
+    """What holds for all recipients of one mail, read once: its headers, and what kind of mail it is."""
 
     def __init__(self, mail: Mail, believes: bool = False) -> None:
         self.mail = mail
         self.believes = believes  # what state bodies are said to have forwarded, without proof
-        self.headers: dict[bytes, list[bytes]] = {}
-        for name, (_, value) in zip(mail.names, mail.headers, strict=True):
-            self.headers.setdefault(name, []).append(value)
+        self.headers = mail.fields
         envelope = mail.envelope
         self.is_ours = mail.is_ours
         self.is_list = b"list-id" in self.headers or b"list-post" in self.headers
@@ -203,20 +239,35 @@ class _Seen:
             and login in map(mail.organization.account, mailboxes_in(self.first(b"resent-from")))
         )
 
+    @cached_property
+    def names_state_forwarder(self) -> bool:
+        """Tell whether a header names a state body's mailbox whose owner forwards."""
+        is_state = self.mail.organization.is_state
+        return any(is_state(box) for _, _, boxes in self.named_in(*_NAMES_FORWARDER) for box in boxes)
+
     def first(self, name: bytes) -> bytes:
         """Return the first field of this name, stripped, b"" when there is none."""
-        values = self.headers.get(name)
-        return values[0].strip() if values else b""
+        return self.mail.first_header(name)
+
+    def named_in(self, *names: bytes) -> Iterator[tuple[bytes, bytes, list[str]]]:
+        """Yield each field of these names, and the mailboxes that stand in it."""
+        for name in names:
+            for value in self.mail.header_values(name):
+                yield name, value, mailboxes_in(value)
+
+    @cached_property
+    def _replying(self) -> frozenset[str]:
+        """The authors of a reply."""
+        return frozenset(mailboxes_in(self.first(b"from"))) if b"in-reply-to" in self.headers else frozenset()
 
     def is_reply_of(self, account: str) -> bool:
         """Tell whether this is a filter's reply or notice: from the account itself, in reply to something.
 
         A redirect keeps the author's From.
         """
-        authors = mailboxes_in(self.first(b"from"))
-        return b"in-reply-to" in self.headers and account in authors
+        return account in self._replying
 
-    @property
+    @cached_property
     def must_not_bounce(self) -> bool:
         """Tell whether a bounce would go to nobody, or to a mailbox of ours whose forward makes the next copy."""
         mail = self.mail
@@ -228,7 +279,7 @@ class _Seen:
         ):
             return True
         own = mail.organization.is_official
-        return any(own(box) for value in self.headers.get(b"delivered-to", ()) for box in mailboxes_in(value))
+        return any(own(box) for _, _, boxes in self.named_in(b"delivered-to") for box in boxes)
 
     def is_proven(self, mailbox: str) -> bool:
         """Tell whether a mailbox is a state body's, and this mail came from there."""
@@ -236,40 +287,158 @@ class _Seen:
             return False
         return self.believes or self.is_ours or bool(self.mail.proofs.get(domain_of(mailbox)))
 
-    def waits_for_proof(self, judged: _Judged) -> bool:
+    @cached_property
+    def waits_for_proof(self) -> bool:
         """Tell whether nothing but a proof that DNS trouble kept away would let this mail through."""
         mail = self.mail
-        if "dns" not in mail.missing or not any(piece.hard for piece in judged.pieces):
+        if "dns" not in mail.missing:
             return False
         believing = _Seen(mail, believes=True)
         return all(_judge(mail, believing, recipient).kind != IN for recipient in mail.envelope.recipients)
+
+    def _pairs(self, forwarder_is: Callable[[str], bool]) -> Iterator[tuple[Evidence, list[str], str]]:
+        """Read Gmail's `X-Forwarded-For: <mailbox> <target>...` and `X-Forwarded-To: <target>`, and Yahoo's.
+
+        Yield each with its targets and the mailbox that it names first. The proxies' X-Forwarded-For of HTTP holds IP
+        addresses, no mailboxes.
+        """
+        forwarders = []
+        for name, value, boxes in self.named_in(*_PAIRS):
+            if boxes:
+                forwarders.append(boxes[0])
+                if forwarder_is(boxes[0]):
+                    yield _header(name, value), boxes[1:], boxes[0]
+        # Who forwards stands in the other header; where that names only state bodies that this came from, it is
+        # theirs.
+        if not forwarders or any(forwarder_is(box) or not self.is_proven(box) for box in forwarders):
+            for name, value, boxes in self.named_in(b"x-forwarded-to"):
+                if boxes:
+                    yield _header(name, value), boxes, boxes[0]
+
+    def _sort_pairs(self, of_all: _Found, forwarder_is: Callable[[str], bool]) -> dict[str, _Found]:
+        """Return what names a target, by the target's account; what speaks of every recipient goes to `of_all`.
+
+        So does what names an official mailbox that is no recipient itself: then an alias came between.
+        """
+        organization, recipients = self.mail.organization, self.mail.envelope.recipients
+        is_official, account = organization.is_official, organization.account
+        found: dict[str, _Found] = {}
+        for piece, targets, first in self._pairs(forwarder_is):
+            named = (account(first),) if is_official(first) else ()
+            if any(is_official(target) and target not in recipients for target in targets):
+                of_all.add(piece, *named)
+                continue
+            for target in dict.fromkeys(map(account, targets)):
+                found.setdefault(target, _Found()).add(piece, *named)
+        return found
+
+    # -- what each direction finds in the headers, whoever the recipient is ----------------------------
+
+    @cached_property
+    def coming_in(self) -> tuple[_Found, dict[str, _Found]]:
+        """What says of every official recipient's copy that it was forwarded, and what of one's, by account."""
+        organization = self.mail.organization
+        found = _Found()
+        for name, value, boxes in self.named_in(*_NAMES_FORWARDER):
+            if any(not organization.is_state(box) and not self.is_reply_of(box) for box in boxes):
+                found.add(_header(name, value))
+        for piece in _marks(self.mail, self):
+            found.add(piece)
+        for name, value, boxes in self.named_in(*_LOOPS_OF_TRACE):
+            if any(not organization.is_state(box) for box in boxes):
+                found.add(_header(name, value, hard=False))
+        for value in self.mail.header_values(b"received"):
+            mailbox = received_for(value)
+            if mailbox and not organization.is_state(mailbox):
+                found.add(Evidence("header", "Received", f"for <{mailbox}>", hard=False))
+        return found, self._sort_pairs(found, lambda mailbox: not organization.is_state(mailbox))
+
+    @cached_property
+    def going_out(self) -> tuple[_Found, dict[str, _Found]]:
+        """What says of every copy that leaves that an official mailbox forwarded it, and what of one recipient's."""
+        mail, organization = self.mail, self.mail.organization
+        envelope = mail.envelope
+        found = _Found()
+
+        def add(piece: Evidence, named: Iterable[str]) -> None:
+            found.add(piece, *[organization.account(box) for box in named if organization.is_official(box)])
+
+        for name, value, boxes in self.named_in(*_NAMES_FORWARDER):
+            if own := [box for box in boxes if organization.is_official(box) and not self.is_reply_of(box)]:
+                add(_header(name, value), own)
+        for piece in _marks(mail, self):
+            add(piece, (envelope.login,))
+        spoken = spoken_of(envelope.sender)
+        if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
+            add(Evidence("envelope", "MAIL FROM", envelope.sender), ())
+        if not self.is_persons_resend:
+            self._add_trace_of_ours(add)
+        return found, self._sort_pairs(found, organization.is_official)
+
+    def _add_trace_of_ours(self, add: Callable[[Evidence, Iterable[str]], None]) -> None:
+        """Find traces that this mail was delivered to an official mailbox before it left for outside."""
+        organization = self.mail.organization
+
+        def is_ours(mailbox: str) -> bool:
+            return organization.is_official(mailbox) and mailbox not in organization.lists
+
+        for name, value, boxes in self.named_in(*_LOOPS_OF_TRACE):
+            if own := [box for box in boxes if is_ours(box)]:
+                add(_header(name, value, hard=not self.mail.envelope.login), own)
+        for value in self.mail.header_values(b"received"):
+            mailbox = received_for(value, organization.hostnames)
+            if mailbox and is_ours(mailbox):
+                add(Evidence("header", "Received", f"for <{mailbox}>", hard=True), (mailbox,))
 
 
 def _judge(mail: Mail, seen: _Seen, recipient: str) -> _Judged:
     organization = mail.organization
     if organization.is_official(recipient):
         if not mail.envelope.login and not seen.is_reply and not seen.is_report:
-            return _weighed(mail, seen, recipient, IN, _find_in(mail, seen, recipient), ())
+            of_all, of_one = seen.coming_in
+            own = _envelope_in(mail, seen, recipient)
+            return _weighed(mail, seen, recipient, IN, _of(recipient, of_one, organization, [own, of_all]))
     elif not organization.is_state(recipient) and seen.is_ours:
-        pieces, mailboxes = _find_out(mail, seen, recipient)
-        return _weighed(mail, seen, recipient, OUT, pieces, mailboxes)
+        if mail.session.hook == "egress" and was_judged(mail.passages, [recipient]):
+            return _weighed(mail, seen, recipient, OUT, [])
+        found = [_find_out(mail, seen, recipient)]
+        if not seen.is_reply and not seen.is_report:
+            of_all, of_one = seen.going_out
+            found = _of(recipient, of_one, organization, [*found, of_all])
+        return _weighed(mail, seen, recipient, OUT, found)
     return _Judged(_plain_class(mail, seen, recipient))
 
 
-def _weighed(
-    mail: Mail, seen: _Seen, recipient: str, direction: str, pieces: list[Evidence], mailboxes: Iterable[str]
-) -> _Judged:
+def _of(
+    recipient: str, of_one: Mapping[str, _Found], organization: Organization, found: list[_Found]
+) -> list[_Found]:
+    own = of_one.get(organization.account(recipient)) if of_one else None
+    return found if own is None else [own, *found]
+
+
+def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: list[_Found]) -> _Judged:
     """Let two soft marks make each other hard, and a mailing list's own marks count for nothing."""
-    marks = {piece.name for piece in pieces if not piece.hard and piece.kind == "mark"}
-    if len(marks) > 1:
+    pieces = [piece for one in found for piece in one.shown]
+    are_marks_hard = len({mark for one in found for mark in one.marks}) > 1
+    is_hard = are_marks_hard or any(one.is_hard for one in found)
+    if are_marks_hard:
         pieces = [replace(piece, hard=True) if piece.kind == "mark" else piece for piece in pieces]
-    remembered = any(piece.kind in ("passage", "memory") for piece in pieces)
-    if seen.is_list and not remembered and not any(p.hard and recipient in p.value.lower() for p in pieces):
-        pieces = []
-    shown = tuple(_named_kind(piece) if piece.kind == "mark" else piece for piece in pieces)
-    kind = direction if any(piece.hard for piece in shown) else _plain_class(mail, seen, recipient)
-    named = mailboxes if direction == OUT else (mail.organization.account(recipient),)
-    return _Judged(kind, direction if shown else "", shown, tuple(dict.fromkeys(named)) if shown else ())
+    if pieces and seen.is_list and not any(piece.kind in ("passage", "memory") for piece in pieces):
+        marks = [piece.value.lower() for piece in pieces if piece.hard and piece.kind == "mark"]
+        if not any(recipient in text for text in (*marks, *(one.named for one in found))):
+            pieces, is_hard = [], False
+    if not pieces:
+        return _Judged(_plain_class(mail, seen, recipient))
+    kind = direction if is_hard else _plain_class(mail, seen, recipient)
+    if direction == IN:
+        mailboxes: Iterable[str] = (mail.organization.account(recipient),)
+    else:
+        mailboxes = [mailbox for one in found for mailbox in one.mailboxes]
+        if login := _login_mailbox(mail):
+            mailboxes = [login, *mailboxes]
+            pieces.append(Evidence("login", "auth_authen", login, hard=False))
+    shown = tuple([_named_kind(piece) if piece.kind == "mark" else piece for piece in pieces])
+    return _Judged(kind, direction, shown, tuple(dict.fromkeys(mailboxes)))
 
 
 def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
@@ -284,11 +453,8 @@ def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
         return HUMAN
     is_state = mail.organization.is_state
     if is_state(recipient):
-        named = [
-            box for name in _NAMES_FORWARDER for value in seen.headers.get(name, ()) for box in mailboxes_in(value)
-        ]
         spoken = spoken_of(mail.envelope.sender)
-        if any(map(is_state, named)) or (spoken.scheme in ("srs", "caf") and is_state(f"x@{spoken.by}")):
+        if seen.names_state_forwarder or (spoken.scheme in ("srs", "caf") and is_state(f"x@{spoken.by}")):
             return WITHIN_STATE
         if mail.passages and recipient not in mail.passages[0].addressed:
             return WITHIN_STATE
@@ -328,45 +494,20 @@ def _claims(mail: Mail) -> Iterator[str]:
             yield domain_of(exemption.counterpart) or exemption.counterpart
 
 
-def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> Iterator[Evidence]:
+def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     """Read a sender that was rewritten on the way: Gmail's target, SRS' author."""
-    organization, envelope = mail.organization, mail.envelope
-    spoken = spoken_of(envelope.sender)
-    if seen.is_proven(f"x@{spoken.by}"):
-        return
-    path = envelope.sender
+    organization, path = mail.organization, mail.envelope.sender
+    spoken = spoken_of(path)
+    found = _Found()
+    if not spoken.scheme or seen.is_proven(f"x@{spoken.by}"):
+        return found
     if spoken.scheme == "caf":
-        yield Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, spoken.named, recipient))
+        found.add(Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, spoken.named, recipient)))
     elif spoken.scheme == "srs" and not organization.is_state(f"x@{spoken.by}"):
         # Our own author's mail comes back from a forwarder outside: that names an official mailbox.
         hard = bool(spoken.named) and organization.is_official(spoken.named)
-        yield Evidence("envelope" if hard else "mark", "MAIL FROM", path, hard=hard)
-
-
-def _find_in(mail: Mail, seen: _Seen, recipient: str) -> list[Evidence]:
-    organization = mail.organization
-    is_foreign = _is_foreign(organization)
-    pieces = list(_envelope_in(mail, seen, recipient))
-    pieces += _forwarded_pair(mail, seen, recipient, is_foreign)
-    for name in _NAMES_FORWARDER:
-        for value in seen.headers.get(name, ()):
-            for account in mailboxes_in(value):
-                if is_foreign(account) and not seen.is_reply_of(account):
-                    pieces.append(_header(name, value))
-    pieces += _marks(mail, seen)
-    for name in _LOOPS_OF_TRACE:
-        for value in seen.headers.get(name, ()):
-            if any(is_foreign(mailbox) for mailbox in mailboxes_in(value)):
-                pieces.append(_header(name, value, hard=False))
-    for value in seen.headers.get(b"received", ()):
-        mailbox = received_for(value)
-        if mailbox and not organization.is_state(mailbox):
-            pieces.append(Evidence("header", "Received", f"for <{mailbox}>", hard=False))
-    return pieces
-
-
-def _is_foreign(organization: Organization) -> Callable[[str], bool]:
-    return lambda mailbox: not organization.is_state(mailbox)
+        found.add(Evidence("envelope" if hard else "mark", "MAIL FROM", path, hard=hard))
+    return found
 
 
 def _is_target(mail: Mail, named: str, recipient: str) -> bool:
@@ -382,77 +523,26 @@ def _is_target(mail: Mail, named: str, recipient: str) -> bool:
     return organization.is_official(named) and named not in mail.envelope.recipients
 
 
-def _forwarded_pair(
-    mail: Mail, seen: _Seen, recipient: str, forwarder_is: Callable[[str], bool]
-) -> Iterator[Evidence]:
-    """Read Gmail's `X-Forwarded-For: <mailbox> <target>...` and `X-Forwarded-To: <target>`, and Yahoo's.
-
-    The proxies' X-Forwarded-For of HTTP holds IP addresses, no mailboxes.
-    """
-    named_forwarders = []
-    for name in _PAIRS:
-        for value in seen.headers.get(name, ()):
-            forwarder, *targets = mailboxes_in(value) or [""]
-            if forwarder:
-                named_forwarders.append(forwarder)
-            if (
-                forwarder
-                and forwarder_is(forwarder)
-                and any(_is_target(mail, target, recipient) for target in targets)
-            ):
-                yield _header(name, value)
-    # Who forwards stands in the other header; where that names only state bodies that this came from, it is theirs.
-    others = [forwarder for forwarder in named_forwarders if forwarder_is(forwarder) or not seen.is_proven(forwarder)]
-    fits = not named_forwarders or bool(others)
-    for value in seen.headers.get(b"x-forwarded-to", ()):
-        if fits and any(_is_target(mail, target, recipient) for target in mailboxes_in(value)):
-            yield _header(b"x-forwarded-to", value)
-
-
 # -- out: from an official mailbox -----------------------------------------------------------------
 
 
-def _find_out(mail: Mail, seen: _Seen, recipient: str) -> tuple[list[Evidence], list[str]]:
-    """Return the evidence that a copy leaves by itself, and the official mailboxes that it may come from."""
+def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
+    """Return the evidence that this recipient's copy leaves by itself, beside what speaks of all copies."""
     organization, envelope = mail.organization, mail.envelope
     is_official = organization.is_official
-    passages = mail.passages
-    if mail.session.hook == "egress" and was_judged(passages, [recipient]):
-        return [], []
-    pieces: list[Evidence] = []
-    mailboxes: list[str] = []
+    found = _Found()
 
     def add(piece: Evidence, *named: str) -> None:
-        pieces.append(piece)
-        mailboxes.extend(organization.account(box) for box in named if is_official(box))
+        found.add(piece, *[organization.account(box) for box in named if is_official(box)])
 
     if not seen.is_persons_resend:
         _remembered(mail, seen, recipient, add)
     if not seen.is_reply and not seen.is_report:
-        for name in _NAMES_FORWARDER:
-            for value in seen.headers.get(name, ()):
-                for account in mailboxes_in(value):
-                    if is_official(account) and not seen.is_reply_of(account):
-                        add(_header(name, value), account)
-        for piece in _forwarded_pair(mail, seen, recipient, is_official):
-            add(piece, *mailboxes_in(piece.value.encode())[:1])
-        for piece in _marks(mail, seen):
-            add(piece, envelope.login)
-        spoken = spoken_of(envelope.sender)
-        if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
-            add(Evidence("envelope", "MAIL FROM", envelope.sender))
-        if not seen.is_persons_resend:
-            _trace_of_ours(mail, seen, recipient, add)
         original = envelope.originals.get(recipient, "")
-        if seen.mail.session.hook in AFTER_EXPANSION and is_official(original) and original not in organization.lists:
+        if mail.session.hook in AFTER_EXPANSION and is_official(original) and original not in organization.lists:
             add(Evidence("envelope", "ORCPT", original), original)
         _relayed(mail, recipient, add)
-    login = _login_mailbox(mail)
-    if pieces and login:
-        if not any(piece.kind == "login" for piece in pieces):
-            add(Evidence("login", "auth_authen", login, hard=False))
-        mailboxes.insert(0, login)
-    return pieces, mailboxes
+    return found
 
 
 def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:
@@ -510,20 +600,6 @@ def _login_mailbox(mail: Mail) -> str:
     """Return the official mailbox of the login, "" when it has none."""
     login = mail.envelope.login
     return mail.organization.account(login) if login and mail.organization.is_official(login) else ""
-
-
-def _trace_of_ours(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:
-    """Find traces that this mail was delivered to an official mailbox before it left for outside."""
-    organization = mail.organization
-    for name in _LOOPS_OF_TRACE:
-        for value in seen.headers.get(name, ()):
-            for mailbox in mailboxes_in(value):
-                if organization.is_official(mailbox) and mailbox not in organization.lists:
-                    add(_header(name, value, hard=not mail.envelope.login), mailbox)
-    for value in seen.headers.get(b"received", ()):
-        mailbox = received_for(value, organization.hostnames)
-        if mailbox and organization.is_official(mailbox) and mailbox not in organization.lists:
-            add(Evidence("header", "Received", f"for <{mailbox}>", hard=True), mailbox)
 
 
 # -- marks -----------------------------------------------------------------------------------------

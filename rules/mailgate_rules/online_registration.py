@@ -64,7 +64,7 @@ def _evidence(mail: Mail, services: list[ListEntry], phrase: str, domain: str) -
     """Name the kind of the mail and the service; a phrase alone, and a newsletter, are soft."""
     if not services:
         return (Evidence("phrase", phrase, domain, hard=False),)
-    is_newsletter = b"list-unsubscribe" in mail.names
+    is_newsletter = b"list-unsubscribe" in mail.fields
     kind = "registration" if phrase else "newsletter" if is_newsletter else "notice"
     service = services[0]
     pieces = [Evidence(kind, service.attributes.get("service", service.text), service.text, kind != "newsletter")]

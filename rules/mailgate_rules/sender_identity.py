@@ -13,8 +13,8 @@ at the hooks after expansion was judged when it came in. An address of ours in a
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
+from mailgate.caches import remembered
 from mailgate.mime.fields import decode_words
 from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, domain_of, mailbox_of
 from mailgate.rule import Example, Hit, RuleStanza
@@ -156,22 +156,33 @@ def _is_outside(mail: Mail) -> bool:
 def _names_ours(mail: Mail) -> bool:
     """Tell whether envelope or From name a domain of ours at all, be it in a display name: mostly they do not."""
     domains = mail.organization.domains
-    if domain_of(mail.envelope.sender) in domains:
-        return True
-    return any(not _domains_in(value).isdisjoint(domains) for value in mail.header_values(b"from"))
+    return domain_of(mail.envelope.sender) in domains or not mail.once(
+        "domains of From", lambda: _domains(mail)
+    ).isdisjoint(domains)
 
 
-@lru_cache(maxsize=4_096)
-def _domains_in(value: bytes) -> frozenset[str]:
-    return frozenset(map(domain_of, (*_mailboxes(value), *_spoken(value))))
+def _domains(mail: Mail) -> frozenset[str]:
+    named = [*_authors(mail, b"from"), *_spoken_in_from(mail)]
+    return frozenset([domain_of(mailbox) for _, mailbox in named])
 
 
 def _authors(mail: Mail, name: bytes) -> list[tuple[str, str]]:
     """Return each mailbox in the fields of this name, with the field as it is shown in evidence."""
-    return [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in _mailboxes(value)]
+    return mail.once(
+        (name, "authors"),
+        lambda: [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in _mailboxes(value)],
+    )
 
 
-@lru_cache(maxsize=4_096)
+def _spoken_in_from(mail: Mail) -> list[tuple[str, str]]:
+    """Return each mailbox that stands anywhere in From, with the field as it is shown in evidence."""
+    return mail.once(
+        "spoken in From",
+        lambda: [(_shown(value), mailbox) for value in mail.header_values(b"from") for mailbox in _spoken(value)],
+    )
+
+
+@remembered("sender_identity._mailboxes")
 def _mailboxes(value: bytes) -> tuple[str, ...]:
     """Return the mailboxes of an address list; of one without any that encoded words hide what they show."""
     listed = listed_in(value)
@@ -182,23 +193,23 @@ def _mailboxes(value: bytes) -> tuple[str, ...]:
 
 def _display_names(mail: Mail) -> list[Evidence]:
     """Return soft evidence for each From that shows an address of ours where programs show a name."""
-    organization = mail.organization
+    is_official = mail.organization.is_official
+    authors = set(_authors(mail, b"from"))
     return [
-        Evidence("header", "From", _shown(value), hard=False)
-        for value in mail.header_values(b"from")
-        for mailbox in _spoken(value)
-        if organization.is_official(mailbox) and mailbox not in _mailboxes(value)
+        Evidence("header", "From", shown, hard=False)
+        for shown, mailbox in _spoken_in_from(mail)
+        if is_official(mailbox) and (shown, mailbox) not in authors
     ]
 
 
-@lru_cache(maxsize=4_096)
+@remembered("sender_identity._spoken")
 def _spoken(value: bytes) -> tuple[str, ...]:
     text = decode_words(value).encode("utf-8", "replace") if b"=?" in value else value
     return tuple(mailboxes_in(text)) if text.count(b"@") > 1 else ()
 
 
 def _is_list(mail: Mail) -> bool:
-    return b"list-id" in mail.names
+    return b"list-id" in mail.fields
 
 
 def _is_report(mail: Mail) -> bool:

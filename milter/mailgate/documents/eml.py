@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ..mime.fields import decode_words
 from ..mime.transfer import decode
-from ..mime.walker import UNWALKED, Leaf, Walker
+from ..mime.walker import Leaf, Walker
 from ..model import Header, Obstacle, TextKind, Uninspected
 from .budget import Budget
 from .found import Extract, Found, Inside
@@ -37,8 +37,8 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:
         yield Uninspected(place, Obstacle.LIMIT, f"more than {_LEAVES} parts")
-    for defect in sorted(UNWALKED & content.defects):
-        yield Uninspected(place, Obstacle.LIMIT, defect)
+    for limit in content.unread():
+        yield Uninspected(place, Obstacle.LIMIT, limit)
 
 
 def _headers(octets: bytes) -> tuple[list[Header], int]:

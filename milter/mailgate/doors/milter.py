@@ -25,6 +25,8 @@ log = structlog.get_logger()
 _ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
 _COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
 
+_FIELDS_KEPT = 2_000  # until their end is there; real mail has under 200
+_FIELD_OCTETS_KEPT = 1_048_576
 _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
 _MACROS = (
     (wire.MacroStage.CONNECT, "j {daemon_name}"),
@@ -162,6 +164,7 @@ class MilterConnection:
         self._mta = ""
         self._transaction: Transaction | None = None
         self._fields: list[Header] = []
+        self._field_octets = 0  # at least what they have
         self._in_content = False
         self._answered = False  # this message has its answer; what still comes of it is passed over
         self._task: asyncio.Task[None] | None = None
@@ -217,6 +220,9 @@ class MilterConnection:
         for number, (command, start, stop) in enumerate(frames, 1):
             if command == wire.HEADER:
                 self._fields += self._conversation.headers[start]
+                if len(self._fields) > _FIELDS_KEPT or self._field_octets > _FIELD_OCTETS_KEPT:
+                    self._hand_over_fields()
+                self._field_octets += len(data)
                 self._continue(wire.HEADER)  # where it is owed, a run is one header
             elif command == wire.BODY:
                 self._body(data, start, stop)
@@ -315,15 +321,25 @@ class MilterConnection:
     def _begin_content(self) -> None:
         """Hand the header fields over; a message without any has none."""
         transaction = self._transaction
-        fields, self._fields = self._fields, []
+        fields = self._taken_fields()
         if transaction is None or self._answered or self._in_content:
             return
-        if not self._leading_space:
-            fields = [(name, b" " + value) for name, value in fields]
         if not transaction.mail_data.queue_id:
             transaction.mail_data.queue_id = self._queue_id(wire.DATA)
         transaction.headers(fields, time.time())
         self._in_content = True
+
+    def _taken_fields(self) -> list[Header]:
+        fields, self._fields = self._fields, []
+        self._field_octets = 0
+        return fields if self._leading_space else [(name, b" " + value) for name, value in fields]
+
+    def _hand_over_fields(self) -> None:
+        """Hand over the header fields so far: nobody reads so many, and the spool keeps them out of memory."""
+        transaction = self._transaction
+        fields = self._taken_fields()
+        if transaction is not None and not self._answered:
+            transaction.more_fields(fields)
 
     def _queue_id(self, command: int) -> str:
         """Return Postfix's {i} of a stage; it has none before DATA."""

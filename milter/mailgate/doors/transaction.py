@@ -33,6 +33,7 @@ class Transaction:
         )
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None
+        self._content_fields: list[Header] = []
         self._raw: Spool | None = None
         self._body_found = False
 
@@ -69,25 +70,45 @@ class Transaction:
         self.mail_data.envelope.originals.pop(mailbox, None)
         self._earlier = [finding for finding in self._earlier if finding.recipient != mailbox]
 
+    def more_fields(self, fields: list[Header]) -> None:
+        """Take header fields that are not yet all: a door that has very many of them need not keep them."""
+        if self._raw is None:
+            self._raw = Spool(self.gate.spool_folder)
+        self._read_fields(fields)
+        self._write(header_octets(fields))
+
     def headers(self, fields: list[Header], now: float, octets: bytes | None = None) -> None:
-        """Take the message's header fields, all of them, as they stand.
+        """Take the message's header fields, all that are left of them, as they stand.
 
         octets: the header to its last octet as it came, with the blank line where it has one; None where the door
         has the fields alone, and they are written out.
         """
-        gate, mail = self.gate, self.mail_data
-        content_fields = mail.take_headers(fields)
-        self._walker = Walker(gate.walk_limits, exact=gate.scanner is not None)
-        mail.content = self._walker.content
-        offset = 0
-        if self._keep or gate.keeps_message or self._earlier or gate.policy.claims(mail):
-            self._raw = Spool(gate.spool_folder)
-            self._raw.write(header_octets(fields) if octets is None else octets)
-            offset = self._raw.size
-            gate.services.metrics.add("spooled_octets", offset)
+        gate = self.gate
+        walker = self._read_fields(fields)
+        if self._raw is not None or self._keep or gate.keeps_message or self._earlier or self._has_claims():
+            if self._raw is None:
+                self._raw = Spool(gate.spool_folder)
+            self._write(header_octets(fields) + b"\r\n" if octets is None else octets)
         elif gate.keeps_body:
             self._raw = Spool(gate.spool_folder)
-        self._walker.begin(content_fields, offset)
+        walker.begin(self._content_fields, self._raw.size if self._raw is not None else 0)
+
+    def _read_fields(self, fields: list[Header]) -> Walker:
+        mail = self.mail_data
+        walker = self._walker
+        if walker is None:
+            walker = self._walker = Walker(self.gate.walk_limits, exact=self.gate.scanner is not None)
+            mail.content = walker.content
+        self._content_fields += mail.take_headers(fields, self.gate.header_limits)
+        return walker
+
+    def _has_claims(self) -> bool:
+        return bool(self.gate.policy.claims(self.mail_data))
+
+    def _write(self, octets: bytes | memoryview) -> None:
+        assert self._raw is not None
+        self._raw.write(octets)
+        self.gate.services.metrics.add("spooled_octets", len(octets))
 
     def body(self, data: bytes | bytearray, start: int, stop: int, now: float) -> Verdict | None:
         """Take the next octets of the body."""
@@ -95,8 +116,7 @@ class Transaction:
         assert walker is not None, "headers() comes before body()"
         walker.feed(data, start, stop)
         if self._raw is not None:
-            self._raw.write(memoryview(data)[start:stop])
-            self.gate.services.metrics.add("spooled_octets", stop - start)
+            self._write(memoryview(data)[start:stop])
         verdict = self.gate.policy.at_body(self.mail_data, now)
         if verdict is None or self._body_found:
             return None
@@ -184,11 +204,10 @@ def original_recipient(value: bytes) -> str:
 
 
 def header_octets(fields: Sequence[Header]) -> bytes:
-    """Write header fields as they stood on the wire, with CRLF, and the blank line after them."""
+    """Write header fields as they stood on the wire, with CRLF."""
     lines = []
     for name, value in fields:
         if b"\n" in value:
             value = value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
         lines.append(name + b":" + value + b"\r\n")
-    lines.append(b"\r\n")
     return b"".join(lines)

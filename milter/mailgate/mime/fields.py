@@ -8,7 +8,8 @@ result is only looked at, never sent.
 import binascii
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+
+from ..caches import remembered
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])|[\r\n]")
 _WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
@@ -24,7 +25,7 @@ _PLAIN = re.compile(
     rb'[ \t]*[A-Za-z0-9./+-]+(?:;(?:\r?\n)?[ \t]*[A-Za-z0-9-]{1,40}=(?:"[^"\\\r\n]*"|[^\s;"()*\\=]+)){0,20}'
 )
 
-MOST_PARAMETERS = 1_000  # ordinary fields have under ten; beyond this only an attacker's are left
+MOST_PARAMETERS = 200  # ordinary fields have under ten; a name in RFC 2231's pieces may have dozens
 
 
 @dataclass(slots=True)
@@ -110,7 +111,7 @@ def _decode_b(text: bytes) -> bytes:
             return b""
 
 
-@lru_cache(maxsize=4_096)
+@remembered("parse_parameters")
 def parse_parameters(value: bytes) -> Parameters:
     """Parse `main; name=value; name*0*=utf-8''...`: Content-Type and Content-Disposition.
 
@@ -123,7 +124,7 @@ def parse_parameters(value: bytes) -> Parameters:
     if _FOLD.search(value.split(b";", 1)[0].rstrip()):
         result.defects.add("folded-type")
     text = unfold(value)
-    if b"(" in text:
+    if b"(" in text and b")" in text:
         bare = _strip_comments(text)
         if bare != text:
             result.defects.add("comment")
@@ -134,9 +135,9 @@ def parse_parameters(value: bytes) -> Parameters:
     if text.startswith(b";"):
         segments.insert(0, b"")
     result.main = to_text(segments[0]).strip().lower()
-    if len(segments) > MOST_PARAMETERS:
+    if len(segments) > MOST_PARAMETERS + 1:
         result.defects.add("too-many-parameters")
-        del segments[MOST_PARAMETERS:]
+        del segments[MOST_PARAMETERS + 1 :]
     pieces: dict[str, dict[int, tuple[bytes, bool]]] = {}
     for segment in segments[1:]:
         raw_name, found, raw_value = segment.partition(b"=")
@@ -210,6 +211,8 @@ def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes,
 
 def _strip_comments(text: bytes) -> bytes:
     """Take out RFC 5322 comments that stand outside quotes, innermost first, ten deep at the most."""
+    if b"(" not in text or b")" not in text:
+        return text
     quoted = [match.span() for match in re.finditer(rb'"(?:[^"\\]|\\.)*"', text, re.DOTALL)]
     if quoted:
         pieces = []

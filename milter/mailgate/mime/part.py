@@ -6,9 +6,9 @@ of a whole message is ever new: its usual form is read at sight.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
+from ..caches import remembered
 from ..model import Header
 from .fields import Parameters, parse_parameters
 from .transfer import IDENTITY, is_known
@@ -34,6 +34,10 @@ class PartHeader(NamedTuple):
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
 
 
+def _octets_of(fields: tuple[Header, ...]) -> int:
+    return sum([len(name) + len(value) for name, value in fields])
+
+
 _USUAL_MULTIPART = re.compile(
     rb'[ \t]*multipart/([a-z]{1,20});(?:\r?\n)?[ \t]*boundary="([^"\\\r\n?]{0,69}[^"\\\r\n? \t])"'
 )
@@ -49,7 +53,7 @@ def describe(fields: tuple[Header, ...]) -> PartHeader:
     return read_fields(fields)
 
 
-@lru_cache(maxsize=4_096)
+@remembered("read_fields", _octets_of)
 def read_fields(fields: tuple[Header, ...]) -> PartHeader:
     """Read any fields; what `describe` knows at sight is read to the same."""
     types = [parse_parameters(value) for name, value in fields if name == b"content-type"]
@@ -92,7 +96,7 @@ _FIELD = re.compile(
 )
 
 
-@lru_cache(maxsize=4_096)
+@remembered("describe_block")
 def describe_block(block: bytes) -> PartHeader | None:
     """Read a whole header block, blank line excluded; None when it is not plainly well-formed."""
     if not _BLOCK.fullmatch(block):

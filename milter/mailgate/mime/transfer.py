@@ -96,8 +96,9 @@ class QuotedPrintableDecoder:
     """RFC 2045 section 6.7. White space before a line's end is dropped, also after a soft break."""
 
     _LONGEST_HELD = 65_536
-    _TRAILING = re.compile(rb"[ \t]+(?=\r?\n)")
-    _SOFT = re.compile(rb"=[ \t]+(?=\r?\n)")
+    # A run of blanks is looked at from its start alone, and never given back: else one long run costs its square.
+    _TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n)")
+    _SOFT = re.compile(rb"=[ \t]++(?=\r?\n)")
     _BAD = re.compile(rb"=(?![0-9A-F]{2}|\r?\n)")
 
     def __init__(self) -> None:
@@ -133,9 +134,9 @@ class QuotedPrintableDecoder:
 def _settled(text: bytes) -> int:
     """Return how much of an unfinished line decodes the same whatever follows: not its last escape or blanks."""
     end = len(text.rstrip(b" \t\r"))
-    if text[end - 1 : end] == b"=":
+    if text.endswith(b"=", 0, end):
         return end - 1
-    if end == len(text) and text[end - 2 : end - 1] == b"=":
+    if end == len(text) and text.endswith(b"=", 0, end - 1):
         return end - 2
     return end
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..model import Attachment, Content, Header
+from .fields import MOST_PARAMETERS
 from .inline import InlineFiles
 from .part import CONTENT_FIELDS, PartHeader, describe, describe_block
 from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
@@ -22,32 +23,33 @@ from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
 
 @dataclass(frozen=True, slots=True)
 class WalkLimits:
-    """Beyond these the rest of a message is one opaque part, and a defect says so.
+    """What lies beyond these is not walked into, and `content.exceeded` says so.
 
-    depth: Postfix's mime_nesting_limit is 100. parts: the largest lawful mail seen had a few hundred.
-    header_bytes: of one part's header block; Postfix's header_size_limit is 102,400 for one header.
-    delimiter_bytes: RFC 2046 allows a boundary of 70 octets; longer ones occur and are honoured.
+    depth: Postfix's mime_nesting_limit is 100. parts: the largest lawful mail seen had a few hundred; the rest of the
+    message is one part. header_bytes: of one part's header block, which an attached mail begins with; Microsoft 365
+    takes headers of 256 KB. field_bytes: of a Content-Type or the like; RFC 2231 names of 255 letters take 3,000.
+    boundaries: of one multipart, where programs read it in several ways. delimiter_bytes: RFC 2046 allows a boundary
+    of 70 octets; longer ones occur and are honoured.
     """
 
     depth: int = 100
-    parts: int = 10_000
-    header_bytes: int = 1_048_576
+    parts: int = 2_000
+    header_bytes: int = 262_144
+    field_bytes: int = 16_384
+    boundaries: int = 20
     delimiter_bytes: int = 8_192
-
-
-UNWALKED = frozenset({"too-deep", "too-many-parts", "header-too-long"})
-"""The defects that say so."""
 
 
 class _Frame:
     """An open multipart or attached message: the way from the whole message to the current part."""
 
-    __slots__ = ("attachment", "boundaries", "ended", "subtype")
+    __slots__ = ("attachment", "boundaries", "ended", "shadowed", "subtype")
 
     def __init__(self, subtype: str, boundaries: tuple[bytes, ...], attachment: Attachment | None) -> None:
         self.subtype = subtype  # of the multipart; "" for an attached message
         self.boundaries = boundaries
         self.attachment = attachment  # of an attached message that counts
+        self.shadowed: list[tuple[bytes, int | None]] = []  # each boundary, and the outer level that it stood for
         self.ended = False  # its closing delimiter was seen
 
 
@@ -85,6 +87,8 @@ class Leaf:
         self.is_inside = is_inside
 
 
+MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
+_REST = PartHeader("application/octet-stream", disposition="attachment")
 _HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _USUAL_BLOCK = 4_096  # octets in which a part's whole header block is looked for at once
@@ -109,8 +113,9 @@ class Walker:
         self._offset = 0  # of the next octet fed, in the raw message
         self._fresh = False  # at the start of a body or part, where a delimiter needs no line break before it
         self._in_header = False
-        self._header: list[bytes] = []
+        self._header: list[bytes] = []  # the lines of its Content-* fields
         self._header_octets = 0
+        self._is_content_field = False
         self._opaque = False
         # the current leaf
         self._attachment: Attachment | None = None
@@ -133,7 +138,7 @@ class Walker:
         offset is where its body starts in the raw message.
         """
         self._offset = offset
-        self._open_part(describe(tuple(header for header in headers if header[0] in CONTENT_FIELDS)), offset)
+        self._open_part(self._described([header for header in headers if header[0] in CONTENT_FIELDS]), offset)
 
     def feed(self, data: bytes | bytearray, start: int, stop: int) -> None:
         """Take data[start:stop], which need not outlive the call."""
@@ -181,7 +186,7 @@ class Walker:
     # -- header blocks of parts ---------------------------------------------------------------
 
     def _read_header(self, data: bytes | bytearray, position: int, stop: int, base: int) -> int:
-        if not self._header and not data.startswith(b"--", position, stop):
+        if not self._header_octets and not data.startswith(b"--", position, stop):
             blank = data.find(b"\r\n\r\n", position, min(stop, position + _USUAL_BLOCK))
             if blank >= 0 and data.find(b"\n--", position, blank) < 0:
                 header = describe_block(bytes(data[position : blank + 2]))
@@ -193,7 +198,7 @@ class Walker:
             newline = data.find(b"\n", position, stop)
             if newline < 0:
                 if stop - position + self._header_octets > self._limits.header_bytes:
-                    self._defect("header-too-long")
+                    self._exceed("octets-of-a-part's-header", self._limits.header_bytes)
                     self._end_header(base + position)
                     return position
                 self._held = bytes(data[position:stop])
@@ -210,18 +215,21 @@ class Walker:
                 self._defect("part-without-body")
                 self._end_header(base + position)
                 return position
-            if line[0] not in b" \t" and not _HEADER_LINE.match(line):
-                self._defect("missing-blank-line")
-                self._end_header(base + position)
-                return position
+            if line[0] not in b" \t":
+                if not _HEADER_LINE.match(line):
+                    self._defect("missing-blank-line")
+                    self._end_header(base + position)
+                    return position
+                self._is_content_field = line[:8].lower() == b"content-"
             if b"\r" in line:
                 self._defect("bare-cr")
             self._header_octets += following - position
             if self._header_octets > self._limits.header_bytes:
-                self._defect("header-too-long")
+                self._exceed("octets-of-a-part's-header", self._limits.header_bytes)
                 self._end_header(base + position)
                 return position
-            self._header.append(line)
+            if self._is_content_field:
+                self._header.append(line)
             position = following
         return position
 
@@ -236,9 +244,17 @@ class Walker:
             fields.append((name.strip().lower(), [value]))
         self._header = []
         self._header_octets = 0
-        self._in_header = False
-        told = tuple([(name, b"\r\n".join(lines)) for name, lines in fields if name in CONTENT_FIELDS])
-        self._open_part(describe(told), body_start)
+        self._in_header = self._is_content_field = False
+        told = [(name, b"\r\n".join(lines)) for name, lines in fields if name in CONTENT_FIELDS]
+        self._open_part(self._described(told), body_start)
+
+    def _described(self, fields: list[Header]) -> PartHeader:
+        """Read the Content-* fields of a part, as far as the limits go."""
+        most = self._limits.field_bytes
+        if len(fields) > MOST_CONTENT_FIELDS or max([len(value) for _, value in fields], default=0) > most:
+            self._exceed("octets-of-a-content-field", most)
+            fields = [(name, value[:most]) for name, value in fields[:MOST_CONTENT_FIELDS]]
+        return describe(tuple(fields))
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -248,13 +264,24 @@ class Walker:
         self._fresh = True
         if header.defects:
             content.defects.update(header.defects)
+            if "too-many-parameters" in header.defects:
+                self._exceed("parameters-of-a-field", MOST_PARAMETERS)
         content.parts += 1
         main = header.type or ("message/rfc822" if self._parent() == "digest" else "text/plain")
-        if self._opaque or content.parts > self._limits.parts or len(self._frames) >= self._limits.depth:
-            self._defect("too-deep" if len(self._frames) >= self._limits.depth else "too-many-parts")
+        if content.parts > self._limits.parts:
+            # The rest is one part, whatever it says of itself: no delimiter ends it.
+            self._exceed("parts", self._limits.parts)
+            self._delimiters = {}
+            header, main = _REST, _REST.type
+        elif self._opaque or len(self._frames) >= self._limits.depth:
+            self._exceed("levels-of-nesting", self._limits.depth)
             self._opaque = True
         elif header.multipart and header.boundaries:
-            self._push(_Frame(header.multipart, header.boundaries, None))
+            boundaries = header.boundaries
+            if len(boundaries) > self._limits.boundaries:
+                self._exceed("boundaries-of-a-multipart", self._limits.boundaries)
+                boundaries = boundaries[: self._limits.boundaries]
+            self._push(_Frame(header.multipart, boundaries, None))
             self._open_nothing(start)
             return
         elif main in ("message/rfc822", "message/global") and header.encoding in IDENTITY:
@@ -320,7 +347,11 @@ class Walker:
             self._close(attachment)
         if self._files is not None:
             self._files.finish()
-            for name, size in self._files.files:
+            room = max(0, self._limits.parts - len(self.content.attachments))
+            if len(self._files.files) > room:
+                self._exceed("parts", self._limits.parts)
+                self._closed += sum([size for _, size in self._files.files[room:]])
+            for name, size in self._files.files[:room]:
                 found = Attachment(name, "application/octet-stream", size, "uuencode", span=(self._leaf_start, stop))
                 self.content.attachments.append(found)
                 self._closed += size
@@ -350,8 +381,10 @@ class Walker:
     def _push(self, frame: _Frame) -> None:
         self._frames.append(frame)
         self.content.depth = max(self.content.depth, len(self._frames))
+        delimiters = self._delimiters
         for boundary in frame.boundaries:
-            self._delimiters[boundary] = len(self._frames) - 1
+            frame.shadowed.append((boundary, delimiters.get(boundary)))
+            delimiters[boundary] = len(self._frames) - 1
 
     def _pop_to(self, depth: int, stop: int) -> None:
         """Close the frames above this depth; `stop` is where they end in the raw message."""
@@ -365,10 +398,12 @@ class Walker:
                 frame.attachment.size = max(0, stop - start)
                 frame.attachment.span = (start, max(start, stop))
                 self._close(frame.attachment)
+            for boundary, outer in frame.shadowed:
+                if outer is None:
+                    self._delimiters.pop(boundary, None)
+                elif boundary in self._delimiters:
+                    self._delimiters[boundary] = outer
         del self._frames[depth:]
-        self._delimiters = {
-            boundary: level for level, frame in enumerate(self._frames) for boundary in frame.boundaries
-        }
 
     # -- bodies -------------------------------------------------------------------------------
 
@@ -509,3 +544,6 @@ class Walker:
 
     def _defect(self, name: str) -> None:
         self.content.defects.add(name)
+
+    def _exceed(self, name: str, limit: int) -> None:
+        self.content.exceeded[name] = limit

@@ -42,7 +42,7 @@ class Address:
 
 def needs_leaves(content: Content) -> bool:
     """Tell whether mail programs may see something in this message that clamd does not."""
-    return bool(content.defects) or content.depth > DOUBTFUL_DEPTH
+    return bool(content.defects or content.exceeded) or content.depth > DOUBTFUL_DEPTH
 
 
 class Scanner:

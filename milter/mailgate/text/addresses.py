@@ -6,8 +6,8 @@ Microsoft 365 write it; BATV (draft-levine-smtp-batv); Gmail's `+caf_=`.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
+from ..caches import remembered
 from ..model import mailbox_of
 
 _CAF = re.compile(r"(?P<user>.+?)\+caf_=(?P<local>.+)=(?P<domain>[^=]+)")
@@ -35,7 +35,7 @@ class Spoken:
     forwarder: str = ""
 
 
-@lru_cache(maxsize=16_384)
+@remembered("spoken_of")
 def spoken_of(mailbox: str) -> Spoken:
     """Read a canonical mailbox by the schemes above.
 
@@ -67,7 +67,7 @@ def mailboxes_in(value: bytes) -> list[str]:
     return [mailbox_of(token) for token in _TOKEN.findall(value) if 0 < token.find(b"@") < len(token) - 1]
 
 
-@lru_cache(maxsize=4_096)
+@remembered("listed_in")
 def listed_in(value: bytes) -> tuple[str, ...]:
     """Return the mailboxes of an address list (RFC 5322 section 3.4: From, Sender), groups' members among them.
 

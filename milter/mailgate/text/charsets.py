@@ -13,7 +13,8 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+
+from ..caches import remembered
 
 WINDOWS_1252, WINDOWS_1258 = "windows-1252", "windows-1258"
 TCVN3, VNI, VISCII, VPS = "tcvn3", "vni", "viscii", "vps"
@@ -112,7 +113,7 @@ def charset_of_font(name: str) -> str:
     return next((charset for prefix, charset in _FONTS if lower.startswith(prefix)), "")
 
 
-@lru_cache(maxsize=256)
+@remembered("charsets._codec")
 def _codec(label: str) -> str:
     """Return the name of Python's codec for a label, "" for none."""
     try:
@@ -254,7 +255,7 @@ def _bases(word: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", word).translate(_TONES))
 
 
-@lru_cache(maxsize=16_384)
+@remembered("charsets._is_syllable")
 def _is_syllable(word: str) -> bool:
     """Tell whether a word in lower case may be a Vietnamese syllable: one tone, sắc or nặng before c, ch, p and t."""
     parts = unicodedata.normalize("NFD", word)

@@ -8,7 +8,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+
+from ..caches import remembered
 
 # What opens as a program or script by a double click, or mounts and so loses the mark of the web. The lists of
 # Outlook ("Blocked attachments in Outlook") and of Gmail ("File types blocked in Gmail"), less what offices send one
@@ -75,7 +76,7 @@ _PADDING = re.compile(r"\s{4}\.[^.\s]")
 _LONGEST = 1_024  # no file system has a longer name; its end decides
 
 
-@lru_cache(maxsize=4_096)
+@remembered("read_name")
 def read_name(name: str) -> Reading:
     """Read a file's name, with the folders before it where it has any.
 

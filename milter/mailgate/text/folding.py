@@ -14,10 +14,11 @@ import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import compress
 
 import hyperscan
+
+from ..caches import remembered
 
 # -- UTF-8 that was read as Latin-1 or windows-1252 ------------------------------------------------
 
@@ -51,6 +52,8 @@ _HOMOGLYPHS = str.maketrans(
 _OTHER_SCRIPT = re.compile("[\u0370-\u03ff\u0400-\u052f]")
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _MARK = "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_MOST_MARKS = 30  # on one letter, as in the Stream-Safe Text Format (UAX #15): no language has ten
+_OVERSTACKED = re.compile(f"(?<=[{_MARK}]{{{_MOST_MARKS}}})[{_MARK}]+")
 _WORD = re.compile(f"[^\\W_][^\\W_{_MARK}]*(?:[{_MARK}]+[^\\W_{_MARK}]*)*")
 # An ASCII character composes with nothing before it: what stands between two of them normalizes by itself.
 _RUN = re.compile("[\0-\x7f]?[^\0-\x7f]+")
@@ -107,7 +110,8 @@ def fold(text: str) -> Folded:
 
     canon is NFKC, in lower case, with the tone where tradition has it (hòa, thủy); đ look-alikes are đ, and letters
     of other scripts that look Latin are Latin where they stand in one word with Latin ones. Capitals that are spread
-    by spaces are joined. 1 MB takes about 0.2 s where it is ordinary, under 1 s where every letter is decomposed.
+    by spaces are joined. 1 MB takes about 0.2 s where it is ordinary, under 1 s where every letter is decomposed. Of
+    the marks on one letter _MOST_MARKS count.
     """
     odd = _odd(text)
     if odd <= _NEW:  # as nearly always
@@ -115,6 +119,8 @@ def fold(text: str) -> Folded:
         if unicodedata.is_normalized("NFKC", canon):
             return Folded(_with_old_placement(canon) if odd else canon, text, range(len(text)))
     cased, at = text, array("L", range(len(text)))
+    if odd == _STACKED:
+        cased, at = _edited(cased, at, _overstacked(cased))
     for _ in range(_MOST_TIMES):
         cased, at = _edited(cased, at, _misread(cased))
     cased, at = _edited(cased, at, _invisible(cased))
@@ -131,7 +137,13 @@ def fold(text: str) -> Folded:
     return Folded(_with_old_placement(canon), cased, at)
 
 
-_NEW, _OTHER = 1, 2  # what is odd about a text: at most the new placement of tones, or something else
+def is_plain(text: str) -> bool:
+    """Tell whether folding a text does next to nothing, as with nearly every one."""
+    return _odd(text) <= _NEW
+
+
+# What is odd about a text: at most the new placement of tones, something else, or letters under heaps of marks.
+_NEW, _OTHER, _STACKED = 1, 2, 3
 _ODDITIES = (
     *(_MISREAD.pattern, _INVISIBLE.pattern, f"[{''.join(map(chr, LOOK_ALIKES))}]", _OTHER_SCRIPT.pattern),
     f"{_CAPITAL} {_CAPITAL} {_CAPITAL}",
@@ -144,8 +156,11 @@ def _escaped(pattern: str) -> bytes:
 
 _FINDER = hyperscan.Database()
 _FINDER.compile(
-    expressions=[_escaped(pattern) for pattern in (*_ODDITIES, "[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]|[uU][ỳýỷỹỵỲÝỶỸỴ]")],
-    ids=[_OTHER] * len(_ODDITIES) + [_NEW],
+    expressions=[
+        _escaped(pattern)
+        for pattern in (f"[{_MARK}]{{{_MOST_MARKS + 1}}}", *_ODDITIES, "[oO][àáảãạèéẻẽẹÀÁẢÃẠÈÉẺẼẸ]|[uU][ỳýỷỹỵỲÝỶỸỴ]")
+    ],
+    ids=[_STACKED] + [_OTHER] * len(_ODDITIES) + [_NEW],
     flags=hyperscan.HS_FLAG_UTF8 | hyperscan.HS_FLAG_SINGLEMATCH,
 )
 
@@ -155,16 +170,18 @@ def _odd(text: str) -> int:
     try:
         octets = text.encode()
     except UnicodeEncodeError:
-        return _OTHER
-    if not unicodedata.is_normalized("NFKC", text):
-        return _OTHER
+        return _STACKED if _OVERSTACKED.search(text) else _OTHER
     found: list[int] = []
 
     def note(kind: int, _start: int, _end: int, _flags: int, _context: object) -> None:
         found.append(kind)
 
     _FINDER.scan(octets, match_event_handler=note)
-    return max(found) if found else 0
+    odd = max(found) if found else 0
+    # Normalizing takes time with the square of the marks on one letter: it is asked for where those are few.
+    if odd < _OTHER and not unicodedata.is_normalized("NFKC", text):
+        return _OTHER
+    return odd
 
 
 def _with_old_placement(canon: str) -> str:
@@ -173,7 +190,7 @@ def _with_old_placement(canon: str) -> str:
     return canon
 
 
-@lru_cache(maxsize=4_096)
+@remembered("bare_of")
 def bare_of(letter: str) -> str:
     """Return a letter without its marks, "" for a mark alone.
 
@@ -219,7 +236,7 @@ def _misread(text: str) -> Iterator[tuple[int, int, str]]:
                 yield match.start(), match.end(), new
 
 
-@lru_cache(maxsize=4_096)
+@remembered("folding._utf8")
 def _utf8(misread: str) -> str:
     if len(misread) == 3:
         misread = misread[0].lower() + misread[1:]
@@ -227,6 +244,11 @@ def _utf8(misread: str) -> str:
         return misread.translate(_OCTETS).encode("latin-1").decode()
     except UnicodeError:
         return ""
+
+
+def _overstacked(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _OVERSTACKED.finditer(text):
+        yield match.start(), match.end(), ""
 
 
 def _invisible(text: str) -> Iterator[tuple[int, int, str]]:

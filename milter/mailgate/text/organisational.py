@@ -4,12 +4,14 @@ The Public Suffix List knows that com.vn, gov.vn and hanam.vn are open to regist
 publicsuffixlist, and is read once, with the first question.
 """
 
-from functools import cache, lru_cache
+from functools import cache
 
 from publicsuffixlist import PublicSuffixList
 
+from ..caches import remembered
 
-@lru_cache(maxsize=16_384)
+
+@remembered("organisational")
 def organisational(domain: str) -> str:
     """Return the organisational domain of a canonical domain; one that is a public suffix itself stays as it is.
 

@@ -14,11 +14,11 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from functools import lru_cache
 from typing import NamedTuple
 
 from mypy_extensions import i64
 
+from ..caches import remembered
 from ..model import Header
 from . import ProtocolError
 
@@ -390,7 +390,7 @@ class Client(NamedTuple):
     address: str
 
 
-@lru_cache(maxsize=4_096)
+@remembered("parse_connect")
 def parse_connect(payload: bytes) -> Client:
     """Decode `hostname NUL family [port address NUL]`; raises ProtocolError.
 
