@@ -118,7 +118,7 @@ MAY_IMPORT = {
     "mailgate.probes": "",
     "mailgate.probes.blacklists": "model",
     "mailgate.probes.clamd": "model wire mime spool",
-    "mailgate.probes.names": "",
+    "mailgate.probes.names": "text",
     "mailgate.probes.proofs": "model spool",
     "mailgate.probes.rspamd": "model wire mime spool",
     "mailgate.probes.spamd": "model spool",

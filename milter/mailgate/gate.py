@@ -49,7 +49,7 @@ from .model import (
     was_judged,
 )
 from .policy import Policy
-from .probes.blacklists import Blacklists
+from .probes.blacklists import WAIT_S, Blacklists
 from .probes.clamd import Scanner
 from .probes.names import Resolver
 from .probes.proofs import Prover
@@ -198,7 +198,7 @@ class Gate:
                 self.engine = spam_engine(settings)
             zones = settings.blacklists
             if (zones.zones or zones.domain_zones) and "spam" in active:
-                make = partial(Resolver, settings.dns.deadline_s, settings.dns.servers)
+                make = partial(Resolver, min(settings.dns.deadline_s, WAIT_S), settings.dns.servers)
                 self.blacklists = Blacklists(zones.zones, zones.domain_zones, make)
             if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
                 self.inspector = self._inspector(before)
