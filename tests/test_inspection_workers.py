@@ -15,6 +15,7 @@ from tests.lab.waiting import until
 
 from mailgate.inspection.job import (
     LENGTH,
+    AnyJob,
     Item,
     Job,
     Kind,
@@ -286,7 +287,7 @@ def test_what_no_worker_says_is_an_error_of_the_worker(answer: bytes) -> None:
     ],
 )
 def test_each_kind_of_job_has_its_answers(answer: bytes, asked: str, want: Proven | PieceEnd | None) -> None:
-    jobs = {"look": Job((), 1.0), "verify": VERIFY}
+    jobs: dict[str, AnyJob] = {"look": Job((), 1.0), "verify": VERIFY}
     if want is None:
         with pytest.raises(WorkerError):
             read_answer(answer, jobs[asked])

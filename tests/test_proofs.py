@@ -1,28 +1,36 @@
 """What proves who sent a mail: network, SPF, DKIM, ARC, with a real name server on loopback; and DNS that is dead."""
 
+import asyncio
 import contextlib
 import ipaddress
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import dkim
 import pytest
 from tests.lab.dns import NameServer
+from tests.lab.gates import make_gate, settings_of
 from tests.lab.inspecting import InProcess
+from tests.lab.mails import OFFICER, OUTSIDER, letter
+from tests.lab.system import mail_system
 
-from mailgate.doors.offline import split_message
+from mailgate.config import WorkersSection
+from mailgate.doors.offline import Case, judge_case, split_message
 from mailgate.doors.transaction import header_octets
 from mailgate.inspection.job import Proven, SignatureJob
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome, Pool
-from mailgate.model import Envelope, Mail, Organization, Session
+from mailgate.model import Action, Envelope, Mail, Organization, Session
 from mailgate.probes import proofs, spf
 from mailgate.probes.names import CarefulResolver, Resolver
 from mailgate.probes.proofs import Prover, Workers
 from mailgate.spool import Spool
+from mailgate_rules import STANZAS
 
 DATA = Path(__file__).parent / "data"
 KEY = (DATA / "dkim-test-key.pem").read_bytes()  # made for these tests; it signs nothing else
@@ -360,3 +368,43 @@ async def test_a_dead_dns_is_waited_for_once() -> None:
         assert time.monotonic() - started < 2.0
         with pytest.raises(OSError, match="DNS"):
             await proven(silent, signed(LETTER, STATE), {STATE}, made=prover(silent, deadline_s=0.4))
+
+
+async def test_a_proof_that_comes_too_late_is_no_forgery() -> None:
+    class Stuck:
+        async def prove(self, *_: object) -> dict[str, str]:
+            await asyncio.Event().wait()
+            return {}
+
+    settings = settings_of(STANZAS["sender-identity"](), workers=WorkersSection(deadline_s=0.05))
+    gate = make_gate(settings)
+    gate.prover = cast(Any, Stuck())
+    ours = LETTER.replace(b"lan@example.com", b"lan@hanam.gov.vn")
+    answer = await judge_case(gate, Case(ours, client_ip=STRANGER, mail_from=OUTSIDER, rcpts=(OFFICER,)))
+    assert answer.verdict.action is Action.TEMPFAIL
+
+
+# -- in the daemon -------------------------------------------------------------------------------------
+
+
+def test_a_mails_signatures_delay_no_other_mail(server: NameServer) -> None:
+    """No rule looks into mails here: the workers start with the first claim, which waits for them."""
+    config = {
+        "dns": {"servers": [server.address]},
+        "workers": {"count": 1},
+        "rules": {rule.NAME: {"mode": "off"} for rule in STANZAS.values() if rule.NEEDS == "inspection"},
+    }
+    ours = LETTER.replace(b"lan@example.com", b"lan@hanam.gov.vn")
+    blanks = signed(ours, "hanam.gov.vn") + b"a" + b" " * 5_000_000 + b"b\r\n"
+    with mail_system(config) as system:
+        assert system.receive(OUTSIDER, [OFFICER], ours).status.startswith("550 5.7.1")
+        assert system.receive(OUTSIDER, [OFFICER], signed(ours, "hanam.gov.vn")).status == "250 2.0.0"
+        attack = threading.Thread(target=system.receive, args=(OUTSIDER, [OFFICER], blanks))
+        attack.start()
+        times = []
+        while attack.is_alive():
+            started = time.monotonic()
+            assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
+            times.append(time.monotonic() - started)
+        attack.join()
+        assert max(times) < 1.0

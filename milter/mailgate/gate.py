@@ -400,6 +400,7 @@ class Gate:
                 ("clamd", mail.scans, scanner),
                 ("spam", mail.spam, engine),
                 ("inspection", mail.inspection, inspector),
+                ("dns", mail.proofs or None, claims or None),
             ):
                 if asked is not None and fact is None:
                     mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")
