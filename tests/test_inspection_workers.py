@@ -13,13 +13,28 @@ import pytest
 from tests.lab.processes import children, parent
 from tests.lab.waiting import until
 
-from mailgate.inspection.job import Job, Piece, WorkerError, read_answer
+from mailgate.inspection.job import (
+    LENGTH,
+    AnyJob,
+    Item,
+    Job,
+    Kind,
+    Piece,
+    PieceEnd,
+    Proven,
+    SignatureJob,
+    WorkerError,
+    job_frame,
+    read_answer,
+    read_job,
+)
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome, Pool
 from mailgate.mime.walker import Leaf
 from mailgate.model import Text, TextKind
 
 HTML = "<p>Kính gửi</p><p>TỐI MẬT</p>".encode()
+VERIFY = SignatureJob(Kind.ARC, {"s1._domainkey.hanam.gov.vn": [b"v=DKIM1; p=\xff", b""]}, 1.0)
 SLOW = b"<div>" * 200_000  # lexbor's time grows with the depth: some ten seconds
 
 # What a worker tries, and must not be able to do; each line is printed with what became of it.
@@ -222,7 +237,7 @@ async def test_a_worker_that_dies_at_its_birth_is_none(tmp_path: Path, monkeypat
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def _patiently(pool: Pool) -> Outcome:
+async def _patiently(pool: Pool) -> Outcome[Item]:
     """Run a job; where the workers have just gone, once more."""
     try:
         return await pool.run(*job(HTML))
@@ -249,5 +264,54 @@ async def _patiently(pool: Pool) -> Outcome:
     ],
 )
 def test_what_no_worker_says_is_an_error_of_the_worker(answer: bytes) -> None:
-    with pytest.raises(WorkerError):
-        read_answer(answer)
+    for asked in (Job((), 1.0), VERIFY):
+        with pytest.raises(WorkerError):
+            read_answer(answer, asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked", "want"),
+    [
+        (b'["proven","hanam.gov.vn"]', "verify", Proven("hanam.gov.vn")),
+        (b'["end",0]', "verify", PieceEnd(0)),
+        (b'["end",0]', "look", PieceEnd(0)),
+        (b'["proven","hanam.gov.vn"]', "look", None),
+        (b'["uninspected","a","limit",""]', "verify", None),
+        (b'["proven"]', "verify", None),
+        (b'["proven",1]', "verify", None),
+        (b'["proven","a","b"]', "verify", None),
+        (b'["proven",["hanam.gov.vn"]]', "verify", None),
+        (b'["proven","h\xc3\xa0.example"]', "verify", None),
+        (b'["proven","a\\nb"]', "verify", None),
+        (b'["proven","' + b"x" * 254 + b'"]', "verify", None),
+    ],
+)
+def test_each_kind_of_job_has_its_answers(answer: bytes, asked: str, want: Proven | PieceEnd | None) -> None:
+    jobs: dict[str, AnyJob] = {"look": Job((), 1.0), "verify": VERIFY}
+    if want is None:
+        with pytest.raises(WorkerError):
+            read_answer(answer, jobs[asked])
+    else:
+        assert read_answer(answer, jobs[asked]) == want
+
+
+def test_a_job_of_signatures_is_read_as_it_was_written() -> None:
+    octets = job_frame(VERIFY, 7)
+    assert read_job(octets[LENGTH.size :]) == (VERIFY, 7)
+
+
+async def test_who_looked_into_files_never_verifies_signatures() -> None:
+    async with running(InspectionLimits()) as pool:
+        await pool.run(*job(HTML))
+        looked = pool.processes()
+        for _ in range(3):
+            outcome = await pool.run(VERIFY, Content(HTML))
+            assert (outcome.ending, outcome.ended) == (Ending.DONE, [[]])
+            assert pool.processes() == looked, "it did not, and who did is gone"
+
+
+async def test_signatures_have_their_processor_time() -> None:
+    large = b"From: a\r\n" + b"x:\r\n" * 2_000_000 + b"\r\n"
+    async with running(InspectionLimits()) as pool:
+        outcome = await pool.run(SignatureJob(Kind.DKIM, {"k": [b""]}, 0.05), Content(large))
+        assert (outcome.ending, outcome.ended) == (Ending.CPU, [])

@@ -10,7 +10,7 @@ from tests.lab.mails import base64_part, joined
 
 from mailgate.documents.budget import Limits
 from mailgate.inspection.inspector import Inspector
-from mailgate.inspection.job import Job
+from mailgate.inspection.job import AnyJob, Job
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome
 from mailgate.mime.walker import Leaf, Walker
@@ -28,7 +28,7 @@ class Scripted:
         self.jobs: list[tuple[str, ...]] = []
         self.cpu_s: list[float] = []
 
-    async def run(self, job: Job, content: Content) -> Outcome:
+    async def run(self, job: Job, content: Content) -> Outcome[Any]:
         self.jobs.append(tuple(piece.place for piece in job.pieces))
         self.cpu_s.append(job.cpu_s)
         ending, count = self.script.pop(0)
@@ -130,7 +130,7 @@ async def test_of_mails_at_once_whose_file_is_not_kept_none_waits_for_all_the_ot
     open_jobs = 0
 
     class Counting(InProcess):
-        async def run(self, job: Job, content: Content) -> Outcome:
+        async def run(self, job: AnyJob, content: Content) -> Outcome[Any]:
             nonlocal open_jobs
             open_jobs += 1
             waves.append(open_jobs)

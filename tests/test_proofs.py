@@ -1,23 +1,36 @@
 """What proves who sent a mail: network, SPF, DKIM, ARC, with a real name server on loopback; and DNS that is dead."""
 
+import asyncio
 import contextlib
 import ipaddress
+import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import dkim
 import pytest
 from tests.lab.dns import NameServer
+from tests.lab.gates import make_gate, settings_of
+from tests.lab.inspecting import InProcess
+from tests.lab.mails import OFFICER, OUTSIDER, letter
+from tests.lab.system import mail_system
 
-from mailgate.doors.offline import split_message
+from mailgate.config import WorkersSection
+from mailgate.doors.offline import Case, judge_case, split_message
 from mailgate.doors.transaction import header_octets
-from mailgate.model import Envelope, Mail, Organization, Session
-from mailgate.probes import spf
-from mailgate.probes.names import Resolver
-from mailgate.probes.proofs import Prover
+from mailgate.inspection.job import Proven, SignatureJob
+from mailgate.inspection.limits import InspectionLimits
+from mailgate.inspection.pool import Content, Ending, Outcome, Pool
+from mailgate.model import Action, Envelope, Mail, Organization, Session
+from mailgate.probes import proofs, spf
+from mailgate.probes.names import CarefulResolver, Resolver
+from mailgate.probes.proofs import Prover, Workers
 from mailgate.spool import Spool
+from mailgate_rules import STANZAS
 
 DATA = Path(__file__).parent / "data"
 KEY = (DATA / "dkim-test-key.pem").read_bytes()  # made for these tests; it signs nothing else
@@ -126,13 +139,24 @@ def sealed(message: bytes, domain: str) -> bytes:
     return b"".join(fields) + message
 
 
+def prover(server: NameServer, workers: Workers | None = None, deadline_s: float = 5) -> Prover:
+    return Prover(deadline_s, [server.address], workers or InProcess(), ("hanam.gov.vn", "gov.vn"), 1.5)
+
+
 async def proven(
     server: NameServer,
     message: bytes,
     claims: set[str],
     sender: str = "lan@example.com",
     client: str = STRANGER,
+    made: Prover | None = None,
 ) -> dict[str, str]:
+    with received(message, sender, client) as (mail, raw):
+        return await (made or prover(server)).prove(mail, claims, raw)
+
+
+@contextlib.contextmanager
+def received(message: bytes, sender: str = "lan@example.com", client: str = STRANGER) -> Iterator[tuple[Mail, Spool]]:
     organization = Organization(
         frozenset({"hanam.gov.vn"}),
         state_domains=frozenset({"gov.vn"}),
@@ -142,7 +166,7 @@ async def proven(
     mail = Mail(organization, Session("mx", client), Envelope(sender.encode(), sender), fields)
     with contextlib.closing(Spool()) as raw:
         raw.write(header_octets(fields) + b"\r\n" + body)
-        return await Prover(5, [server.address]).prove(mail, claims, raw)
+        yield mail, raw
 
 
 @pytest.mark.parametrize(
@@ -197,14 +221,190 @@ async def test_answers_are_cached(server: NameServer) -> None:
     assert len(server.asked) == before + 1
 
 
+# -- what strangers write -----------------------------------------------------------------------------
+
+
+def field_of(domain: str, selector: str = "k1", name: str = "DKIM-Signature", more: str = "") -> bytes:
+    return (
+        f"{name}: v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h=from:subject;{more}\r\n"
+        " bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+    ).encode()
+
+
+SLOW = field_of("slow.example")
+
+
+async def test_a_strangers_signature_is_not_asked_for(server: NameServer) -> None:
+    server.asked.clear()
+    letter = SLOW + field_of("evil.example") + signed(LETTER, "hanam.gov.vn")
+    assert await proven(server, letter, {"hanam.gov.vn"}) == {"hanam.gov.vn": "dkim"}
+    assert server.asked == [("s1._domainkey.hanam.gov.vn", TXT)]
+
+
+async def test_a_silent_stranger_holds_back_nobody() -> None:
+    """Its seal in a chain is asked for; then the chain proves nothing, and the next mails are proven as ever."""
+    older = field_of("slow.example", "k1", "ARC-Seal", " i=1;")
+    newest = field_of(STATE, "s1", "ARC-Seal", " i=2;")
+    with NameServer(RECORDS) as own:
+        own.dead = ("slow.example",)
+        made = prover(own, deadline_s=0.6)
+        with pytest.raises(OSError, match=r"slow\.example"):
+            await proven(own, newest + older + LETTER, {STATE}, made=made)
+        assert made.silent == ["slow.example"]
+        started = time.monotonic()
+        assert await proven(own, signed(LETTER, "hanam.gov.vn"), {"hanam.gov.vn"}, made=made) == {
+            "hanam.gov.vn": "dkim"
+        }
+        assert await proven(own, LETTER, {"hanam.gov.vn"}, "a@hanam.gov.vn", CLIENT, made) == {"hanam.gov.vn": "spf"}
+        assert await proven(own, LETTER, {STATE}, f"a@{STATE}", CLIENT, made) == {STATE: "spf"}
+        assert time.monotonic() - started < 0.5
+
+
+async def test_a_claimed_domains_own_signatures_come_first(server: NameServer) -> None:
+    strangers = b"".join(field_of(f"x{number}.hanam.gov.vn") for number in range(30))
+    assert await proven(server, strangers + signed(LETTER, "hanam.gov.vn"), {"hanam.gov.vn"}) == {
+        "hanam.gov.vn": "dkim"
+    }
+
+
+async def test_questions_of_one_mail_are_asked_at_once_and_within_its_time() -> None:
+    """Six signatures, each of a name of ours that nobody answers for, take the time of one."""
+    with NameServer(RECORDS) as own:
+        own.dead = ("_domainkey.hanam.gov.vn",)
+        letter = b"".join(field_of("hanam.gov.vn", f"k{number}") for number in range(6)) + LETTER
+        started = time.monotonic()
+        with pytest.raises(OSError, match="DNS"):
+            await proven(own, letter, {"hanam.gov.vn"}, made=prover(own, deadline_s=0.5))
+        assert time.monotonic() - started < 1.0
+
+
+async def test_a_server_that_fails_is_trouble_and_a_missing_key_is_none(server: NameServer) -> None:
+    message = signed(LETTER, STATE).replace(b"s=s1", b"s=s2")
+    assert await proven(server, message, {STATE}) == {STATE: ""}
+    with NameServer(RECORDS) as failing:
+        failing.failing = (f"_domainkey.{STATE}",)
+        with pytest.raises(OSError, match="NoNameservers"):
+            await proven(failing, message, {STATE})
+
+
+# -- who verifies, and what he cannot ----------------------------------------------------------------
+
+
+class Scripted:
+    """A worker that ends each job as the script says, with these domains."""
+
+    def __init__(self, *script: tuple[Ending, tuple[str, ...]]) -> None:
+        self._script = list(script)
+
+    async def run(self, job: SignatureJob, content: Content) -> Outcome[Proven]:
+        ending, domains = self._script.pop(0)
+        return Outcome(ending, ending.value, [], [Proven(domain) for domain in domains])
+
+
+TOO_LONG = "not verified within 1.5 s of processor time"
+
+
+@pytest.mark.parametrize(
+    ("script", "want", "too_much"),
+    [
+        ([(Ending.DONE, (STATE,))], "dkim", ""),
+        ([(Ending.DONE, ())], "", ""),
+        ([(Ending.DONE, ("hanam.gov.vn", "gov.vn", "", "evil.example"))], "", ""),
+        ([(Ending.CPU, ())], "", TOO_LONG),
+        ([(Ending.CPU, (STATE,))], "dkim", ""),
+        ([(Ending.DIED, ()), (Ending.DONE, (STATE,))], "dkim", ""),
+        ([(Ending.DIED, ()), (Ending.DIED, ())], "", "not verified: the worker: the process died"),
+    ],
+)
+async def test_what_a_worker_says(
+    server: NameServer, script: list[tuple[Ending, tuple[str, ...]]], want: str, too_much: str
+) -> None:
+    with received(signed(LETTER, STATE)) as (mail, raw):
+        assert await prover(server, Scripted(*script)).prove(mail, {STATE}, raw) == {STATE: want}
+    assert mail.missing == ({"signatures": too_much} if too_much else {})
+
+
+async def test_a_worker_that_had_no_turn_is_trouble(server: NameServer) -> None:
+    with pytest.raises(OSError, match="signatures"):
+        await proven(server, signed(LETTER, STATE), {STATE}, made=prover(server, Scripted((Ending.WALL, ()))))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "want"),
+    [
+        ("_LARGEST", 300, r"not verified: \d+ octets, of at most 300"),
+        ("_LARGEST_HEADER", 100, r"not verified: a header of \d+ octets, of at most 100"),
+    ],
+)
+async def test_what_is_too_large_is_neither_good_nor_bad(
+    server: NameServer, monkeypatch: pytest.MonkeyPatch, name: str, value: int, want: str
+) -> None:
+    monkeypatch.setattr(proofs, name, value)
+    for message, is_told in ((signed(LETTER, STATE), True), (LETTER, False), (SLOW + LETTER, False)):
+        with received(message) as (mail, raw):
+            assert await prover(server).prove(mail, {STATE}, raw) == {STATE: ""}
+        assert bool(re.fullmatch(want, mail.missing.get("signatures", ""))) is is_told
+
+
+async def test_a_mail_as_large_as_postfix_takes_is_proven_by_a_worker(server: NameServer) -> None:
+    line = b"Kinh gui cac don vi, \t tai lieu  kem theo, xin y kien truoc ngay 30. \r\n"
+    message = signed(LETTER + line * (31_457_280 // len(line)), "hanam.gov.vn")
+    pool = Pool(InspectionLimits())
+    try:
+        assert await proven(server, message, {"hanam.gov.vn"}, made=prover(server, pool)) == {"hanam.gov.vn": "dkim"}
+        assert pool.processes() == [], "who verified one mail's signatures does nothing after"
+    finally:
+        await pool.close()
+
+
 async def test_a_dead_dns_is_waited_for_once() -> None:
     with NameServer({}) as silent:
         silent.silent = True
-        resolver = Resolver(0.3, [silent.address])
+        resolver = CarefulResolver(0.3, [silent.address])
         started = time.monotonic()
         for _ in range(20):
             with pytest.raises(OSError, match="DNS"):
                 await spf.passes(resolver, CLIENT, STATE, f"a@{STATE}", "h")
         assert time.monotonic() - started < 2.0
         with pytest.raises(OSError, match="DNS"):
-            await proven(silent, signed(LETTER, STATE), {STATE})
+            await proven(silent, signed(LETTER, STATE), {STATE}, made=prover(silent, deadline_s=0.4))
+
+
+async def test_a_proof_that_comes_too_late_is_no_forgery() -> None:
+    class Stuck:
+        async def prove(self, *_: object) -> dict[str, str]:
+            await asyncio.Event().wait()
+            return {}
+
+    settings = settings_of(STANZAS["sender-identity"](), workers=WorkersSection(deadline_s=0.05))
+    gate = make_gate(settings)
+    gate.prover = cast(Any, Stuck())
+    ours = LETTER.replace(b"lan@example.com", b"lan@hanam.gov.vn")
+    answer = await judge_case(gate, Case(ours, client_ip=STRANGER, mail_from=OUTSIDER, rcpts=(OFFICER,)))
+    assert answer.verdict.action is Action.TEMPFAIL
+
+
+# -- in the daemon -------------------------------------------------------------------------------------
+
+
+def test_a_mails_signatures_delay_no_other_mail(server: NameServer) -> None:
+    """No rule looks into mails here: the workers start with the first claim, which waits for them."""
+    config = {
+        "dns": {"servers": [server.address]},
+        "workers": {"count": 1},
+        "rules": {rule.NAME: {"mode": "off"} for rule in STANZAS.values() if rule.NEEDS == "inspection"},
+    }
+    ours = LETTER.replace(b"lan@example.com", b"lan@hanam.gov.vn")
+    blanks = signed(ours, "hanam.gov.vn") + b"a" + b" " * 5_000_000 + b"b\r\n"
+    with mail_system(config) as system:
+        assert system.receive(OUTSIDER, [OFFICER], ours).status.startswith("550 5.7.1")
+        assert system.receive(OUTSIDER, [OFFICER], signed(ours, "hanam.gov.vn")).status == "250 2.0.0"
+        attack = threading.Thread(target=system.receive, args=(OUTSIDER, [OFFICER], blanks))
+        attack.start()
+        times = []
+        while attack.is_alive():
+            started = time.monotonic()
+            assert system.receive(OUTSIDER, [OFFICER], letter()).status == "250 2.0.0"
+            times.append(time.monotonic() - started)
+        attack.join()
+        assert max(times) < 1.0

@@ -72,6 +72,7 @@ def gate_of(module: ModuleType, example: Example, notes: Notes, **sections: Any)
         passages=facts.get("passages", ()),
         memory=missing.get("history", facts.get("memory", NOTHING)),
         proofs=missing.get("dns", facts.get("proofs", {})),
+        too_much=missing.get("signatures", ""),
         sending=missing.get("sending", facts.get("sending")),
         units=facts.get("units", frozenset()),
         inspection=missing.get("inspection", facts.get("inspection")),

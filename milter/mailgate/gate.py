@@ -49,7 +49,7 @@ from .model import (
     was_judged,
 )
 from .policy import Policy
-from .probes.blacklists import Blacklists
+from .probes.blacklists import WAIT_S, Blacklists
 from .probes.clamd import Scanner
 from .probes.names import Resolver
 from .probes.proofs import Prover
@@ -188,7 +188,8 @@ class Gate:
         self.engine: SpamEngine | Spamd | None = None
         self.blacklists: Blacklists | None = None
         self.inspector: Inspector | None = None
-        self.prover: Prover = twin.prover if twin else Prover(settings.dns.deadline_s, settings.dns.servers)
+        self.pool: Pool = twin.pool if twin else self._pool(before)
+        self.prover: Prover = twin.prover if twin else self._prover()
         if twin:
             self.scanner, self.engine, self.inspector = twin.scanner, twin.engine, twin.inspector
             self.blacklists = twin.blacklists
@@ -199,7 +200,7 @@ class Gate:
                 self.engine = spam_engine(settings)
             zones = settings.blacklists
             if (zones.zones or zones.domain_zones) and "spam" in active:
-                make = partial(Resolver, settings.dns.deadline_s, settings.dns.servers)
+                make = partial(Resolver, min(settings.dns.deadline_s, WAIT_S), settings.dns.servers)
                 self.blacklists = Blacklists(zones.zones, zones.domain_zones, make)
             if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
                 self.inspector = self._inspector(before)
@@ -214,12 +215,24 @@ class Gate:
         section = self.settings.clamav
         return Scanner(parse_endpoint(section.address), section.deadline_s, section.concurrency, self.spool_folder)
 
-    def _inspector(self, before: "Gate | None") -> Inspector:
-        """Return an inspector; that of the gate before, with its workers and what it knows, where its limits hold."""
+    def _pool(self, before: "Gate | None") -> Pool:
+        """Return the workers of inspection and proofs, those of the gate before where their limits hold.
+
+        They start with their first job.
+        """
         limits = self.settings.inspection_limits()
-        if before is not None and before.inspector is not None and before.inspector.limits == limits:
+        return before.pool if before is not None and before.pool.limits == limits else Pool(limits)
+
+    def _prover(self) -> Prover:
+        dns = self.settings.dns
+        trusted = (*self.settings.organization.domains, *self.settings.organization.state_domains)
+        return Prover(dns.deadline_s, dns.servers, self.pool, trusted, self.pool.limits.cpu_s)
+
+    def _inspector(self, before: "Gate | None") -> Inspector:
+        """Return an inspector; that of the gate before, with what it knows, where it has the same workers."""
+        if before is not None and before.inspector is not None and before.pool is self.pool:
             return before.inspector
-        return Inspector(Pool(limits), limits, self.services.metrics.add)
+        return Inspector(self.pool, self.pool.limits, self.services.metrics.add)
 
     @property
     def keeps_message(self) -> bool:
@@ -243,8 +256,8 @@ class Gate:
         """Close the probes' connections, but what the gate after this one has taken over."""
         if self.engine is not None:
             await self.engine.close()
-        if self.inspector is not None and (after is None or after.inspector is not self.inspector):
-            await self.inspector.close()
+        if after is None or after.pool is not self.pool:
+            await self.pool.close()
 
     def states(self) -> Any:
         """Return the mailboxes that are not active, None when that is not known."""
@@ -388,6 +401,7 @@ class Gate:
                 ("clamd", mail.scans, scanner),
                 ("spam", mail.spam, engine),
                 ("inspection", mail.inspection, inspector),
+                ("dns", mail.proofs or None, claims or None),
             ):
                 if asked is not None and fact is None:
                     mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")

@@ -128,6 +128,9 @@ class Stanza(RuleStanza):
         if "dns" in mail.missing:
             action = self.on_missing or Action.TEMPFAIL
             pieces.append(Evidence("missing", "dns", mail.missing["dns"]))
+        elif "signatures" in mail.missing:  # they may be good: neither a forgery nor a proof
+            action = Action.QUARANTINE
+            pieces.append(Evidence("missing", "signatures", mail.missing["signatures"]))
         elif not is_unproven(sender) and (_is_list(mail) or _is_report(mail)):
             action = self.list_action
         mailboxes = tuple(dict.fromkeys(map(organization.account, named)))
@@ -229,7 +232,8 @@ def _example(title: str, wants: Action, fields: str = "", proofs: str | None = N
     message = f"{fields}\nSubject: Bao cao\n\nKinh gui.\n".lstrip("\n").replace("\n", "\r\n").encode()
     facts: tuple[tuple[str, object], ...] = ()
     if proofs is not None:
-        facts = (("missing", {"dns": "x"}),) if proofs == "dns" else (("proofs", {_US: proofs}),)
+        is_missing = proofs in ("dns", "signatures")
+        facts = (("missing", {proofs: "x"}),) if is_missing else (("proofs", {_US: proofs}),)
     return Example(title, wants, message, facts=facts, **others)  # type: ignore[arg-type]
 
 
@@ -283,6 +287,10 @@ EXAMPLES = (
     _example("an ARC seal does not", Action.REJECT, f"From: {_ME}", "arc"),
     _example("nor a state body's network", Action.REJECT, f"From: {_ME}", "network"),
     _example("DNS cannot be asked", Action.TEMPFAIL, f"From: {_ME}", "dns"),
+    _example("signatures too large to verify are held", Action.QUARANTINE, f"From: {_ME}", "signatures"),
+    _example(
+        "also of a list", Action.QUARANTINE, f"{_LIST}From: {_ME}", "signatures", keys=(("list_action", "accept"),)
+    ),
     _example(
         "accepted then, where configured",
         Action.ACCEPT,

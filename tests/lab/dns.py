@@ -18,14 +18,15 @@ Records = Mapping[tuple[str, str], list[str]]
 class NameServer:
     """A server for `records`: (name, type) to the texts of its records.
 
-    `silent` makes it answer nothing, `dead` nothing of these zones. `asked` lists the questions so far. Use it in a
-    `with` block.
+    `silent` makes it answer nothing, `dead` nothing of these zones; of names in `failing` it says SERVFAIL. It leaves
+    it to who asks to follow a CNAME. `asked` lists the questions so far. Use it in a `with` block.
     """
 
     def __init__(self, records: Records) -> None:
         self.records = {(name.lower(), kind): texts for (name, kind), texts in records.items()}
         self.silent = False
         self.dead: tuple[str, ...] = ()
+        self.failing: tuple[str, ...] = ()
         self.asked: list[tuple[str, str]] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -60,8 +61,12 @@ class NameServer:
             if self.silent or name.endswith(self.dead):
                 continue
             answer = dns.message.make_response(query)
-            if texts := self.records.get((name, kind)):
+            if name.endswith(self.failing):
+                answer.set_rcode(dns.rcode.SERVFAIL)
+            elif texts := self.records.get((name, kind)):
                 answer.answer.append(dns.rrset.from_text(question.name, 300, "IN", kind, *texts))
+            elif texts := self.records.get((name, "CNAME")):
+                answer.answer.append(dns.rrset.from_text(question.name, 300, "IN", "CNAME", *texts))
             elif not any(known == name for known, _ in self.records):
                 answer.set_rcode(dns.rcode.NXDOMAIN)
             self._socket.sendto(answer.to_wire(), peer)

@@ -169,15 +169,21 @@ class _Past:
 
 
 class _Prover:
-    """Says what the test says of every claim, as probes.proofs.Prover would; a text is why DNS could not be asked."""
+    """Says what the test says of every claim, as probes.proofs.Prover would; a text is why DNS could not be asked.
 
-    def __init__(self, proofs: Mapping[str, str] | str) -> None:
+    too_much: why signatures were not verified, "" for they were.
+    """
+
+    def __init__(self, proofs: Mapping[str, str] | str, too_much: str) -> None:
         self._proofs = proofs
+        self._too_much = too_much
 
     async def prove(self, mail: Mail, claims: Collection[str], raw: object) -> dict[str, str]:
         await asyncio.sleep(0)
         if isinstance(self._proofs, str):
             raise OSError(self._proofs)
+        if self._too_much:
+            mail.missing["signatures"] = self._too_much
         return {claim: self._proofs.get(claim, "") for claim in claims}
 
 
@@ -244,6 +250,7 @@ def make_gate(
     passages: Sequence[Passage] = (),
     memory: Memory | str = NOTHING,
     proofs: Mapping[str, str] | str = "",
+    too_much: str = "",
     exemptions: Sequence[Exemption] = (),
     sending: Sending | str | None = None,
     units: frozenset[str] = frozenset(),
@@ -270,7 +277,7 @@ def make_gate(
         lists=_Lists(shipped_lists() if lists is None else lists),
     )
     gate = Gate(settings, services)
-    gate.prover = cast(Any, _Prover(proofs))
+    gate.prover = cast(Any, _Prover(proofs, too_much))
     if gate.inspector is not None:
         gate.inspector = inspector() if inspection is None else cast(Any, _Inspector(inspection))
     if listings:

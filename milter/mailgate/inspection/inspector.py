@@ -40,7 +40,7 @@ _LEAST_CPU_S = 0.4  # for the second one, however long the first one took: ordin
 class Workers(Protocol):
     """Who does jobs (pool.Pool)."""
 
-    async def run(self, job: Job, content: Content) -> Outcome:
+    async def run(self, job: Job, content: Content) -> Outcome[Item]:
         """Do a job; raises OSError where no worker can be had."""
 
     def lacks(self) -> Sequence[str]:

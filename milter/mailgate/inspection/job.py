@@ -5,12 +5,13 @@ JSON makes values alone, where pickle would run code.
 
 A frame is its length in four octets, then JSON. A job's frame is followed by its content, unless a descriptor of the
 whole message came with it. The answer is a frame for everything found, as soon as it is, and one at the end of each
-piece.
+piece. To look into leaves and to verify signatures are two kinds of job: no answer to the one answers the other.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -29,7 +30,16 @@ from ..model import (
     Uninspected,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A domain of which a signature holds."""
+
+    domain: str
+
+
 Item = Text | File | Uninspected
+Found = Item | Proven
 
 LENGTH = struct.Struct(">I")
 LONGEST_FRAME = 67_108_864  # octets; the texts of one file are bounded far below
@@ -54,6 +64,31 @@ class Job:
     pieces: Sequence[Piece]
     cpu_s: float
 
+    @property
+    def ends(self) -> int:
+        """How many pieces have an end."""
+        return len(self.pieces)
+
+
+class Kind(StrEnum):
+    """Whose signatures are verified: those of DKIM, or the newest seal of an ARC chain."""
+
+    DKIM = "dkim"
+    ARC = "arc"
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureJob:
+    """Signatures to verify in the whole message. keys: the name of each key at hand to the TXT records there."""
+
+    kind: Kind
+    keys: Mapping[str, Sequence[bytes]]
+    cpu_s: float
+    ends = 1
+
+
+AnyJob = Job | SignatureJob
+
 
 @dataclass(frozen=True, slots=True)
 class PieceEnd:
@@ -68,16 +103,22 @@ def frame(value: Any) -> bytes:
     return LENGTH.pack(len(octets)) + octets
 
 
-def job_frame(job: Job, content_octets: int) -> bytes:
+def job_frame(job: AnyJob, content_octets: int) -> bytes:
     """Return a job's frame; content_octets: of the content that follows, 0 where a descriptor comes with it."""
+    if isinstance(job, SignatureJob):
+        keys = {name: [record.decode("latin-1") for record in records] for name, records in job.keys.items()}
+        return frame((job.cpu_s, content_octets, job.kind, keys))
     pieces = [(_leaf_values(piece.leaf), _legal(piece.place)) for piece in job.pieces]
-    return frame((job.cpu_s, content_octets, pieces))
+    return frame((job.cpu_s, content_octets, "look", pieces))
 
 
-def read_job(octets: bytes) -> tuple[Job, int]:
+def read_job(octets: bytes) -> tuple[AnyJob, int]:
     """Return a job and how many octets of content follow it."""
-    cpu_s, content_octets, pieces = orjson.loads(octets)
-    return Job([Piece(_leaf(values), place) for values, place in pieces], cpu_s), content_octets
+    cpu_s, content_octets, kind, what = orjson.loads(octets)
+    if kind == "look":
+        return Job([Piece(_leaf(values), place) for values, place in what], cpu_s), content_octets
+    keys = {name: [record.encode("latin-1") for record in records] for name, records in what.items()}
+    return SignatureJob(Kind(kind), keys, cpu_s), content_octets
 
 
 def _leaf_values(leaf: Leaf) -> tuple[Any, ...]:
@@ -90,8 +131,10 @@ def _leaf(values: Sequence[Any]) -> Leaf:
     return Leaf((start, stop), encoding, type_, name, charset, is_attachment, is_inside)
 
 
-def item_frame(item: Item) -> bytes:
+def found_frame(item: Found) -> bytes:
     """Return what was found as a frame."""
+    if isinstance(item, Proven):
+        return frame(("proven", item.domain))
     if isinstance(item, Text):
         marks = [(mark.level, mark.grade, mark.form, mark.line, mark.offset) for mark in item.marks]
         words = (item.place, item.kind, item.canon)
@@ -108,11 +151,11 @@ def end_frame(end: PieceEnd) -> bytes:
     return frame(("end", end.number))
 
 
-def read_answer(octets: bytes) -> Item | PieceEnd:
-    """Return what a worker's frame says; raises WorkerError."""
+def read_answer(octets: bytes, job: AnyJob) -> Found | PieceEnd:
+    """Return what a worker's frame says to this job; raises WorkerError."""
     try:
         kind, *values = orjson.loads(octets)
-        return _READERS[kind](*values)
+        return _READERS[type(job)][kind](*values)
     except (ValueError, TypeError, KeyError) as error:
         raise WorkerError(f"an inspection worker does not speak as one: {type(error).__name__}") from error
 
@@ -147,11 +190,16 @@ def _end(number: int) -> PieceEnd:
     return PieceEnd(int(number))
 
 
-_READERS: dict[str, Callable[..., Item | PieceEnd]] = {
-    "text": _text,
-    "file": _file,
-    "uninspected": _uninspected,
-    "end": _end,
+def _proven(domain: str) -> Proven:
+    if not isinstance(domain, str) or not domain.isascii() or not domain.isprintable() or len(domain) > _LONGEST_NAME:
+        raise ValueError("no domain")
+    return Proven(domain)
+
+
+_LONGEST_NAME = 253  # RFC 1035 section 2.3.4
+_READERS: dict[type[AnyJob], dict[str, Callable[..., Found | PieceEnd]]] = {
+    Job: {"text": _text, "file": _file, "uninspected": _uninspected, "end": _end},
+    SignatureJob: {"proven": _proven, "end": _end},
 }
 
 

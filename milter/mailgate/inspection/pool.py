@@ -1,7 +1,8 @@
 """The daemon's side of inspection workers: born when they are needed, killed when they overstep, never trusted.
 
 A worker has one job at a time. However it ends, nobody else notices: the next job takes another worker, or one that
-is born for it.
+is born for it. Signatures are verified by a worker that has done nothing else and does nothing after: one that a
+file of an earlier mail has taken over could say of the next mail whatever its sender wants to have proven.
 """
 
 import asyncio
@@ -16,14 +17,29 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from enum import StrEnum
+from typing import Any, Generic, TypeVar, overload
 
 import orjson
 import structlog
 
-from .job import LENGTH, LONGEST_FRAME, Item, Job, PieceEnd, WorkerError, job_frame, read_answer
+from .job import (
+    LENGTH,
+    LONGEST_FRAME,
+    AnyJob,
+    Found,
+    Item,
+    Job,
+    PieceEnd,
+    Proven,
+    SignatureJob,
+    WorkerError,
+    job_frame,
+    read_answer,
+)
 from .limits import InspectionLimits
 
 log = structlog.get_logger()
+F = TypeVar("F", bound=Found)
 
 _START_S = 60.0  # for the nursery to load all libraries, on a machine that is busy
 _BIRTH_S = 10.0
@@ -46,13 +62,13 @@ class Ending(StrEnum):
 
 
 @dataclass(slots=True)
-class Outcome:
+class Outcome(Generic[F]):
     """What a job found, piece by piece; of the first piece that has no end, what was known before."""
 
     ending: Ending = Ending.DONE
     detail: str = ""
-    ended: list[Sequence[Item]] = field(default_factory=list)
-    begun: list[Item] = field(default_factory=list)
+    ended: list[Sequence[F]] = field(default_factory=list)
+    begun: list[F] = field(default_factory=list)
     wall_s: float = 0.0
 
 
@@ -197,9 +213,9 @@ class Pool:
 
     # -- workers --------------------------------------------------------------------------------
 
-    async def _take(self) -> _Worker:
-        """Return a worker for one job: an idle one, a new one, or the next one that is free."""
-        while not self._idle and len(self._busy) + self._being_born >= self.limits.workers:
+    async def _take(self, is_fresh: bool) -> _Worker:
+        """Return a worker for one job: an idle one, a new one, or the next one that is free. is_fresh: a new one."""
+        while (is_fresh or not self._idle) and len(self._busy) + self._being_born >= self.limits.workers:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -208,7 +224,7 @@ class Pool:
                 if not turn.cancelled():
                     self._wake()  # it was this one's turn already
                 raise
-        if self._idle:
+        if self._idle and not is_fresh:
             worker = self._idle.pop()
         else:
             try:
@@ -279,10 +295,17 @@ class Pool:
 
     # -- jobs -----------------------------------------------------------------------------------
 
-    async def run(self, job: Job, content: Content) -> Outcome:
+    @overload
+    async def run(self, job: Job, content: Content) -> Outcome[Item]: ...
+
+    @overload
+    async def run(self, job: SignatureJob, content: Content) -> Outcome[Proven]: ...
+
+    async def run(self, job: AnyJob, content: Content) -> Outcome[Any]:
         """Do a job; raises OSError where no worker can be had. What a worker does wrong is in the outcome."""
-        worker = await self._take()
-        outcome = Outcome()
+        is_fresh = isinstance(job, SignatureJob)
+        worker = await self._take(is_fresh)
+        outcome = Outcome[Any]()
         is_sound = False
         started = time.monotonic()
         try:
@@ -290,12 +313,12 @@ class Pool:
                 await _send(worker.line, job, content)
                 received = bytearray()
                 items = octets = 0
-                while len(outcome.ended) < len(job.pieces):
+                while len(outcome.ended) < job.ends:
                     told = await _frame(worker.line, received)
                     items, octets = items + 1, octets + len(told)
                     if items > _MOST_ITEMS or octets > _MOST_OCTETS:
                         raise WorkerError("an inspection worker answers without end")
-                    answer = read_answer(told)
+                    answer = read_answer(told, job)
                     if not isinstance(answer, PieceEnd):
                         outcome.begun.append(answer)
                         continue
@@ -309,7 +332,7 @@ class Pool:
         except (EOFError, ConnectionError, WorkerError) as error:
             outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
         finally:
-            self._give_back(worker, is_sound)
+            self._give_back(worker, is_sound and not is_fresh)
             outcome.wall_s = time.monotonic() - started
         if not is_sound:
             log.warning("inspection worker ended", process=worker.process, reason=outcome.detail)
@@ -347,7 +370,7 @@ class Pool:
             await asyncio.to_thread(nursery.wait)
 
 
-async def _send(line: socket.socket, job: Job, content: Content) -> None:
+async def _send(line: socket.socket, job: AnyJob, content: Content) -> None:
     octets = job_frame(job, len(content.octets)) + content.octets
     if content.descriptor is not None:
         sent = socket.send_fds(line, [octets[:1]], [content.descriptor])  # the line is empty: it is never full here

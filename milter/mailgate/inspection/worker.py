@@ -1,4 +1,4 @@
-"""The process that inspection workers are born of, and the workers: each looks into the files of one mail at a time.
+"""The process that inspection workers are born of, and the workers: each does one job of one mail at a time.
 
 The nursery has everything loaded and does nothing but fork: a worker is there within milliseconds, also in the place
 of one that was killed. It tells its daemon of each birth (the process id, and a descriptor of the process, by which
@@ -23,10 +23,11 @@ from ..documents.budget import Budget, Limits
 from ..documents.content import missing
 from ..model import File
 from ..spool import CHUNK_BYTES
-from .job import LENGTH, Job, PieceEnd, end_frame, frame, item_frame, read_job
+from .job import LENGTH, Job, PieceEnd, Proven, SignatureJob, end_frame, found_frame, frame, read_job
 from .limits import Bounds
 from .look import look
 from .sandbox import restrict
+from .signatures import Message, proven
 
 # What was found is told together, but not much later, and before anything large is begun: a worker may be ended at
 # any moment.
@@ -121,8 +122,12 @@ def _do_job(own: socket.socket, limits: Limits) -> bool:
     content = _receive(own, octets)
     # SIGPROF ends a process that does not handle it, whatever C code it is in: processor time, to the millisecond.
     signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
+    descriptor = descriptors[0] if descriptors else None
     try:
-        _look_into_all(own, job, content, descriptors[0] if descriptors else None, Budget(limits))
+        if isinstance(job, SignatureJob):
+            _verify(own, job, content, descriptor)
+        else:
+            _look_into_all(own, job, content, descriptor, Budget(limits))
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         for descriptor in descriptors:
@@ -138,7 +143,7 @@ def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int
         must_tell = stop - start > _SMALL_OCTETS
         for item in chain((None,), look(piece, _chunks(content, descriptor, start, stop), budget)):
             if item is not None:
-                told += item_frame(item)
+                told += found_frame(item)
                 must_tell = isinstance(item, File) and bool(item.dangers)
             if told and (must_tell or time.monotonic() > due):
                 own.sendall(told)
@@ -146,6 +151,13 @@ def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int
                 due = time.monotonic() + _SILENCE_S
         told += end_frame(PieceEnd(number))
     own.sendall(told)
+
+
+def _verify(own: socket.socket, job: SignatureJob, content: bytes, descriptor: int | None) -> None:
+    octets = len(content) if descriptor is None else os.fstat(descriptor).st_size
+    for domain in proven(job, Message(lambda: _chunks(content, descriptor, 0, octets))):
+        own.sendall(found_frame(Proven(domain)))
+    own.sendall(end_frame(PieceEnd(0)))
 
 
 def _chunks(content: bytes, descriptor: int | None, start: int, stop: int) -> Iterator[bytes]:

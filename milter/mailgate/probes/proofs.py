@@ -2,120 +2,198 @@
 
 By the client's network (a state body's, [organization] state_networks; it proves nobody to be one of us), by SPF of
 the envelope sender, by a DKIM signature, or by the newest seal of an ARC chain. Only claims that would change a
-verdict are looked at, which few mails make. A claim that nothing proves stays one; DNS that cannot be asked is
-OSError, and proves nothing.
+verdict are looked at, which few mails make, and only names that could prove one are asked for: of a stranger's
+signature nobody asks the key, unless an ARC chain needs it whose newest seal is a claimed domain's.
+
+DNS is asked here; signatures are verified by an inspection worker, for their content is hostile. A claim that nothing
+proves stays one. DNS, or a worker, that cannot be had is OSError, and proves nothing. Signatures that are too much to
+verify are neither good nor bad: mail.missing has "signatures" then, with the limit.
 """
 
 import asyncio
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Protocol
 
-import dkim
-
+from ..inspection.job import Kind, Proven, SignatureJob
+from ..inspection.pool import Content, Ending, Outcome
+from ..inspection.tag_lists import instance_of, read_tags, signer_of
 from ..model import Mail, domain_of
-from ..spool import Spool
+from ..spool import IN_MEMORY_BYTES, Spool
 from . import spf
-from .names import Resolver
+from .names import CarefulResolver
 
-_LARGEST = 10 << 20  # octets of a mail whose signatures are verified: they want it whole in memory
-_MOST_SIGNATURES = 5
-_LOOKUP_S = 2.0  # of one name; the deadline is that of the mail
-_SIGNED_FIELDS = (b"dkim-signature", b"arc-message-signature", b"arc-seal")
-_TAG = re.compile(rb"(?:^|;)\s*([a-z]+)\s*=\s*([^;]*)", re.IGNORECASE)
+_LARGEST = 67_108_864
+"""Octets of a mail whose signatures are verified: twice Postfix's message_size_limit of 31457280, which counts a
+line's end as one. They are read a chunk at a time; of what they take, see README."""
+_LARGEST_HEADER = 2_097_152  # octets; a worker has it in memory some times. Postfix ends a single field at 102400
+_MOST_KEYS = 10  # of DKIM; those of the claimed domains first
+_MOST_SETS = 50  # of ARC; RFC 8617 section 4.2.1
+_MOST_RECORDS, _LONGEST_RECORD = 16, 4_096  # at a key's name; RSA of 8192 bits takes 1,500 octets
+_AT_ONCE = 8  # questions of one mail
+_LOOKUP_S = 2.0  # of one name, or half of the mail's time: else that would end before a server is known to be silent
+_TRIES = 2  # a worker may die for no fault of the mail
+
+
+class Workers(Protocol):
+    """Who verifies signatures (inspection.pool.Pool)."""
+
+    async def run(self, job: SignatureJob, content: Content) -> Outcome[Proven]:
+        """Do a job; raises OSError where no worker can be had."""
 
 
 class Prover:
-    """Answers claims; holds the resolver's cache."""
+    """Answers claims; holds the resolver's cache.
 
-    def __init__(self, deadline_s: float, servers: Sequence[str] = ()) -> None:
+    trusted: the domains whose servers no stranger chooses, ours first. cpu_s: processor time for one mail's
+    signatures of each kind.
+    """
+
+    def __init__(
+        self, deadline_s: float, servers: Sequence[str], workers: Workers, trusted: Sequence[str], cpu_s: float
+    ) -> None:
         self._deadline_s = deadline_s
-        self._names = Resolver(min(deadline_s, _LOOKUP_S), servers)
+        self._names = CarefulResolver(min(deadline_s / 2, _LOOKUP_S), servers, trusted)
+        self._workers = workers
+        self._cpu_s = cpu_s
+
+    @property
+    def silent(self) -> list[str]:
+        """Return the domains that DNS is not asked for now, since their servers are silent; "." for all."""
+        return self._names.silent
 
     async def prove(self, mail: Mail, claims: Collection[str], raw: Spool | None) -> dict[str, str]:
         """Return what proves each claimed domain: network, spf, dkim, arc; "" for nothing.
 
-        Raises OSError or TimeoutError where DNS cannot be asked and a claim is not proven without it.
+        Raises OSError where DNS or a worker cannot be had, and a claim is not proven without.
         """
         organization = mail.organization
         proofs = dict.fromkeys(claims, "")
         if organization.is_state_client(mail.session.client_ip):
             proofs = {claim: "" if organization.is_official_domain(claim) else "network" for claim in claims}
-        if all(proofs.values()):
-            return proofs
-        async with asyncio.timeout(self._deadline_s):
-            return await self._prove(mail, proofs, raw)
-
-    async def _prove(self, mail: Mail, proofs: dict[str, str], raw: Spool | None) -> dict[str, str]:
-        claims = list(proofs)
-        trouble: OSError | None = None
-        try:
-            sender = mail.envelope.sender
-            domain = domain_of(sender) or mail.session.helo.lower()
-            if _covers(mail, domain, claims) and await spf.passes(
-                self._names, mail.session.client_ip, domain, sender, mail.session.helo
-            ):
-                _grant(mail, proofs, [domain], "spf")
-        except OSError as error:
-            trouble = error
-        if not all(proofs.values()) and raw is not None and raw.size <= _LARGEST:
-            try:
-                for kind, domains in (await self._signers(mail, raw, claims)).items():
-                    _grant(mail, proofs, domains, kind)
-            except OSError as error:
-                trouble = error
-        if trouble is not None and not all(proofs.values()):
-            raise trouble
+        if not all(proofs.values()):
+            await self._prove(mail, proofs, raw)
         return proofs
 
-    async def _signers(self, mail: Mail, raw: Spool, claims: Collection[str]) -> dict[str, list[str]]:
-        """Return the domains whose signatures and whose newest ARC seal are valid."""
-        keys: dict[bytes, bytes] = {}
-        relevant = False
-        for name in _SIGNED_FIELDS:
-            for value in mail.header_values(name)[:_MOST_SIGNATURES]:
-                tags = {tag.lower(): b"".join(text.split()) for tag, text in _TAG.findall(value)}
-                relevant = relevant or _covers(mail, _text(tags.get(b"d", b"")), claims)
-                key = tags.get(b"s", b"") + b"._domainkey." + tags.get(b"d", b"")
-                keys.setdefault(key.lower(), b"")
-        if not relevant:
-            return {}
-        for key in keys:
-            texts = await self._names.texts(_text(key))
-            keys[key] = texts[0] if texts else b""
-        message = b"".join(raw.chunks())
-        return await asyncio.get_running_loop().run_in_executor(None, _verified, message, keys)
+    async def _prove(self, mail: Mail, proofs: dict[str, str], raw: Spool | None) -> None:
+        errand = _Errand(self._names, self._deadline_s)
+        too_much = ""
+        by_spf, keys = await asyncio.gather(errand.sender(mail, list(proofs)), errand.keys(_signers(mail, proofs)))
+        _grant(mail, proofs, by_spf, "spf")
+        for kind in Kind:
+            if all(proofs.values()) or raw is None:
+                break
+            if kind is Kind.ARC:
+                keys = await errand.keys(_sealers(mail, proofs))
+            if keys:
+                found, reason = await self._verified(mail, SignatureJob(kind, keys, self._cpu_s), raw)
+                _grant(mail, proofs, found, kind.value)
+                too_much = too_much or reason
+        if not all(proofs.values()):
+            if errand.trouble is not None:
+                raise errand.trouble
+            if too_much:
+                mail.missing["signatures"] = too_much
+
+    async def _verified(self, mail: Mail, job: SignatureJob, raw: Spool) -> tuple[Collection[str], str]:
+        """Return the domains whose signatures hold, and what was too much to tell of all, "" for nothing."""
+        if raw.size > _LARGEST:
+            return (), f"not verified: {raw.size} octets, of at most {_LARGEST}"
+        header = sum(len(name) + len(value) for name, value in mail.headers)
+        if header > _LARGEST_HEADER:
+            return (), f"not verified: a header of {header} octets, of at most {_LARGEST_HEADER}"
+        in_memory = raw.size <= IN_MEMORY_BYTES
+        content = Content(b"".join(raw.chunks())) if in_memory else Content(descriptor=raw.fileno())
+        for _ in range(_TRIES):
+            outcome = await self._workers.run(job, content)
+            if outcome.ending is not Ending.DIED:
+                break
+        # A worker may lie, but not about a domain that it was given no key of.
+        asked = {_domain_of_key(name) for name in job.keys}
+        found = {one.domain for one in chain(*outcome.ended, outcome.begun)} & asked
+        if outcome.ending is Ending.WALL:
+            raise OSError(f"signatures: {outcome.detail}")
+        if outcome.ending is Ending.CPU:
+            return found, f"not verified within {job.cpu_s:g} s of processor time"
+        return found, "" if outcome.ending is Ending.DONE else f"not verified: the worker: {outcome.detail}"
 
 
-def _verified(message: bytes, keys: dict[bytes, bytes]) -> dict[str, list[str]]:
-    """Verify every DKIM signature and the ARC chain with the keys at hand; runs in a thread."""
+class _Errand:
+    """What one mail asks DNS: a few questions at once, until its deadline. trouble: what kept an answer away."""
 
-    def answer(name: bytes, timeout: float = 0) -> bytes:
-        return keys.get(name.rstrip(b".").lower(), b"")
+    def __init__(self, names: CarefulResolver, deadline_s: float) -> None:
+        self._names = names
+        self._deadline_s = deadline_s
+        self._deadline = asyncio.get_running_loop().time() + deadline_s
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self.trouble: OSError | None = None
 
-    signers = []
+    async def sender(self, mail: Mail, claims: Collection[str]) -> list[str]:
+        """Return the domain that SPF proves to be the envelope's, where that says anything of a claim."""
+        sender = mail.envelope.sender
+        domain = domain_of(sender) or mail.session.helo.lower()
+        if not _covers(mail, domain, claims):
+            return []
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                is_so = await spf.passes(self._names, mail.session.client_ip, domain, sender, mail.session.helo)
+        except OSError as error:
+            self._note(error)
+            return []
+        return [domain] if is_so else []
+
+    async def keys(self, names: Collection[str]) -> dict[str, list[bytes]]:
+        """Return the TXT records of those names of keys that have any."""
+        records = await asyncio.gather(*(self._key(name) for name in names))
+        return {name: found for name, found in zip(names, records, strict=True) if found}
+
+    async def _key(self, name: str) -> list[bytes]:
+        try:
+            async with asyncio.timeout_at(self._deadline), self._at_once:
+                texts = await self._names.texts(name)
+        except OSError as error:
+            self._note(error)
+            return []
+        return [text for text in texts if len(text) <= _LONGEST_RECORD][:_MOST_RECORDS]
+
+    def _note(self, error: OSError) -> None:
+        is_late = isinstance(error, TimeoutError)
+        self.trouble = OSError(f"DNS: no answer within {self._deadline_s:g} s") if is_late else error
+
+
+def _signers(mail: Mail, claims: Mapping[str, str]) -> list[str]:
+    """Return the names of the keys of DKIM signatures that could prove a claim, the claimed domains' own first."""
+    names: dict[str, bool] = {}
+    for value in mail.header_values(b"dkim-signature"):
+        domain, name = _signer(value)
+        if name and _covers(mail, domain, claims):
+            names[name] = domain in claims
+    return sorted(names, key=lambda name: not names[name])[:_MOST_KEYS]
+
+
+def _sealers(mail: Mail, claims: Mapping[str, str]) -> list[str]:
+    """Return the names of all keys of an ARC chain, the newest seal's first; none where that could prove no claim."""
+    seals = mail.header_values(b"arc-seal")
+    if not 0 < len(seals) <= _MOST_SETS:
+        return []
+    newest = max(seals, key=instance_of)
+    domain, name = _signer(newest)
+    if not name or not _covers(mail, domain, claims):
+        return []
+    instance = instance_of(newest)
+    signatures = [value for value in mail.header_values(b"arc-message-signature") if instance_of(value) == instance]
+    return list(dict.fromkeys(name for _, name in map(_signer, (newest, *signatures[:1], *seals)) if name))
+
+
+def _signer(value: bytes) -> tuple[str, str]:
     try:
-        verifier = dkim.DKIM(message)
-        fields = [name for name, _ in verifier.headers if name.lower() == b"dkim-signature"]
-        for number in range(min(len(fields), _MOST_SIGNATURES)):
-            try:
-                if verifier.verify(idx=number, dnsfunc=answer) and verifier.domain:
-                    signers.append(_text(verifier.domain))
-            except dkim.DKIMException:
-                continue
-    except dkim.MessageFormatError:
-        return {}
-    sealers: list[str] = []
-    try:
-        chain, results, _ = dkim.ARC(message).verify(dnsfunc=answer)
-        if chain == dkim.CV_Pass and results:
-            sealers.append(_text(max(results, key=lambda result: int(result["instance"]))["as-domain"]))
-    except dkim.DKIMException:
-        pass
-    return {"dkim": signers, "arc": sealers}
+        return signer_of(read_tags(value))
+    except ValueError:
+        return "", ""
 
 
-def _text(octets: bytes) -> str:
-    return octets.decode("ascii", "replace").lower().rstrip(".")
+def _domain_of_key(name: str) -> str:
+    return name.partition("._domainkey.")[2]
 
 
 def _covers(mail: Mail, domain: str, claims: Iterable[str]) -> bool:
