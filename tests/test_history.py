@@ -14,8 +14,9 @@ from tests.lab.redis import Redis
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.opening import open_store
 from mailgate.ledger.sqlite import SqliteStore
-from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError, open_store
+from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError
 from mailgate.mailboxes.states import StateFollower
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 

@@ -6,6 +6,7 @@ is always open to it. Imports inside functions count too: a layer is one wheneve
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,7 @@ MAY_IMPORT = {
     "mailgate.ledger.history": "model text",
     "mailgate.ledger.journal": "model wire",
     "mailgate.ledger.moving": "",
+    "mailgate.ledger.opening": "",
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
@@ -310,3 +312,8 @@ def test_the_core_knows_no_loop_socket_clock_or_file(module: str) -> None:
 def test_a_package_has_its_one_place(package: str) -> None:
     users = {module for module in MODULES if package in {name.partition(".")[0] for name in _imports(module)}}
     assert users == ONLY_IN[package]
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    order = TopologicalSorter({module: set(_imports(module)) & set(MODULES) - {module} for module in MODULES})
+    order.prepare()  # raises CycleError, which names the circle

@@ -27,7 +27,8 @@ from .documents.budget import Limits
 from .inspection.limits import Bounds as WorkerBounds
 from .inspection.limits import InspectionLimits
 from .ledger.commits import Bounds
-from .ledger.store import SCHEMES, Counts
+from .ledger.opening import SCHEMES
+from .ledger.store import Counts
 from .mailboxes.aliases import Aliases
 from .mime.walker import WalkLimits
 from .model import Action, Exemption, Mode, Organization, canonical_domain, mailbox_of

@@ -20,7 +20,8 @@ from .health import check_all
 from .incidents.log import IncidentLog
 from .inspection.inspector import Inspector
 from .inspection.pool import Pool
-from .ledger.store import StoreError, open_store
+from .ledger.opening import open_store
+from .ledger.store import StoreError
 from .lists.folder import Folder
 from .mime.walker import Leaf
 from .model import Envelope, Mail, Session

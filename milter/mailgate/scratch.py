@@ -20,7 +20,8 @@ from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
-from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError, open_store
+from .ledger.opening import open_store
+from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError
 from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import BY, CLAUSE, to_lock

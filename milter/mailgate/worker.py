@@ -24,7 +24,7 @@ from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
-from .ledger.store import open_store
+from .ledger.opening import open_store
 from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import Locker

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..ledger.journal import counted
-from ..ledger.store import open_store
+from ..ledger.opening import open_store
 from .common import ConfigOption, Misused, Refused, read_settings
 
 app = typer.Typer(help="The store of activity, registry and states.", no_args_is_help=True)
