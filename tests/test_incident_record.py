@@ -156,7 +156,7 @@ def test_an_ordinary_record_is_whole_and_has_no_more() -> None:
         ([finding(pieces=[*map(soft, range(5_000)), HARD])], ["4C9F2A"], {"evidence": 4_981}),
         ([finding(pieces=[HARD] * 5_000)], ["4C9F2A"], {"evidence": 4_999}),
         (
-            [finding(pieces=map(soft, range(900)))] * 500 + [finding("virus", [HARD])],  # type: ignore[list-item, arg-type]
+            [finding(pieces=map(soft, range(900)))] * 500 + [finding("virus", [HARD])],  # type: ignore[arg-type]
             ["4C9F2A"],
             {"evidence", "findings"},
         ),

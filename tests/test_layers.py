@@ -160,6 +160,7 @@ MAY_IMPORT = {
     "mailgate.incidents.log": "model wire",
     "mailgate.incidents.record": "model wire",
     "mailgate.incidents.recorder": "model wire batches",
+    "mailgate.incidents.repeats": "model",
     "mailgate.incidents.search": "model wire",
     # what puts them together
     "mailgate.config": "documents inspection ledger mailboxes model rule policy mime probes mailgate_rules",
