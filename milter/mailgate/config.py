@@ -245,6 +245,7 @@ class ForwardingSection(_Section):
     """[forwarding]: what is remembered of mails, so that copies of them are known."""
 
     keep_days: int = Field(14, ge=0, le=400)
+    on_error: OnError = Action.TEMPFAIL
 
 
 class DnsSection(_Section):
@@ -420,7 +421,7 @@ class Settings(_Section):
             "spam": self.spam.on_error,
             "inspection": self.inspection.on_error,
             "mailboxes": Action.TEMPFAIL,
-            "history": Action.QUARANTINE,
+            "history": self.forwarding.on_error,
             "sending": Action.ACCEPT,
         }
         return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)

@@ -98,6 +98,8 @@ class ScratchLocker:
 class ScratchTraces:
     """The traces of earlier cases, before those of the configured store, where there is one."""
 
+    is_shared = False
+
     def __init__(self, scratch: Scratch, store: Store | None) -> None:
         self._scratch = scratch
         self._store = store

@@ -187,7 +187,12 @@ class Observed:
 
 
 class Store(Protocol):
-    """Activity events, traces of mails, mailbox states and exemptions of one site."""
+    """Activity events, traces of mails, mailbox states and exemptions of one site.
+
+    is_shared: other machines use it, too.
+    """
+
+    is_shared: bool
 
     async def commit(self, batch: Batch) -> None:
         """Keep a batch durably, all or nothing; one that is known changes nothing, nor an event whose key is known.
