@@ -442,8 +442,13 @@ class Settings(_Section):
         """Return the folder of the journals that take events while the store is away."""
         if self.store.journal_path:
             return self.folder / self.store.journal_path
+        file = self.store_file()
+        return self.folder if file is None else file.parent
+
+    def store_file(self) -> Path | None:
+        """Return the file of an embedded store, None for another store."""
         scheme, _, path = self.store.url.partition(":")
-        return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
+        return self.folder / path.removeprefix("//") if scheme == "sqlite" else None
 
     def journal_bounds(self) -> Bounds:
         """Return what the journals may take; an embedded store loses nothing that must be given to it again."""

@@ -208,8 +208,8 @@ class Bench:
 
 def _exists(settings: Settings) -> bool:
     """Tell whether the store is there: asking an embedded one would make its file."""
-    scheme, _, path = settings.store.url.partition(":")
-    return scheme != "sqlite" or (settings.folder / path.removeprefix("//")).exists()
+    file = settings.store_file()
+    return file is None or file.exists()
 
 
 def _now() -> datetime:
