@@ -18,7 +18,8 @@ from tests.lab.redis import Redis, RedisCluster
 from tests.lab.rspamd import Rspamd
 from tests.lab.system import MailSystem, mail_system
 
-from mailgate.ledger.store import Store, open_store
+from mailgate.ledger.opening import open_store
+from mailgate.ledger.store import Store
 
 MailSystemFactory = Callable[..., MailSystem]
 

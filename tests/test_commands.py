@@ -16,7 +16,8 @@ from tests.lab.commands import ALONE, Done, Run, one_line, shown, table
 from tests.lab.mails import LIMIT_BYTES, OFFICE, OFFICER, OUTSIDER, letter, letter_with
 from tests.lab.redis import Redis
 
-from mailgate.ledger.store import Batch, open_store
+from mailgate.ledger.opening import open_store
+from mailgate.ledger.store import Batch
 from mailgate.mailboxes.calendar import CIVIL_TIME, civil, months_after
 from mailgate.model import ActivityEvent, ActivityKind, Beat, Exemption, MailboxKind, MailClass, Registration
 

@@ -14,8 +14,9 @@ from tests.lab.redis import Redis
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.opening import open_store
 from mailgate.ledger.sqlite import SqliteStore
-from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError, open_store
+from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError
 from mailgate.mailboxes.states import StateFollower
 from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
 
@@ -246,6 +247,8 @@ async def test_the_site_s_key_is_one_and_outlives_the_store(store: Store, tmp_pa
     assert kept.stat().st_mode & 0o077 == 0
 
     class Away:
+        is_shared = True
+
         async def secret(self) -> bytes:
             raise StoreError("away")
 
@@ -313,21 +316,122 @@ async def test_claims_and_exemptions(store: Store) -> None:
     assert (await store.add_exemption(entry)).number == 3, "a number is given once"
 
 
+LARGEST = 512 - 22  # of a slot, behind its head
+SLOTS = 65_536
+
+
 def test_the_shared_page_is_right_or_silent() -> None:
     fresh = Fresh()
     assert fresh.get(5) is None
     fresh.put(5, b"value")
     assert fresh.get(5) == b"value"
-    fresh.put(5 + 16_384, b"other")  # the same slot
-    assert (fresh.get(5), fresh.get(5 + 16_384)) == (None, b"other")
-    fresh.put(-7, b"x" * 498)
-    assert fresh.get(-7) == b"x" * 498
-    fresh.put(9, b"x" * 499)
+    fresh.put(5 + SLOTS, b"other")  # the same slot
+    assert (fresh.get(5), fresh.get(5 + SLOTS)) == (None, b"other")
+    fresh.put(-7, b"x" * LARGEST)
+    assert fresh.get(-7) == b"x" * LARGEST
+    fresh.put(9, b"x" * (LARGEST + 1))
     assert fresh.get(9) is None
     # Another writer was in the middle of the same slot.
     fresh.put(11, b"abcdef")
-    fresh._page[11 * 512 + 15] ^= 1
+    fresh._page[11 * 512 + 23] ^= 1
     assert fresh.get(11) is None
+
+
+@pytest.mark.parametrize(
+    ("puts", "after_s", "may_lack"),
+    [
+        ([], 0, False),
+        ([(6, b"neighbour")], 0, False),
+        ([(5 + SLOTS, b"took the slot")], 0.9, True),
+        ([(5 + SLOTS, b"took the slot")], 1.1, False),
+        ([(5, b"x" * (LARGEST + 1))], 0.9, True),
+        ([(5, b"x" * (LARGEST + 1))], 1.1, False),
+        ([(5, b"mine"), (5 + SLOTS, b"took the slot")], 0.9, True),
+    ],
+)
+def test_the_shared_page_says_when_it_may_lack_a_value(
+    puts: list[tuple[int, bytes]], after_s: float, may_lack: bool
+) -> None:
+    clock = [100.0]
+    fresh = Fresh(lambda: clock[0])
+    assert fresh.may_lack(5, 1.0), "an earlier daemon's journals may not be counted yet"
+    clock[0] += 60
+    for key, value in puts:
+        fresh.put(key, value)
+    clock[0] += after_s
+    assert fresh.may_lack(5, 1.0) is may_lack
+
+
+def test_a_slot_that_is_being_written_may_lack_any_value() -> None:
+    clock = [100.0]
+    fresh = Fresh(lambda: clock[0])
+    fresh.put(5, b"abcdef")
+    clock[0] += 60
+    assert not fresh.may_lack(5, 1.0)
+    fresh._page[5 * 512 + 23] ^= 1
+    assert fresh.may_lack(5, 1.0)
+
+
+# Egress is shown a mail whose Received line has a queue id of ours; does it wait for the trace of it?
+WAITS = {
+    "an id that was never remembered": ([], True),
+    "the id of another mail": ([mail(OFFICER, queue_id="BBBB1")], True),
+    "many recipients: no room in the page": (
+        [mail(OFFICER, *(f"a{number}@example.com" for number in range(60)), queue_id="AAAA1")],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("taken", "at_once_if_embedded"), WAITS.values(), ids=WAITS)
+async def test_nobody_waits_for_a_trace_that_cannot_come(
+    store: Store, taken: list[Mail], at_once_if_embedded: bool
+) -> None:
+    clock = [100.0]
+    fresh = Fresh(lambda: clock[0])
+    clock[0] += 60
+    site = Site(store, fresh, late_s=0.2)
+    for one in taken:
+        await site.take_in(one, late=True)
+    await site.history.load()
+    copy = mail(OUTSIDE, hook="egress", received=("AAAA1",), message_id="<other@y>")
+    started = time.monotonic()
+    if not site.history.ask_at_once(copy, NOW + 1):
+        await site.history.ask(copy, NOW + 1)
+    waited = time.monotonic() - started >= 0.2
+    assert waited is (store.is_shared or not at_once_if_embedded)
+    assert (copy.passages, copy.memory) == ([], Memory())
+
+
+@pytest.mark.parametrize(
+    ("leaving", "settles"),
+    [
+        (mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",)), True),
+        (mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1", "CCCC1")), False),
+        (mail(OTHER, hook="egress", sender=OFFICER, received=("BBBB1",)), False),
+        (mail(OUTSIDE, hook="egress", sender=OFFICER), False),
+    ],
+    ids=["to whom it was addressed", "a passage that nobody knows", "to somebody else", "without a passage"],
+)
+async def test_what_this_machine_remembers_settles_it_while_the_store_is_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch, leaving: Mail, settles: bool
+) -> None:
+    site = Site(store)
+    sent = mail(OUTSIDE, hook="submission", login=OFFICER, sender=OFFICER, queue_id="BBBB1")
+    await site.ask(sent)
+    await site.take_in(sent, late=True)
+
+    async def away(keys: object) -> list[tuple[int, bytes]]:
+        raise StoreError("away")
+
+    monkeypatch.setattr(store, "recall", away)
+    if settles:
+        await site.history.ask(leaving, NOW + 1)
+        assert [passage.addressed for passage in leaving.passages] == [{OUTSIDE}]
+    else:
+        with pytest.raises(StoreError):
+            await site.history.ask(leaving, NOW + 1)
+        assert (leaving.passages, leaving.memory) == ((), None)
 
 
 def test_the_shared_page_with_two_writers() -> None:

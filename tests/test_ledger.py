@@ -19,6 +19,7 @@ from tests.lab.waiting import until
 from mailgate.ledger import commits as ledger_commits
 from mailgate.ledger.commits import Bounds, Commits, Report
 from mailgate.ledger.journal import Journal, read
+from mailgate.ledger.opening import open_store
 from mailgate.ledger.redis import _key
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import (
@@ -36,7 +37,6 @@ from mailgate.ledger.store import (
     civil_date,
     civil_day,
     civil_midnight,
-    open_store,
 )
 from mailgate.model import (
     ActivityEvent,

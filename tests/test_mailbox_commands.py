@@ -9,7 +9,7 @@ import pytest
 from tests.lab.commands import Done, Run, one_line, runner, shown, table
 from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 
-from mailgate.ledger.store import open_store
+from mailgate.ledger.opening import open_store
 from mailgate.mailboxes.registry import write_csv
 
 HEAD = "address,kind,name,unit,created,password_changed"

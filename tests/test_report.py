@@ -470,6 +470,26 @@ def test_what_online_services_send_is_counted_for_each_mailbox() -> None:
     assert [A, "2"] in [row for table in Reader(page(shown, HEAD)).tables for row in table]
 
 
+REPEATS = {"kind": "repeats", "of_case": "20260101-7KQ2M9XD", "count": 500}
+
+
+@pytest.mark.parametrize(
+    ("unit", "mails", "units"),
+    [(None, 501, {JUSTICE: 401, FINANCE: 100}), (JUSTICE, 401, {JUSTICE: 401}), (FINANCE, 100, {FINANCE: 100})],
+)
+def test_a_record_of_repeats_counts_as_its_mails(unit: str | None, mails: int, units: Mapping[str, int]) -> None:
+    registrations = [registered(A, JUSTICE), registered(B, JUSTICE), registered(OFFICE, FINANCE)]
+    figures = Figures(YEAR, MADE_AT, [one for one in registrations if unit in (None, one.unit)], {}, unit)
+    figures.add_incident(record("2026-01-01T00:00", "reject", {**FORWARD, "recipient": A}, mailboxes=[A]))
+    spoken = {A: 250, B: 150, OFFICE: 100}
+    counted = record("2026-01-01T00:01", "reject", {**FORWARD, "recipient": ""}, mailboxes=spoken) | REPEATS
+    figures.add_incident(counted)
+    shown = figures.as_json()
+    assert shown["incidents"] == [{"rule": "auto-forward", "records": mails}]
+    assert [one["mails"] for one in shown["refused"]] == [mails]
+    assert {one["unit"]: one["incidents"] for one in shown["units"]} == units
+
+
 def test_a_page_without_any_figure() -> None:
     figures = Figures(YEAR, MADE_AT, [], {}, None)
     reader = Reader(page(figures.as_json(), HEAD))

@@ -21,7 +21,8 @@ from tests.test_ledger import recovered
 
 from mailgate.ledger.commits import Commits, Report
 from mailgate.ledger.journal import Journal, adopt, counted, owners
-from mailgate.ledger.store import Activity, Batch, Received, Store, StoreError, open_store
+from mailgate.ledger.opening import open_store
+from mailgate.ledger.store import Activity, Batch, Received, Store, StoreError
 from mailgate.model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus, MailClass
 
 SENT, RECEIVED = ActivityKind.SENT, ActivityKind.RECEIVED

@@ -12,7 +12,8 @@ from tests.lab.system import lock, ordered, revoke
 from tests.test_ledger import AFTER_ALL, NOON, all_days, received, registered, sent
 
 from mailgate.ledger.moving import contents_of
-from mailgate.ledger.store import Activity, Batch, Counts, Observed, Received, StoreError, open_store
+from mailgate.ledger.opening import open_store
+from mailgate.ledger.store import Activity, Batch, Counts, Observed, Received, StoreError
 from mailgate.model import Beat, Exemption, MailClass, Trace
 
 RIGHTS = "~mailgate:* +@all -@admin -@dangerous +info"

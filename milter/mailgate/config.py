@@ -27,7 +27,8 @@ from .documents.budget import Limits
 from .inspection.limits import Bounds as WorkerBounds
 from .inspection.limits import InspectionLimits
 from .ledger.commits import Bounds
-from .ledger.store import SCHEMES, Counts
+from .ledger.opening import SCHEMES
+from .ledger.store import Counts
 from .mailboxes.aliases import Aliases
 from .mime.walker import WalkLimits
 from .model import Action, Exemption, HeaderLimits, Mode, Organization, canonical_domain, mailbox_of
@@ -249,6 +250,7 @@ class ForwardingSection(_Section):
     """[forwarding]: what is remembered of mails, so that copies of them are known."""
 
     keep_days: int = Field(14, ge=0, le=400)
+    on_error: OnError = Action.TEMPFAIL
 
 
 class DnsSection(_Section):
@@ -424,7 +426,7 @@ class Settings(_Section):
             "spam": self.spam.on_error,
             "inspection": self.inspection.on_error,
             "mailboxes": Action.TEMPFAIL,
-            "history": Action.QUARANTINE,
+            "history": self.forwarding.on_error,
             "sending": Action.ACCEPT,
         }
         return Policy(stanzas, [_exemption(entry) for entry in self.exemption], on_error)
@@ -445,8 +447,13 @@ class Settings(_Section):
         """Return the folder of the journals that take events while the store is away."""
         if self.store.journal_path:
             return self.folder / self.store.journal_path
+        file = self.store_file()
+        return self.folder if file is None else file.parent
+
+    def store_file(self) -> Path | None:
+        """Return the file of an embedded store, None for another store."""
         scheme, _, path = self.store.url.partition(":")
-        return (self.folder / path.removeprefix("//")).parent if scheme == "sqlite" else self.folder
+        return self.folder / path.removeprefix("//") if scheme == "sqlite" else None
 
     def journal_bounds(self) -> Bounds:
         """Return what the journals may take; an embedded store loses nothing that must be given to it again."""

@@ -20,6 +20,7 @@ import structlog
 
 from . import __version__, logs, systemd_notify, worker
 from .config import ConfigError, Settings, load, parse_host_port
+from .folder_locks import lock_folders
 from .ledger.fresh import Fresh
 from .metrics import Metrics
 from .sockets import open_listeners
@@ -62,6 +63,7 @@ class Supervisor:
         self._config = config
         self._settings = settings
         self._count = settings.workers.count or os.cpu_count() or 1
+        self._locks = lock_folders(settings)  # before anything of another daemon's is touched
         self._listeners = open_listeners(settings.listen, systemd_notify.inherited_sockets())
         self._http = self._open_http() if settings.listen.http else None
         self._metrics = Metrics(self._count + 2, list(settings.rules))

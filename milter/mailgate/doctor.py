@@ -15,12 +15,14 @@ import dns.exception
 import pyclamd
 
 from .config import Settings, parse_endpoint
+from .folder_locks import served_by
 from .gate import spam_engine
 from .health import check_all
 from .incidents.log import IncidentLog
 from .inspection.inspector import Inspector
 from .inspection.pool import Pool
-from .ledger.store import StoreError, open_store
+from .ledger.opening import open_store
+from .ledger.store import StoreError
 from .lists.folder import Folder
 from .mime.walker import Leaf
 from .model import Envelope, Mail, Session
@@ -66,6 +68,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         yield Diagnosis("clamd", True, False, "off: [clamav] address is empty, no mail is scanned for viruses")
     if not settings.spam.url:
         yield Diagnosis("rspamd", True, False, "off: [spam] url is empty, no mail is checked for spam")
+    yield _daemon(settings)
     yield _chain(settings)
     yield await _dns(settings)
     yield _clock()
@@ -194,6 +197,11 @@ async def _gtube(settings: Settings) -> Diagnosis:
     ok = report.action == "reject"
     detail = f"{report.action}, score {report.score:g} of {report.required:g}"
     return Diagnosis("spam engine knows GTUBE", ok, False, detail if ok else f"{detail}: enable gtube_patterns")
+
+
+def _daemon(settings: Settings) -> Diagnosis:
+    who = served_by(settings)
+    return Diagnosis("daemon", True, False, f"{who} serves these folders" if who else "none serves these folders now")
 
 
 def _chain(settings: Settings) -> Diagnosis:

@@ -21,6 +21,7 @@ from . import logs
 from .activity import activity_events
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
+from .incidents.repeats import Repeats
 from .inspection.inspector import Inspector
 from .inspection.pool import Pool
 from .ledger.history import LATE_S
@@ -162,6 +163,7 @@ class Services:
     rates: Rates | None = None
     locker: Locker | None = None
     lists: SiteLists | None = None
+    repeats: Repeats | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -523,7 +525,8 @@ class Gate:
     async def _record(self, mail: Mail, verdict: Verdict, timings: dict[str, float], raw: Spool | None) -> Verdict:
         """Write the incident, and return the verdict with its case number in the replies.
 
-        Raises OSError when it cannot be written: no verdict without its record.
+        What repeats has its case number with others. Raises OSError when it cannot be written: no verdict without
+        its record.
         """
         metrics = self.services.metrics
         for finding in verdict.findings:
@@ -532,7 +535,8 @@ class Gate:
         if not is_recorded(verdict.findings):
             return verdict
         now = self.services.now()
-        case = new_case(now)
+        repeated = self.services.repeats.take(mail, verdict) if self.services.repeats is not None else None
+        case = new_case(now) if repeated is None else repeated.case
         verdict = replace(
             verdict,
             reply=with_case(verdict.reply, case) if verdict.reply else "",
@@ -540,14 +544,22 @@ class Gate:
                 recipient: with_case(reply, case) for recipient, reply in verdict.recipient_replies.items()
             },
         )
+        if repeated is None:
+            await self._write(mail, verdict, case, now, timings, raw)
+        else:
+            await repeated.opened(partial(self._write, mail, verdict, case, now, timings, raw))
+        if self.services.locker is not None:
+            self.services.locker.take(verdict, case)
+        return verdict
+
+    async def _write(
+        self, mail: Mail, verdict: Verdict, case: str, now: datetime, timings: dict[str, float], raw: Spool | None
+    ) -> None:
         if raw is not None and mail.content.attachments:
             await asyncio.get_running_loop().run_in_executor(None, hash_attachments, raw, mail.content.attachments)
         started = time.perf_counter()
         await self.services.notebook.note(mail_record(mail, verdict, case, now, timings))
-        metrics.observe("incident", time.perf_counter() - started)
-        if self.services.locker is not None:
-            self.services.locker.take(verdict, case)
-        return verdict
+        self.services.metrics.observe("incident", time.perf_counter() - started)
 
     async def record_hold(self, mail: Mail, verdict: Verdict, queue_id: str) -> None:
         """Write under which queue id of the next hop a mail is held: mailgate.quarantine finds it there."""

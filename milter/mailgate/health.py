@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from .config import Settings, parse_endpoint
-from .ledger.store import StoreError, open_store
+from .ledger.opening import open_store
+from .ledger.store import StoreError
 from .model import Action, Mode
 from .probes.spamd import ping as ping_spamd
 from .wire import clamd as wire

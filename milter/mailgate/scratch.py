@@ -20,7 +20,8 @@ from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
-from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError, open_store
+from .ledger.opening import open_store
+from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError
 from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import BY, CLAUSE, to_lock
@@ -96,6 +97,8 @@ class ScratchLocker:
 
 class ScratchTraces:
     """The traces of earlier cases, before those of the configured store, where there is one."""
+
+    is_shared = False
 
     def __init__(self, scratch: Scratch, store: Store | None) -> None:
         self._scratch = scratch
@@ -205,8 +208,8 @@ class Bench:
 
 def _exists(settings: Settings) -> bool:
     """Tell whether the store is there: asking an embedded one would make its file."""
-    scheme, _, path = settings.store.url.partition(":")
-    return scheme != "sqlite" or (settings.folder / path.removeprefix("//")).exists()
+    file = settings.store_file()
+    return file is None or file.exists()
 
 
 def _now() -> datetime:

@@ -41,4 +41,6 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}+{number}" for name, number in value.items())
     return str(value)

@@ -20,11 +20,12 @@ from .doors.milter import BufferedConnection, Hook, Listener, MilterConnection
 from .gate import Gate, Services
 from .incidents.log import IncidentLog
 from .incidents.recorder import Recorder
+from .incidents.repeats import Repeats
 from .ledger.commits import Commits, Report
 from .ledger.fresh import Fresh
 from .ledger.history import HISTORY_KEY_FILE, History
 from .ledger.journal import Journal, adopt, owners
-from .ledger.store import open_store
+from .ledger.opening import open_store
 from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import Locker
@@ -123,6 +124,7 @@ class Worker:
         await self._read_aliases()
         await self._read_lists()
         locker = Locker(store, recorder, settings.node(), _now)
+        repeats = Repeats(recorder, settings.node(), _now)
         services = Services(
             recorder,
             commits,
@@ -135,6 +137,7 @@ class Worker:
             store,
             locker,
             self._lists,
+            repeats,
             _now,
         )
         self._gate = Gate(settings, services)
@@ -170,6 +173,7 @@ class Worker:
             await notices.flush()
         await locker.flush()
         await commits.flush()
+        await repeats.flush()
         await recorder.flush()
         await self._gate.close()
         await store.close()

@@ -846,7 +846,7 @@ EXAMPLES = (
     ),
     _example(
         "egress: the store cannot be asked",
-        Action.QUARANTINE,
+        Action.TEMPFAIL,
         hook="egress",
         sender="ptp.bl@hanam.gov.vn",
         recipients=_OUT,

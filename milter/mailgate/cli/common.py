@@ -15,7 +15,8 @@ import typer
 
 from ..config import TIME_ZONE, Settings, load
 from ..ledger.journal import counted
-from ..ledger.store import Store, open_store
+from ..ledger.opening import open_store
+from ..ledger.store import Store
 from ..model import domain_of, mailbox_of
 from ..tables import Format
 

@@ -15,7 +15,10 @@ from .common import ConfigOption, FormatOption, Refused, moment_of, read_setting
 
 app = typer.Typer(help="The security incident log.", no_args_is_help=True)
 
-_INCIDENT_COLUMNS = ("time", "case", "kind", "action", "rules", "mail_from", "rcpts", "client_ip", "queue_id")
+_INCIDENT_COLUMNS = (
+    *("time", "case", "kind", "action", "rules", "mail_from", "rcpts", "client_ip", "queue_id"),
+    *("count", "more"),  # mails of one record, and what it has no room for (incidents.record)
+)
 
 
 def _log(config: Path | None) -> IncidentLog:

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ..folder_locks import served_by
 from ..ledger.journal import counted
-from ..ledger.store import open_store
+from ..ledger.opening import open_store
 from .common import ConfigOption, Misused, Refused, read_settings
 
 app = typer.Typer(help="The store of activity, registry and states.", no_args_is_help=True)
@@ -37,6 +38,8 @@ def store_move(
         raise Refused(f"[store] url is {settings.store.url.partition(':')[0]} already: only an embedded store moves")
     if not isinstance(target, RedisStore):
         raise Misused("--to: name a Redis, such as redis://127.0.0.1:6379/0")
+    if who := served_by(settings):
+        raise Refused(f"{who} serves this store: stop it first")
     if not counted(settings.journal_folder(), 0):
         raise Refused(f"{settings.journal_folder()}/*.journal waits to be counted: let the daemon finish and stop it")
 

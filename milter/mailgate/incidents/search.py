@@ -12,7 +12,10 @@ from .log import IncidentLog
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for; every condition that is given must hold. since is inclusive, until exclusive."""
+    """What to look for; every condition that is given must hold. since is inclusive, until exclusive.
+
+    case: of a record, or of the one that it refers to.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -23,7 +26,7 @@ class Query:
 
     def matches(self, record: dict[str, Any]) -> bool:
         """Tell whether a record is among what is looked for."""
-        if self.case and record.get("case") != self.case:
+        if self.case and self.case not in (record.get("case"), record.get("of_case")):
             return False
         if self.rule and all(finding.get("rule") != self.rule for finding in record.get("findings", ())):
             return False

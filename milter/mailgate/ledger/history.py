@@ -26,8 +26,10 @@ from .fresh import Fresh
 from .store import StoreError
 
 LATE_S = 0.4
-"""How long a mail that passed one of our MTAs is given when its trace is not there: another node's is in the store
-within commits.GROUP_S."""
+"""How long a mail that passed one of our MTAs is given when its trace may be on its way: it is in the store within
+commits.GROUP_S."""
+_PENDING_S = 1.0
+"""What was put into the shared page longer ago is in the store, where that is this machine's own."""
 HISTORY_KEY_FILE = "history.key"  # beside the journals
 MOST_NAMES = 50
 """Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
@@ -37,7 +39,9 @@ _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that pa
 
 
 class TraceStore(Protocol):
-    """The part of a store that the history needs."""
+    """The part of a store that the history needs; is_shared: other machines put traces there, too."""
+
+    is_shared: bool
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values that are remembered under these keys."""
@@ -174,7 +178,10 @@ class History:
         return True
 
     async def ask(self, mail: Mail, now: float) -> None:
-        """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing."""
+        """Fill in a mail's passages and memory; raises StoreError, and then has filled in nothing.
+
+        While the store is away, what this machine remembers of the last moments may settle it.
+        """
         if not self._key:
             await self.load()
         mail.passages, mail.memory = (), None
@@ -182,11 +189,17 @@ class History:
         queue_keys = [self._queue_key(host, queue_id) for host, queue_id in passages]
         message_key, _ = self._message(mail.first_header(b"message-id"))
         keys = [*queue_keys, message_key] if message_key else queue_keys
-        known = await self._recall(keys, now)
-        if self._may_be_late(queue_keys, known):
-            await asyncio.sleep(self._late_s)
+        try:
             known = await self._recall(keys, now)
-        self._fill_in(mail, passages, known)
+            if self._may_be_late(queue_keys, known):
+                await asyncio.sleep(self._late_s)
+                known = await self._recall(keys, now)
+        except StoreError:
+            if not self.settles(mail):
+                mail.passages = ()
+                raise
+        else:
+            self._fill_in(mail, passages, known)
 
     async def _recall(self, keys: Sequence[int], now: float) -> dict[int, list[bytes]]:
         return self._with_fresh(keys, await self._store.recall(keys), now) if keys else {}
@@ -211,11 +224,14 @@ class History:
         return known
 
     def _may_be_late(self, queue_keys: Sequence[int], known: dict[int, list[bytes]]) -> bool:
-        """Tell whether a mail passed an MTA of ours and nothing is known of that.
+        """Tell whether a mail passed an MTA of ours and what is to be known of that may be in the store in a moment.
 
-        On another node, perhaps, or too large for the shared page: it is in the store in a moment, if at all.
+        So it may where another node took the mail in, or a worker of this one and the shared page has no room for it.
+        Else it was never remembered: each mail that a content filter is given bears such a line of its own.
         """
-        return bool(queue_keys) and self._late_s > 0 and not any(key in known for key in queue_keys)
+        if not queue_keys or self._late_s <= 0 or any(key in known for key in queue_keys):
+            return False
+        return self._store.is_shared or any(self._fresh.may_lack(key, _PENDING_S) for key in queue_keys)
 
     def _fill_in(self, mail: Mail, passages: Sequence[tuple[str, str]], known: dict[int, list[bytes]]) -> None:
         found = []

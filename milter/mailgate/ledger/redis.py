@@ -113,6 +113,8 @@ _OLD_SITE = tuple(
 class RedisStore:
     """A store on Redis; the URL may carry user, password, database, and TLS options as redis-py names them."""
 
+    is_shared = True
+
     def __init__(self, url: str, keep_s: float = REMEMBERED_S) -> None:
         self._keep_s = int(keep_s)
         try:

@@ -168,6 +168,8 @@ _REGISTRY_FIELDS = "address, kind, name, unit, created, password_changed"
 class SqliteStore:
     """A store in one file; the file and its folder are made when missing."""
 
+    is_shared = False
+
     def __init__(self, path: Path, keep_s: float = REMEMBERED_S) -> None:
         self.path = path
         self._keep_s = keep_s

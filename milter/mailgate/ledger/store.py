@@ -1,6 +1,6 @@
-"""What a store of activity and mailbox states can do, and which one a URL names.
+"""What a store of activity and mailbox states can do, and the nouns that it speaks in.
 
-Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes). All calls but
+Two implementations: `sqlite` (embedded, one machine) and `redis` (many nodes); `opening` knows both. All calls but
 `recall_at_once` are coroutines; any of those may raise StoreError, which says what to mend.
 """
 
@@ -8,23 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from ..model import Exemption, MailboxState, MailClass, Noted, Registration, Sending
 
 _T = TypeVar("_T")
-
-SCHEMES = (
-    "sqlite",
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
 
 REMEMBERED_S = 14 * 86_400
 """How long an event's key is remembered. Postfix gives up a mail after 5 days (maximal_queue_lifetime) and
@@ -199,7 +187,12 @@ class Observed:
 
 
 class Store(Protocol):
-    """Activity events, traces of mails, mailbox states and exemptions of one site."""
+    """Activity events, traces of mails, mailbox states and exemptions of one site.
+
+    is_shared: other machines use it, too.
+    """
+
+    is_shared: bool
 
     async def commit(self, batch: Batch) -> None:
         """Keep a batch durably, all or nothing; one that is known changes nothing, nor an event whose key is known.
@@ -309,20 +302,3 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give connections and files back."""
-
-
-def open_store(url: str, folder: Path, keep_s: float = REMEMBERED_S) -> Store:
-    """Open the store that a URL names; a relative SQLite path is relative to `folder`. Traces go after keep_s.
-
-    Raises ValueError for a scheme that no store has.
-    """
-    scheme, _, rest = url.partition(":")
-    if scheme == "sqlite":
-        from .sqlite import SqliteStore
-
-        return SqliteStore(folder / rest.removeprefix("//"), keep_s)
-    if scheme in SCHEMES:
-        from .redis import RedisStore
-
-        return RedisStore(url, keep_s)
-    raise ValueError(f"no store has the scheme {scheme!r}: use one of {', '.join(SCHEMES)}")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from ..incidents.record import new_case
+from ..incidents.record import bounded, new_case
 from ..model import LOCK, MailboxState, MailboxStatus, Verdict
 from .states import StateStore, change
 
@@ -21,6 +21,7 @@ BY = "mailgate"
 _ONE_AT_A_TIME_S = 30.0  # workers and nodes that see the same burst: one of them locks
 _JUST_RESTORED = timedelta(days=1)
 _PATIENCE_S = 10.0
+_LONGEST_REASON = 2_200  # octets of the incident; the rates that a rule names take a hundred
 
 
 class LockStore(StateStore, Protocol):
@@ -62,7 +63,7 @@ def lock_record(mailbox: str, reason: str, of_case: str, node: str, now: datetim
         "of_case": of_case,
         "by": BY,
         "clause": CLAUSE,
-        "reason": reason,
+        "reason": bounded(reason, _LONGEST_REASON),
         "node": node,
         "mailboxes": [mailbox],
         "findings": [],

@@ -138,18 +138,25 @@ class Figures:
             self._changes[_CHANGES[change.status], change.clause] += 1
 
     def add_incident(self, record: Mapping[str, Any]) -> None:
-        """Add one record of the incident log; a hold is the second one of its mail, and no other incident."""
+        """Add one record of the incident log; a hold is the second one of its mail, and no other incident.
+
+        A record of repeats is as many incidents as it counts.
+        """
         if record["kind"] == "hold" or not self._is_within(record["time"]):
             return
         named = [address for address in named_in(record) if address in self._unit_of]
         if self.unit is not None and not named:
             return
-        self._incidents.update({finding["rule"] for finding in record.get("findings", ())} or {record["kind"]})
-        self._refused.update(_decided(record))
+        mails = record.get("count", 1) if self.unit is None else _mails_of(record, named)
+        rules = {finding["rule"] for finding in record.get("findings", ())}
+        self._incidents.update(dict.fromkeys(rules or {record["kind"]}, mails))
+        self._refused.update(dict.fromkeys(_decided(record), mails))
         for unit in {self._unit_of[address] for address in named}:
-            self._units[unit]["incidents"] += 1
-        if any(finding["rule"] == REGISTRATION for finding in record.get("findings", ())):
-            self._registered.update(set(record.get("mailboxes", ())).intersection(named))
+            of_unit = [address for address in named if self._unit_of[address] == unit]
+            self._units[unit]["incidents"] += _mails_of(record, of_unit)
+        if REGISTRATION in rules:
+            spoken_of = set(record.get("mailboxes", ())).intersection(named)
+            self._registered.update({address: _mails_of(record, [address]) for address in spoken_of})
 
     def add_inactive(self, answer: Answer, holes: Iterable[Hole]) -> None:
         """Add who is due to be locked or revoked now, and the holes in what was observed."""
@@ -175,8 +182,8 @@ class Figures:
         """Return all figures as plain values.
 
         mailboxes: by kind, the number in each status. traffic: by month. refused: mails by the rule, clause and
-        action of the findings that decided. changes: by act and clause. incidents: records by rule, or by kind where
-        no rule found anything. registered: mails of online services by the mailbox that they came to. inactive:
+        action of the findings that decided. changes: by act and clause. incidents: mails by rule, or records by kind
+        where no rule found anything. registered: mails of online services by the mailbox that they came to. inactive:
         mailboxes due now, by action and clause; withheld: those that a hole keeps from it. units: null is the
         mailboxes that are not registered. unknown: which figures lack what, why, from when to when.
         """
@@ -205,6 +212,17 @@ class Figures:
             ],
             "unknown": self._unknown,
         }
+
+
+def _mails_of(record: Mapping[str, Any], addresses: Iterable[str]) -> int:
+    """Return how many mails of a record speak of any of these mailboxes; one, where it counts no repeats.
+
+    Of one mail that speaks of several, no more is known than that it did so of each.
+    """
+    if "count" not in record:
+        return 1
+    spoken: int = sum(record["mailboxes"].get(address, 0) for address in addresses)
+    return min(int(record["count"]), spoken)
 
 
 def _decided(record: Mapping[str, Any]) -> set[tuple[str, str, str]]:
