@@ -17,7 +17,6 @@ from mailgate.model import (
     Text,
     TextKind,
 )
-from mailgate.policy import Policy
 from mailgate.text.advertisement import faults_in, offers, prices_in, speaks_to_customers
 from mailgate.text.folding import fold
 from mailgate.text.origin import advertiser_of, author_of, signers_of
@@ -130,18 +129,17 @@ ADVERTISERS = [
 
 @pytest.mark.parametrize(("author", "login", "wanted"), ADVERTISERS)
 def test_who_is_asked_for_at_the_store(author: str, login: str, wanted: str) -> None:
-    assert Policy([Stanza()]).advertiser(advertisement(author, login)) == wanted
+    assert Stanza().advertiser(advertisement(author, login)) == wanted
 
 
 def test_ordinary_mail_is_not_counted() -> None:
     mail = advertisement("tin@saomai.com.vn")
     mail.spotted = ()
     mail.inspection = Inspection((Text("subject", TextKind.SUBJECT, "báo cáo"),))
-    assert Policy([Stanza()]).advertiser(mail) == ""
-    assert Policy([]).advertiser(advertisement("tin@saomai.com.vn")) == ""
+    assert Stanza().advertiser(mail) == ""
     mail = advertisement("tin@saomai.com.vn")
     mail.inspection = None
-    assert Policy([Stanza()]).advertiser(mail) == ""
+    assert Stanza().advertiser(mail) == ""
 
 
 def test_who_signed() -> None:

@@ -221,7 +221,12 @@ def test_the_service_manager_is_told_each_state(manager: socket.socket) -> None:
 # -- size ------------------------------------------------------------------------------------------
 
 
-def test_a_header_of_100_kb_in_one_frame_is_read_to_its_end() -> None:
+@pytest.mark.parametrize(
+    ("limits", "answer"),
+    [({"octets_of_one_name": 200_000}, ("reject", "550 5.7.1")), ({}, ("quarantine", ""))],
+    ids=["read to its end", "not read to its end, and held"],
+)
+def test_a_header_of_100_kb_in_one_frame(limits: dict[str, int], answer: tuple[str, str]) -> None:
     """libmilter closes the connection over a frame of more than 65,535 octets; we must not.
 
     Postfix 3.7 itself cuts a header after 60,000 octets wherever a milter is configured: hence the fake MTA.
@@ -234,9 +239,9 @@ def test_a_header_of_100_kb_in_one_frame_is_read_to_its_end() -> None:
         headers=((b"X-Sieve-Redirected-From", header),),
         client_ip="127.0.0.1",
     )
-    with Mailgate({}) as mailgate, Mta(mailgate.milter) as mta:
+    with Mailgate({"limits": limits}) as mailgate, Mta(mailgate.milter) as mta:
         outcome = mta.deliver(mail)
-        assert outcome.answer.code == "550 5.7.1"
+        assert (outcome.action, outcome.answer.code) == answer
         assert mta.deliver(Letter(client_ip="127.0.0.1")).action == "accept", "the connection lives on"
 
 

@@ -13,7 +13,6 @@ import pytest
 from tests.lab.gates import make_gate, settings_of
 from tests.lab.waiting import until
 
-from mailgate.gate import Gate
 from mailgate.incidents import repeats as incident_repeats
 from mailgate.incidents.log import IncidentLog
 from mailgate.incidents.recorder import Recorder
@@ -50,7 +49,7 @@ class Site:
         self.repeats = Repeats(self.disk, "node", lambda: NOW, lambda: self.clock)
         gate = make_gate(SETTINGS)
         services = replace(gate.services, notebook=self.disk, repeats=self.repeats, now=lambda: NOW)
-        self.gate = Gate(SETTINGS, services, gate)
+        self.gate = gate.with_services(services)
 
     async def judge(self, verdict: Verdict, **of: Any) -> str:
         """Record a verdict, and return the case number in its reply, "" where it has none."""

@@ -119,6 +119,12 @@ MAY_IMPORT = {
     # services
     "mailgate.probes": "",
     "mailgate.probes.blacklists": "model",
+    "mailgate.probes.breaker": "",
+    "mailgate.probes.history": "model",
+    "mailgate.probes.inspection": "model mime spool",
+    "mailgate.probes.probe": "model mime spool",
+    "mailgate.probes.rates": "model",
+    "mailgate.probes.spam": "model spool",
     "mailgate.probes.clamd": "model wire mime spool",
     "mailgate.probes.names": "text",
     "mailgate.probes.proofs": "inspection model spool",
@@ -174,7 +180,8 @@ MAY_IMPORT = {
     "mailgate.wiring.roads": "",
     "mailgate.wiring.routes": "model postfix sources",
     "mailgate.wiring.show": "postfix",
-    "mailgate.gate": "activity inspection model policy mime config incidents ledger logs metrics probes spool",
+    "mailgate.gate": "activity model policy mime config incidents ledger logs metrics probes probing spool",
+    "mailgate.probing": "config inspection ledger metrics model policy probes",
     "mailgate.notices": "model config",
     "mailgate.quarantine": "model incidents",
     "mailgate.doors": "",
@@ -189,8 +196,8 @@ MAY_IMPORT = {
     "mailgate.next_hop": "wire probes",
     "mailgate.sockets": "config probes",
     "mailgate.scratch": "model config gate incidents ledger lists mailboxes metrics",
-    "mailgate.doctor": "config folder_locks gate health incidents inspection ledger lists mime model postfix probes"
-    " spool wiring",
+    "mailgate.doctor": "config folder_locks health incidents inspection ledger lists mime model postfix probes"
+    " probing spool wiring",
     "mailgate.worker": "config doors gate incidents ledger lists logs mailboxes metrics notices sockets",
     "mailgate.daemon": "config doors folder_locks ledger logs metrics sockets systemd_notify worker",
     "mailgate.cli": "",

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
 
 import dkim
 import pytest
@@ -372,13 +371,12 @@ async def test_a_dead_dns_is_waited_for_once() -> None:
 
 async def test_a_proof_that_comes_too_late_is_no_forgery() -> None:
     class Stuck:
-        async def prove(self, *_: object) -> dict[str, str]:
+        async def prove(self, *_: object, **__: object) -> dict[str, str]:
             await asyncio.Event().wait()
             return {}
 
     settings = settings_of(STANZAS["sender-identity"](), workers=WorkersSection(deadline_s=0.05))
-    gate = make_gate(settings)
-    gate.prover = cast(Any, Stuck())
+    gate = make_gate(settings, prover=Stuck())
     ours = LETTER.replace(b"lan@example.com", b"lan@hanam.gov.vn")
     answer = await judge_case(gate, Case(ours, client_ip=STRANGER, mail_from=OUTSIDER, rcpts=(OFFICER,)))
     assert answer.verdict.action is Action.TEMPFAIL

@@ -175,6 +175,7 @@ class ListenSection(_Section):
     unix_mode: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = "0660"
     unix_group: str = ""
     backlog: int = Field(1_024, gt=0)
+    frame_s: Seconds = 30
 
 
 class SmtpSection(_Section):

@@ -16,7 +16,6 @@ import pyclamd
 
 from .config import Settings, parse_endpoint
 from .folder_locks import served_by
-from .gate import spam_engine
 from .health import check_all
 from .incidents.log import IncidentLog
 from .inspection.inspector import Inspector
@@ -27,7 +26,7 @@ from .lists.folder import Folder
 from .mime.walker import Leaf
 from .model import Envelope, Mail, Session
 from .postfix.instance import PostfixError, has_postfix, read_instance
-from .probes.clamd import Scanner
+from .probing import scanner, spam_engine
 from .spool import Spool
 from .wiring.check import open_roads, wiring_of
 
@@ -102,8 +101,7 @@ async def _store(settings: Settings) -> list[Diagnosis]:
 
 async def _clamd(settings: Settings) -> AsyncIterator[Diagnosis]:
     yield await asyncio.to_thread(_clamd_stats, settings)
-    place = parse_endpoint(settings.clamav.address)
-    scanner = Scanner(place, settings.clamav.deadline_s, 1, settings.spool_folder())
+    clamd = scanner(settings)
     short = b"Subject: mailgate doctor\r\n\r\n" + EICAR + b"\r\n"
     for name, padding, mend in (
         ("clamd finds the EICAR test text", 0, "load its signatures (freshclam)"),
@@ -117,7 +115,7 @@ async def _clamd(settings: Settings) -> AsyncIterator[Diagnosis]:
         with contextlib.closing(Spool(settings.spool_folder())) as spool:
             await _fill(spool, short, padding)
             try:
-                scan = await scanner.scan(spool, "message")
+                scan = await clamd.scan(spool, "message")
             except OSError as error:
                 yield Diagnosis(name, False, True, f"{error}: {_MENDS['clamd']}")
                 continue

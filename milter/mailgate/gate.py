@@ -22,40 +22,27 @@ from .activity import activity_events
 from .config import TIME_ZONE, Settings
 from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
 from .incidents.repeats import Repeats
-from .inspection.inspector import Inspector
-from .inspection.pool import Pool
-from .ledger.history import LATE_S
 from .ledger.store import StoreError
 from .metrics import Metrics
 from .mime.transfer import decoder_for
 from .mime.walker import Leaf
 from .model import (
-    AFTER_EXPANSION,
     Action,
     ActivityEvent,
     Attachment,
     Exemption,
     Finding,
-    Inspection,
-    Lists,
     Mail,
     Mode,
     Noted,
-    Sending,
-    Spotted,
-    Text,
-    Trace,
     Verdict,
-    network_of,
-    was_judged,
 )
 from .policy import Policy
-from .probes.blacklists import WAIT_S, Blacklists
-from .probes.clamd import Scanner
-from .probes.names import Resolver
-from .probes.proofs import Prover
-from .probes.rspamd import SpamEngine
-from .probes.spamd import Spamd
+from .probes.history import Past
+from .probes.inspection import SiteLists
+from .probes.probe import Asked, Probe
+from .probes.rates import Rates
+from .probing import Clients, StoreAlive, clients_for, probes_for
 from .spool import Spool
 
 OWN_ERROR_REPLY = "451 4.3.0 Internal error, try again later / Loi he thong, vui long gui lai sau"
@@ -97,43 +84,6 @@ class States(Protocol):
         """Return the mailboxes that are a unit's."""
 
 
-class Rates(Protocol):
-    """Who counts what a login hands over, and advertisements (a store)."""
-
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
-        """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
-
-    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
-        """Note an advertisement, and return how many of its advertiser each recipient was sent within 24 hours."""
-
-
-class SiteLists(Protocol):
-    """Who has the site's lists, and looks for their phrases (lists.folder)."""
-
-    @property
-    def lists(self) -> Lists:
-        """Return the lists as they are now."""
-
-    def find_in(self, texts: Sequence[Text]) -> Sequence[Spotted]:
-        """Return the phrases of the lists that some texts hold."""
-
-
-class Past(Protocol):
-    """What is remembered of earlier mails (ledger.history)."""
-
-    def settles(self, mail: Mail) -> bool:
-        """Tell whether nothing need be asked for of this mail's past."""
-
-    def ask_at_once(self, mail: Mail, now: float) -> bool:
-        """Do what `ask` does, and tell so, where nothing must be waited for; else fill in nothing."""
-
-    def ask(self, mail: Mail, now: float) -> Awaitable[None]:
-        """Fill in a mail's passages and memory; raises OSError or the store's error where it cannot."""
-
-    def traces(self, mail: Mail, verdict: Verdict, now: float) -> list[Trace]:
-        """Return what is to be remembered of a mail that goes on."""
-
-
 class Notices(Protocol):
     """Who tells a mailbox's owner and the security officer of a copy that did not leave (notices)."""
 
@@ -164,6 +114,7 @@ class Services:
     locker: Locker | None = None
     lists: SiteLists | None = None
     repeats: Repeats | None = None
+    store: StoreAlive | None = None
     now: Callable[[], datetime] = lambda: datetime.now(_ZONE)
     seconds: Callable[[], float] = time.time
 
@@ -175,91 +126,47 @@ class Gate:
         self,
         settings: Settings,
         services: Services,
-        twin: "Gate | None" = None,
+        policy: Policy | None = None,
+        clients: Clients | None = None,
         before: "Gate | None" = None,
     ) -> None:
         self.settings = settings
         self.services = services
         self.organization = settings.resolved_organization(services.aliases)
-        self.policy: Policy = twin.policy if twin else settings.policy()
+        self.policy: Policy = policy or settings.policy()
         self.walk_limits = settings.walk_limits()
         self.header_limits = settings.header_limits()
         self.spool_folder = settings.spool_folder()
-        active = {rule.NAME for rule in self.policy.rules}
-        self.scanner: Scanner | None = None
-        self.engine: SpamEngine | Spamd | None = None
-        self.blacklists: Blacklists | None = None
-        self.inspector: Inspector | None = None
-        self.pool: Pool = twin.pool if twin else self._pool(before)
-        self.prover: Prover = twin.prover if twin else self._prover()
-        if twin:
-            self.scanner, self.engine, self.inspector = twin.scanner, twin.engine, twin.inspector
-            self.blacklists = twin.blacklists
-        else:
-            if settings.clamav.address and "virus" in active:
-                self.scanner = self._scanner()
-            if settings.spam.url and "spam" in active:
-                self.engine = spam_engine(settings)
-            zones = settings.blacklists
-            if (zones.zones or zones.domain_zones) and "spam" in active:
-                make = partial(Resolver, min(settings.dns.deadline_s, WAIT_S), settings.dns.servers)
-                self.blacklists = Blacklists(zones.zones, zones.domain_zones, make)
-            if any(rule.NEEDS == "inspection" for rule in self.policy.rules):
-                self.inspector = self._inspector(before)
-        self._has_rates = any(rule.NEEDS == "sending" for rule in self.policy.rules)
+        before_clients: Clients | None = before.clients if before is not None else None
+        self.clients: Clients = clients or clients_for(
+            settings, self.policy, services.metrics, services.store, before_clients
+        )
+        past, rates, lists = services.past, services.rates, services.lists
+        self._probes = probes_for(self.clients, self.policy, past, rates, lists, services.seconds)
+        self._waves = [
+            [probe for probe in self._probes if probe.wave == wave]
+            for wave in sorted({probe.wave for probe in self._probes})
+        ]
+        names = {probe.name for probe in self._probes}
+        self.keeps_message = not names.isdisjoint(("clamd", "spam"))
+        """Whether anything reads the whole message again at its end, so that it must be spooled."""
+        self.keeps_body = "inspection" in names
+        """Whether at least its body must be."""
+        self.is_scanned = "clamd" in names
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
-        self._recall_s = self._commit_wait_s + LATE_S
-
-    def _scanner(self) -> Scanner:
-        from .config import parse_endpoint
-
-        section = self.settings.clamav
-        return Scanner(parse_endpoint(section.address), section.deadline_s, section.concurrency, self.spool_folder)
-
-    def _pool(self, before: "Gate | None") -> Pool:
-        """Return the workers of inspection and proofs, those of the gate before where their limits hold.
-
-        They start with their first job.
-        """
-        limits = self.settings.inspection_limits()
-        return before.pool if before is not None and before.pool.limits == limits else Pool(limits)
-
-    def _prover(self) -> Prover:
-        dns = self.settings.dns
-        trusted = (*self.settings.organization.domains, *self.settings.organization.state_domains)
-        return Prover(dns.deadline_s, dns.servers, self.pool, trusted, self.pool.limits.cpu_s)
-
-    def _inspector(self, before: "Gate | None") -> Inspector:
-        """Return an inspector; that of the gate before, with what it knows, where it has the same workers."""
-        if before is not None and before.inspector is not None and before.pool is self.pool:
-            return before.inspector
-        return Inspector(self.pool, self.pool.limits, self.services.metrics.add)
-
-    @property
-    def keeps_message(self) -> bool:
-        """Tell whether anything reads the whole message again at its end, so that it must be spooled."""
-        return self.scanner is not None or self.engine is not None
-
-    @property
-    def keeps_body(self) -> bool:
-        """Tell whether at least its body must be."""
-        return self.inspector is not None
 
     async def start(self) -> list[str]:
         """Start what takes a moment to start, before the first mail needs it; return what it lacks, a line each."""
-        return await self.inspector.start() if self.inspector is not None else []
+        return await self.clients.start()
 
     def with_services(self, services: Services) -> "Gate":
-        """Return this gate with other services, sharing its policy and probes."""
-        return Gate(self.settings, services, self)
+        """Return this gate with other services, sharing its policy and clients."""
+        return Gate(self.settings, services, self.policy, self.clients)
 
     async def close(self, after: "Gate | None" = None) -> None:
-        """Close the probes' connections, but what the gate after this one has taken over."""
-        if self.engine is not None:
-            await self.engine.close()
-        if after is None or after.pool is not self.pool:
-            await self.pool.close()
+        """Close the clients' connections, but what the gate after this one has taken over."""
+        await self.clients.close(after.clients if after is not None else None)
 
     def states(self) -> Any:
         """Return the mailboxes that are not active, None when that is not known."""
@@ -289,24 +196,17 @@ class Gate:
         So it is with nearly every mail of a site without scanner and spam engine. None where something must be
         waited for: then `judge` gives the verdict. counts: the mail is counted and remembered now, not by `count`.
         """
-        if self.scanner is not None or self.engine is not None or mail.mailboxes is None or self._is_rated(mail):
-            return None
-        if self.blacklists is not None and not mail.is_ours:
+        if mail.mailboxes is None:
             return None
         started = time.perf_counter()
         self._begin(mail)
-        if not self.services.past.settles(mail):
-            if not self.services.past.ask_at_once(mail, self.services.seconds()):
-                return None
-            self.services.metrics.observe("history", time.perf_counter() - started)
-        if self.inspector is not None and not _was_looked_into(mail):
-            assert raw is not None
-            inspection = self.inspector.at_once(mail, raw, leaves)
-            if inspection is None:
-                return None
-            self._take_inspection(mail, inspection)
-            if self.policy.advertiser(mail):
-                return None
+        asked = Asked(mail, raw, leaves)
+        for probe in self._probes:
+            if probe.concerns(asked):
+                begun = time.perf_counter()
+                if not probe.answers_at_once(asked):
+                    return None
+                self.services.metrics.observe(probe.name, time.perf_counter() - begun)
         verdict = self.policy.decide(mail, self.services.seconds())
         if verdict.findings or (counts and not self._note(mail, verdict)):
             return None
@@ -330,7 +230,7 @@ class Gate:
         timings: dict[str, float] = {}
         self._begin(mail)
         try:
-            await self._ask(mail, raw, leaves, timings)
+            await self._ask(Asked(mail, raw, leaves), timings)
             if mail.mailboxes is None:
                 mail.missing["mailboxes"] = "mailbox states were never loaded from the store"
             verdict = self.policy.decide(mail, self.services.seconds(), earlier)
@@ -363,162 +263,47 @@ class Gate:
 
     # -- facts --------------------------------------------------------------------------------
 
-    async def _ask(self, mail: Mail, raw: Spool | None, leaves: Sequence[Leaf], timings: dict[str, float]) -> None:
-        """Ask every service that this mail needs at once; what cannot be had goes to mail.missing."""
-        scanner, engine = (self.scanner, self.engine) if raw is not None else (None, None)
-        claims = self.policy.claims(mail) if raw is not None else frozenset[str]()
-        settled = mail.memory is not None or self.services.past.settles(mail)  # not None: asked for already, at once
-        is_rated = self._is_rated(mail)
-        inspector = self.inspector if raw is not None else None
-        if inspector is not None and mail.session.hook == "egress":
-            if not settled:
-                await self._recall(mail, timings)
-                settled = True
-            if _was_looked_into(mail):
-                inspector = None
-        blacklists = None if mail.is_ours else self.blacklists
-        is_looked_into = scanner is not None or engine is not None or inspector is not None
-        if not is_looked_into and blacklists is None and not claims and not is_rated:
-            if not settled:
-                await self._recall(mail, timings)
+    async def _ask(self, asked: Asked, timings: dict[str, float]) -> None:
+        """Ask what this mail needs, a wave at a time; what was asked and did not answer goes to mail.missing."""
+        deadline = asyncio.get_running_loop().time() + self._deadline_s
+        for wave in self._waves:
+            concerned = [probe for probe in wave if probe.concerns(asked)]
+            if len(concerned) == 1:
+                await self._put(concerned[0], asked, deadline, timings)
+            elif concerned:
+                async with asyncio.TaskGroup() as group:
+                    for probe in concerned:
+                        group.create_task(self._put(probe, asked, deadline, timings))
+
+    async def _put(self, probe: Probe, asked: Asked, deadline: float, timings: dict[str, float]) -> None:
+        """Ask one probe, until its deadline or the mail's."""
+        if probe.answers_at_once(asked):
             return
-        try:
-            async with asyncio.timeout(self._deadline_s), asyncio.TaskGroup() as group:
-                if not settled:
-                    group.create_task(self._recall(mail, timings))
-                if is_rated:
-                    group.create_task(self._rate(mail, timings))
-                if inspector is not None and raw is not None:
-                    group.create_task(self._inspect(inspector, mail, raw, leaves, timings))
-                if blacklists is not None:
-                    group.create_task(self._ask_blacklists(blacklists, mail, timings))
-                if claims:
-                    group.create_task(self._prove(mail, claims, raw, timings))
-                if scanner is not None and raw is not None:
-                    group.create_task(self._scan(scanner, mail, raw, leaves, timings))
-                if engine is not None and raw is not None:
-                    group.create_task(self._check(engine, mail, raw, timings))
-        except TimeoutError:
-            for name, fact, asked in (
-                ("clamd", mail.scans, scanner),
-                ("spam", mail.spam, engine),
-                ("inspection", mail.inspection, inspector),
-                ("dns", mail.proofs or None, claims or None),
-            ):
-                if asked is not None and fact is None:
-                    mail.missing.setdefault(name, f"no answer within {self._deadline_s:g} s")
-
-    async def _recall(self, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask for the mail's past. Where it cannot be had, egress keeps the mail back: it sees every copy.
-
-        Mail that is only taken in goes on to egress, where it is asked for again, since nothing was remembered then.
-        """
-
-        async def ask() -> None:
-            if not self.services.past.ask_at_once(mail, self.services.seconds()):
-                async with asyncio.timeout(self._recall_s):
-                    await self.services.past.ask(mail, self.services.seconds())
-
-        await self._timed("history", ask, mail, timings)
-        if mail.session.hook not in AFTER_EXPANSION:
-            mail.missing.pop("history", None)
-
-    def _is_rated(self, mail: Mail) -> bool:
-        """Tell whether this mail counts for its login: it is submitted, and was not refused before its end."""
-        return self._has_rates and bool(mail.envelope.login) and mail.session.hook == "submission"
-
-    async def _rate(self, mail: Mail, timings: dict[str, float]) -> None:
-        """Count the mail, and ask what its login handed over of late; a store that is away is waited for shortly."""
-        rates = self.services.rates
-        if rates is None:
-            return
-        network, recipients = network_of(mail.session.client_ip), len(mail.envelope.recipients)
-
-        async def ask() -> None:
-            async with asyncio.timeout(self._commit_wait_s):
-                mail.sending = await rates.sending(mail.account, recipients, network, self.services.seconds())
-
-        await self._timed("sending", ask, mail, timings)
-
-    async def _prove(self, mail: Mail, claims: frozenset[str], raw: Spool | None, timings: dict[str, float]) -> None:
-        async def ask() -> None:
-            mail.proofs = await self.prover.prove(mail, claims, raw)
-
-        await self._timed("dns", ask, mail, timings)
-
-    async def _inspect(
-        self, inspector: Inspector, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
-    ) -> None:
-        """Have the mail looked into; of an advertisement it is then asked how many its recipients had of late."""
-
-        async def ask() -> None:
-            if mail.inspection is None:
-                self._take_inspection(mail, await inspector.inspect(mail, raw, leaves))
-
-        await self._timed("inspection", ask, mail, timings)
-        if mail.inspection is not None and (advertiser := self.policy.advertiser(mail)):
-            await self._count_advertisement(advertiser, mail, timings)
-
-    def _take_inspection(self, mail: Mail, inspection: Inspection) -> None:
-        mail.inspection = inspection
-        lists = self.services.lists
-        if lists is not None:
-            mail.spotted = lists.find_in(inspection.texts)
-
-    async def _count_advertisement(self, advertiser: str, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask how many advertisements of this advertiser each recipient had; while the store is away, nobody had
-        any."""
-        rates = self.services.rates
-        if rates is None:
-            return
-        accounts = self.organization.accounts
-        recipients = [account for recipient in mail.envelope.recipients for account in accounts(recipient)]
-
-        async def ask() -> None:
-            async with asyncio.timeout(self._commit_wait_s):
-                key = hashlib.sha256(mail.first_header(b"message-id") or mail.queue_id.encode()).digest()[:8]
-                mail.advertised = await rates.advertised(advertiser, recipients, key, self.services.seconds())
-
-        await self._timed("advertised", ask, mail, timings)
-        mail.missing.pop("advertised", None)
-
-    async def _scan(
-        self, scanner: Scanner, mail: Mail, raw: Spool, leaves: Sequence[Leaf], timings: dict[str, float]
-    ) -> None:
-        async def ask() -> None:
-            mail.scans = await scanner.scan_mail(raw, mail.content, leaves)
-            for scan in mail.scans:
-                if scan.status == "error":
-                    raise OSError(f"{scan.part}: {scan.detail}")
-
-        await self._timed("clamd", ask, mail, timings)
-
-    async def _ask_blacklists(self, blacklists: Blacklists, mail: Mail, timings: dict[str, float]) -> None:
-        """Ask DNS; what does not answer lists nobody."""
-
-        await self._timed("blacklists", lambda: blacklists.ask(mail), mail, timings)
-        mail.missing.pop("blacklists", None)
-
-    async def _check(self, engine: SpamEngine | Spamd, mail: Mail, raw: Spool, timings: dict[str, float]) -> None:
-        async def ask() -> None:
-            mail.spam = await engine.check(mail, raw)
-
-        await self._timed("spam", ask, mail, timings)
-
-    async def _timed(
-        self, name: str, ask: Callable[[], Awaitable[None]], mail: Mail, timings: dict[str, float]
-    ) -> None:
         started = time.perf_counter()
-        try:
-            await ask()
-        except (OSError, TimeoutError, StoreError) as error:
-            reason = str(error) or f"no answer within {self._deadline_s:g} s"
-            mail.missing[name] = reason
-            self.services.metrics.add(f"probe_errors {name}")
-            log.warning("probe failed", probe=name, reason=reason, queue_id=mail.queue_id)
+        left_s = deadline - asyncio.get_running_loop().time()
+        breaker = probe.breaker
+        reason = ""
+        if breaker is not None and breaker.is_open:
+            reason = f"{breaker.name} hangs, and is not asked until it answers"
+        else:
+            try:
+                async with asyncio.timeout(min(probe.deadline_s, left_s)):
+                    await probe.ask(asked)
+            except TimeoutError:
+                if breaker is not None:
+                    breaker.timed_out()
+                kept_s = probe.deadline_s if probe.deadline_s <= left_s else self._deadline_s
+                reason = f"no answer within {kept_s:g} s"
+            except (OSError, StoreError) as error:
+                reason = str(error) or type(error).__name__
         seconds = time.perf_counter() - started
-        timings[name] = seconds * 1_000
-        self.services.metrics.observe(name, seconds)
+        timings[probe.name] = seconds * 1_000
+        self.services.metrics.observe(probe.name, seconds)
+        if reason:
+            self.services.metrics.add(f"probe_errors {probe.name}")
+            log.warning("probe failed", probe=probe.name, reason=reason, queue_id=asked.mail.queue_id)
+            if probe.is_needed(asked.mail):
+                asked.mail.missing[probe.name] = reason
 
     # -- records ------------------------------------------------------------------------------
 
@@ -629,19 +414,6 @@ class Gate:
                 "ms": round(seconds * 1_000, 2),
             }
         )
-
-
-def _was_looked_into(mail: Mail) -> bool:
-    """Tell whether a mail that leaves was looked into when it was taken in, for the very same recipients."""
-    return mail.session.hook == "egress" and was_judged(mail.passages, mail.envelope.recipients)
-
-
-def spam_engine(settings: Settings) -> SpamEngine | Spamd:
-    """Return the spam engine that [spam] url names: rspamd, or SpamAssassin's spamd."""
-    section = settings.spam
-    if section.url.startswith("spamd:"):
-        return Spamd(section.url, section.deadline_s, section.reject_score)
-    return SpamEngine(section.url, section.deadline_s, section.password)
 
 
 def deciding_rule(verdict: Verdict) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # only the process that serves /metrics needs it
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 PROBES = ("clamd", "spam", "inspection", "history", "sending", "advertised", "blacklists", "dns")
 STAGES = ("mail", *PROBES, "incident")
+SERVICES = ("clamd", "spam", "store")  # that have a breaker
 _NO_RULE = "none"
 
 _COUNTERS = {
@@ -57,6 +58,7 @@ class Metrics:
         names += [f"mails {action} {rule}" for action in Action for rule in (*rules, _NO_RULE)]
         names += [f"findings {mode} {rule}" for mode in ("enforce", "monitor", "exempt") for rule in rules]
         names += [f"probe_errors {probe}" for probe in (*PROBES, "mailboxes")]
+        names += [f"breakers_open {service}" for service in SERVICES]
         for stage in STAGES:
             names += [f"seconds {stage} {bucket}" for bucket in range(len(BUCKETS_S) + 1)]
             names.append(f"seconds {stage} sum")
@@ -78,7 +80,7 @@ class Metrics:
     def use_row(self, row: int) -> None:
         """Write to this row from now on; its gauges start at zero."""
         self._base = row * self._width
-        for name in (*_GAUGES, "heartbeat"):
+        for name in (*_GAUGES, "heartbeat", *(f"breakers_open {service}" for service in SERVICES)):
             self.set(name, 0)
 
     def add(self, name: str, amount: float = 1) -> None:
@@ -135,6 +137,12 @@ class Metrics:
             for values_of_labels, value in self._named(kind):
                 family.add_metric(values_of_labels, value)
             yield family
+        breakers = GaugeMetricFamily(
+            "mailgate_breakers_open", "Workers that do not ask a service since it hangs.", labels=["service"]
+        )
+        for labels, value in self._named("breakers_open"):
+            breakers.add_metric(labels, value)
+        yield breakers
         seconds = HistogramMetricFamily("mailgate_seconds", "Duration of stages.", labels=["stage"])
         for stage in STAGES:
             running = 0.0

@@ -745,8 +745,8 @@ class Mail:
     """One mail on its way to a verdict; doors fill it, probes add facts, rules read it.
 
     fields: the values of the top-level header fields by their names in lower case, octets as sent, within
-    HeaderLimits; [] for a name that nobody reads (FIELDS_READ). scans and spam: what the probes said, None when they
-    were not asked. missing: each fact that was asked for and could not be
+    HeaderLimits; [] for a name that nobody reads (FIELDS_READ). header_octets: of all fields. scans and spam: what
+    the probes said, None when they were not asked. missing: each fact that was asked for and could not be
     had, with the reason. mailboxes: the state of each mailbox that is not active, None when it was never loaded.
     passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked
     for. proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for
@@ -784,6 +784,7 @@ class Mail:
         self.session = session
         self.envelope = envelope or Envelope()
         self.fields: dict[bytes, list[bytes]] = {}
+        self.header_octets = 0
         self._field_count = 0
         self._read: dict[object, object] = {}
         self.content = content or Content()
@@ -825,6 +826,8 @@ class Mail:
         fields = self.fields
         self._read.clear()
         content = []
+        octets = sum([len(name) + len(value) for name, value in headers])
+        self.header_octets += octets
         room = limits.fields - self._field_count
         self._field_count += len(headers)
         if len(headers) > room:
@@ -839,7 +842,7 @@ class Mail:
                 values = fields[lower] = []
             if lower in FIELDS_READ:
                 values.append(value)
-        if len(headers) > limits.of_one_name or sum([len(value) for _, value in headers]) > limits.octets_of_one_name:
+        if len(headers) > limits.of_one_name or octets > limits.octets_of_one_name:
             self._bound(limits)
         return content
 

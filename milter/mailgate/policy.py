@@ -78,7 +78,6 @@ class Policy:
             stage: tuple((rule, getattr(rule, stage)) for rule in self.rules if defines(rule, stage))
             for stage in STAGES
         }
-        self._advertisers = tuple(rule.advertiser for rule in self.rules if defines(rule, "advertiser"))
         self._claims = tuple(rule.claims for rule in self.rules if defines(rule, "claims"))
 
     def speaks_at(self, stage: str) -> bool:
@@ -95,14 +94,6 @@ class Policy:
         for look in self._claims:
             found |= look(mail)
         return found
-
-    def advertiser(self, mail: Mail) -> str:
-        """Return whose advertisement this mail is, where it is to be counted, else ""."""
-        return next(filter(None, (look(mail) for look in self._advertisers)), "")
-
-    def classes(self, mail: Mail) -> Mapping[str, str]:
-        """Return what each recipient's copy is, in the terms of the rules that have any."""
-        return {recipient: kind for rule in self.rules for recipient, kind in rule.classes(mail).items()}
 
     def at_mail(self, mail: Mail, now: float) -> Verdict | None:
         """Judge the sender; None when nothing was found."""

@@ -91,17 +91,6 @@ class RuleStanza:
         """
         return frozenset()
 
-    def advertiser(self, mail: Mail) -> str:
-        """Return whose advertisement this mail is, where it is to be counted (13.5), else "".
-
-        Asked once what is inside the mail is known; how many came is in mail.advertised at the end.
-        """
-        return ""
-
-    def classes(self, mail: Mail) -> Mapping[str, str]:
-        """Return what each recipient's copy is in this rule's terms, for who wants it explained."""
-        return {}
-
 
 _LONGEST_TAG = 900  # octets, for a line has 998 (RFC 5322 section 2.1.1)
 _FIELD_NAME = re.compile(r"[!-9;-~]{0,60}")  # RFC 5322 section 3.6.8

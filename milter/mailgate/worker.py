@@ -138,6 +138,7 @@ class Worker:
             locker,
             self._lists,
             repeats,
+            store,
             _now,
         )
         self._gate = Gate(settings, services)
@@ -203,7 +204,11 @@ class Worker:
             due = loop.time() + _LAG_S
             await asyncio.sleep(_LAG_S)
             self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
-            self._metrics.set("heartbeat", time.monotonic())
+            now = time.monotonic()
+            self._metrics.set("heartbeat", now)
+            for listener in self._listeners:
+                if isinstance(listener, Listener):
+                    listener.close_stalled(now, self._settings.listen.frame_s)
 
     async def _follow_files(self) -> None:
         """Read the files of aliases and lists again whenever they change."""
@@ -243,6 +248,7 @@ class Worker:
             log.error("worker keeps its configuration", problems=error.problems)
             return
         old, self._gate = self._gate, gate
+        old.clients.retire(gate.clients)
         self._settings = settings
         self._aliases = aliases
         self._lists = lists

@@ -34,6 +34,10 @@ from mailgate.model import (
     Trace,
     Verdict,
 )
+from mailgate.probes.clamd import Scans
+from mailgate.probes.inspection import Looks
+from mailgate.probes.proofs import Proves
+from mailgate.probing import clients_for
 from mailgate.rule import RuleStanza
 from mailgate.spool import Spool
 from mailgate.text.lexicon import Lexicon
@@ -258,10 +262,14 @@ def make_gate(
     lists: Lists | None = None,
     advertised: Mapping[str, int] | None = None,
     listings: Sequence[Listing] = (),
+    scanner: Scans | None = None,
+    looks: Looks | None = None,
+    prover: Proves | None = None,
 ) -> Gate:
     """Return a gate: what the services know, scans and spam say what the probes answer or why they do not.
 
-    inspection: None has the mail really looked into, in this process. lists: None are those that are shipped.
+    inspection: None has the mail really looked into, in this process. scanner, looks, prover: the real ones. lists:
+    None are those that are shipped.
     """
     states = {address: MailboxState(address, MailboxStatus.LOCKED, "7.1") for address in locked}
     states |= {address: MailboxState(address, MailboxStatus.REVOKED, "6.2") for address in revoked}
@@ -276,14 +284,14 @@ def make_gate(
         rates=_Rates(Sending() if sending is None else sending, advertised or {}),
         lists=_Lists(shipped_lists() if lists is None else lists),
     )
-    gate = Gate(settings, services)
-    gate.prover = cast(Any, _Prover(proofs, too_much))
-    if gate.inspector is not None:
-        gate.inspector = inspector() if inspection is None else cast(Any, _Inspector(inspection))
+    policy = settings.policy()
+    clients = clients_for(settings, policy, services.metrics, None)
+    clients.prover = cast(Any, _Prover(proofs, too_much)) if prover is None else prover
+    if clients.inspector is not None:
+        clients.inspector = looks or (inspector() if inspection is None else cast(Any, _Inspector(inspection)))
     if listings:
-        gate.blacklists = cast(Any, _Blacklists(listings))
-    if scans is not None:
-        gate.scanner = cast(Any, _Scanner(scans, notes))
+        clients.blacklists = cast(Any, _Blacklists(listings))
+    clients.scanner = scanner if scans is None else cast(Any, _Scanner(scans, notes))
     if spam is not None:
-        gate.engine = cast(Any, _Engine(spam))
-    return gate
+        clients.engine = cast(Any, _Engine(spam))
+    return Gate(settings, services, policy, clients)

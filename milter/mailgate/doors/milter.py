@@ -25,6 +25,9 @@ log = structlog.get_logger()
 _ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
 _COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
 
+PROGRESS_S = 10.0
+"""While a verdict takes longer, the MTA hears each so many seconds that it is worked on (SMFIR_PROGRESS): libmilter's
+own default time-outs are shorter than what a scan of a large mail takes."""
 _FIELDS_KEPT = 2_000  # until their end is there; real mail has under 200
 _FIELD_OCTETS_KEPT = 1_048_576
 _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
@@ -105,6 +108,7 @@ class Listener:
         self.gate = gate
         self.limits = wire.Limits(header_bytes=gate().settings.limits.header_bytes)
         self.connections: set[MilterConnection] = set()
+        self.unfinished: dict[MilterConnection, float] = {}  # since when the peer owes the rest of a frame
         self.buffer = bytearray(self.limits.largest() + _ROOM_BYTES)
         self.view = memoryview(self.buffer)
         self._outbox: list[tuple[Any, bytes]] = []
@@ -142,6 +146,15 @@ class Listener:
         for transport, octets in outbox:
             transport.write(octets)
 
+    def close_stalled(self, now: float, frame_s: float) -> None:
+        """Close the connections whose peer has sent a part of a frame, and not the rest, for so long.
+
+        One that is between two frames may stay idle as long as Postfix keeps it.
+        """
+        for connection, since in list(self.unfinished.items()):
+            if now - since > frame_s:
+                connection.stalled(frame_s)
+
     def hook(self, daemon_name: str, login: str) -> str:
         """Return the hook of a mail that comes by this listener."""
         return hook_of(self._hooks, daemon_name, login)
@@ -168,6 +181,7 @@ class MilterConnection:
         self._in_content = False
         self._answered = False  # this message has its answer; what still comes of it is passed over
         self._task: asyncio.Task[None] | None = None
+        self._progress: asyncio.TimerHandle | None = None
         self._closing = False
         self._last_read = time.monotonic()
         # Known from here on, not from connection_made: what was accepted just before a stop is waited for too.
@@ -185,6 +199,7 @@ class MilterConnection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.listener.connections.discard(self)
+        self.listener.unfinished.pop(self, None)
         self.listener.gate().services.metrics.add("open_connections", -1)
         self._forget()
 
@@ -204,7 +219,13 @@ class MilterConnection:
         try:
             frames = self._conversation.receive(data, end)
             consumed = self._conversation.consumed
-            self._held = bytes(data[consumed:end]) if consumed < end else b""
+            if consumed < end:
+                self._held = bytes(data[consumed:end])
+                if consumed or self not in self.listener.unfinished:
+                    self.listener.unfinished[self] = self._last_read
+            elif self._held:
+                self._held = b""
+                del self.listener.unfinished[self]
             if self._task is not None:
                 self._interrupt(frames)
                 return
@@ -417,6 +438,7 @@ class MilterConnection:
         self._write(octets)
 
     async def _judge(self, transaction: Transaction) -> None:
+        self._say_progress_later()
         try:
             verdict = await transaction.end()
             octets = _answer(verdict, transaction, self._actions())
@@ -426,6 +448,13 @@ class MilterConnection:
         self._task = None
         self._write(octets)
         self._forget()
+
+    def _say_progress_later(self) -> None:
+        self._progress = asyncio.get_running_loop().call_later(PROGRESS_S, self._say_progress)
+
+    def _say_progress(self) -> None:
+        self._write(wire.PROGRESS)
+        self._say_progress_later()
 
     def _actions(self) -> wire.Actions:
         return self._agreement.actions if self._agreement else wire.Actions(0)
@@ -447,12 +476,20 @@ class MilterConnection:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._progress is not None:
+            self._progress.cancel()
+            self._progress = None
         if self._transaction is not None:
             self._transaction.close()
             self._transaction = None
         self._fields = []
+        self._field_octets = 0
         self._answered = False
         self._in_content = False
+
+    def stalled(self, frame_s: float) -> None:
+        """Close a connection whose peer does not send the rest of a frame."""
+        self._break(f"the rest of a frame did not come within {frame_s:g} s")
 
     def _break(self, reason: str) -> None:
         """Close a connection whose peer broke the protocol, with one line in the log."""

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from ..config import TIME_ZONE
 from ..gate import Gate
 from ..incidents.record import finding_record
-from ..model import Action, Attachment, Finding, Header, Session, Verdict, mailbox_of
+from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, mailbox_of
 from ..wire.smtp import split_header
 from .transaction import Transaction
 
@@ -27,6 +27,14 @@ CHUNK_BYTES = 65_535  # as Postfix sends a body
 
 class CaseError(Exception):
     """A case that cannot be judged: what is wrong with it, and what to do."""
+
+
+@runtime_checkable
+class Classifying(Protocol):
+    """A rule that has terms for what each recipient's copy is."""
+
+    def classes(self, mail: Mail) -> Mapping[str, str]:
+        """Return what each recipient's copy is in this rule's terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,12 @@ async def judge_case(gate: Gate, case: Case) -> Answer:
     answer.attachments = content.attachments
     answer.attachment_bytes = content.attachment_bytes
     answer.defects = sorted(content.defects)
-    answer.classes = gate.policy.classes(transaction.mail_data)
+    answer.classes = {
+        recipient: kind
+        for rule in gate.policy.rules
+        if isinstance(rule, Classifying)
+        for recipient, kind in rule.classes(transaction.mail_data).items()
+    }
     answer.elapsed_ms = (time.perf_counter() - started) * 1_000
     return answer
 

@@ -97,7 +97,7 @@ class Transaction:
         mail = self.mail_data
         walker = self._walker
         if walker is None:
-            walker = self._walker = Walker(self.gate.walk_limits, exact=self.gate.scanner is not None)
+            walker = self._walker = Walker(self.gate.walk_limits, exact=self.gate.is_scanned)
             mail.content = walker.content
         self._content_fields += mail.take_headers(fields, self.gate.header_limits)
         return walker

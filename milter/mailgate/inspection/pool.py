@@ -114,6 +114,8 @@ class Pool:
         self._busy: set[_Worker] = set()
         self._being_born = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_retired = False
+        self._closing: asyncio.Task[None] | None = None
 
     # -- the nursery ----------------------------------------------------------------------------
 
@@ -274,6 +276,16 @@ class Pool:
         else:
             worker.kill()
         self._wake()
+        self._end_if_retired()
+
+    def retire(self) -> None:
+        """End everything once no job is under way; a later one, of a mail that began before, starts it again."""
+        self._is_retired = True
+        self._end_if_retired()
+
+    def _end_if_retired(self) -> None:
+        if self._is_retired and not self._busy and not self._being_born and not self._waiting:
+            self._closing = asyncio.get_running_loop().create_task(self.close())
 
     def _wake(self) -> None:
         """Give a turn to the next that waits for one."""

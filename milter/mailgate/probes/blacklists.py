@@ -10,11 +10,13 @@ import ipaddress
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from ..model import Listing, Mail, domain_of
 from .names import Resolver, Silence
+from .probe import Asked, Probe
 
 log = structlog.get_logger()
 
@@ -128,3 +130,29 @@ def reversed_address(address: str) -> str:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
     return ip.reverse_pointer.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
+
+
+class BlacklistsProbe(Probe):
+    """Asks of mail from outside; what does not answer lists nobody."""
+
+    name = "blacklists"
+
+    def __init__(self, blacklists: "Asks", deadline_s: float) -> None:
+        self._blacklists = blacklists
+        self.deadline_s = deadline_s
+
+    def concerns(self, asked: Asked) -> bool:
+        return not asked.mail.is_ours
+
+    async def ask(self, asked: Asked) -> None:
+        await self._blacklists.ask(asked.mail)
+
+    def is_needed(self, mail: Mail) -> bool:
+        return False
+
+
+class Asks(Protocol):
+    """Who asks blacklists (Blacklists)."""
+
+    async def ask(self, mail: Mail) -> None:
+        """Fill in who lists the sender; raises OSError where a zone answered with an error."""

@@ -14,12 +14,15 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..mime.transfer import WITHOUT_PADS, decode, decoder_for
 from ..mime.walker import Leaf
 from ..model import Content, Scan, ScanStatus
 from ..spool import Spool
 from ..wire import clamd as wire
+from .breaker import Breaker
+from .probe import Asked, Probe
 
 DOUBTFUL_DEPTH = 8
 _ONE_BY_ONE = 20  # leaves; what more there are is scanned in archives of so many, well under clamd's MaxFiles
@@ -43,6 +46,13 @@ class Address:
 def needs_leaves(content: Content) -> bool:
     """Tell whether mail programs may see something in this message that clamd does not."""
     return bool(content.defects or content.exceeded) or content.depth > DOUBTFUL_DEPTH
+
+
+class Scans(Protocol):
+    """Who scans (Scanner)."""
+
+    async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> list[Scan]:
+        """Scan a message; raises OSError or TimeoutError where that cannot be done."""
 
 
 class Scanner:
@@ -81,27 +91,74 @@ class Scanner:
             return scans
 
     async def scan(self, spool: Spool, part: str) -> Scan:
-        """Scan one spool; raises OSError when clamd cannot be reached or hangs up on the way."""
-        loop = asyncio.get_running_loop()
+        """Scan one spool, and where clamd hangs up on the way, once again; raises OSError where that fails too."""
+        answer = await self._answer(spool)
+        if not answer.endswith(b"\0"):  # it was restarted, or is about to be
+            answer = await self._answer(spool)
+        return wire.parse_answer(answer, part)
+
+    async def ping(self) -> bytes:
+        """Return clamd's answer to PING; raises OSError."""
+        connection = await self._connected()
+        try:
+            await asyncio.get_running_loop().sock_sendall(connection, wire.PING)
+            return await _read_answer(connection)
+        finally:
+            connection.close()
+
+    async def _answer(self, spool: Spool) -> bytes:
+        """Return clamd's answer to one scan, b"" or a part of it where it hung up; raises OSError."""
+        connection = await self._connected()
+        try:
+            if not self.address.path:
+                return await _stream(connection, spool)
+            await asyncio.get_running_loop().sock_sendall(connection, wire.FILDES)
+            socket.send_fds(connection, [b"\0"], [spool.fileno()])
+            return await _read_answer(connection)
+        except ConnectionError:
+            return b""
+        finally:
+            connection.close()
+
+    async def _connected(self) -> socket.socket:
+        """Return a connection to clamd; raises OSError."""
         family = socket.AF_UNIX if self.address.path else socket.AF_INET
         if not self.address.path and ":" in self.address.host:
             family = socket.AF_INET6
         connection = socket.socket(family, socket.SOCK_STREAM)
         connection.setblocking(False)
         try:
-            try:
-                await loop.sock_connect(connection, self.address.path or (self.address.host, self.address.port))
-            except OSError as error:
-                raise OSError(f"{self.address}: {error.strerror or error}") from error
-            if self.address.path:
-                await loop.sock_sendall(connection, wire.FILDES)
-                socket.send_fds(connection, [b"\0"], [spool.fileno()])
-                answer = await _read_answer(connection)
-            else:
-                answer = await _stream(connection, spool)
-        finally:
+            place = self.address.path or (self.address.host, self.address.port)
+            await asyncio.get_running_loop().sock_connect(connection, place)
+        except OSError as error:
             connection.close()
-        return wire.parse_answer(answer, part)
+            raise OSError(f"{self.address}: {error.strerror or error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class ClamdProbe(Probe):
+    """Has a message scanned; an error of clamd's is no answer."""
+
+    name = "clamd"
+
+    def __init__(self, scanner: Scans, deadline_s: float, breaker: Breaker | None) -> None:
+        self._scanner = scanner
+        self.deadline_s = deadline_s
+        self.breaker = breaker
+
+    def concerns(self, asked: Asked) -> bool:
+        return asked.raw is not None and asked.mail.scans is None
+
+    async def ask(self, asked: Asked) -> None:
+        assert asked.raw is not None
+        scans = await self._scanner.scan_mail(asked.raw, asked.mail.content, asked.leaves)
+        for scan in scans:
+            if scan.status is ScanStatus.ERROR:
+                raise OSError(f"{scan.part}: {scan.detail}")
+        asked.mail.scans = scans
 
 
 async def _stream(connection: socket.socket, spool: Spool) -> bytes:

@@ -11,7 +11,7 @@ verify are neither good nor bad: mail.missing has "signatures" then, with the li
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from ..model import Mail, domain_of
 from ..spool import IN_MEMORY_BYTES, Spool
 from . import spf
 from .names import CarefulResolver
+from .probe import Asked, Probe
 
 _LARGEST = 67_108_864
 """Octets of a mail whose signatures are verified: twice Postfix's message_size_limit of 31457280, which counts a
@@ -99,9 +100,8 @@ class Prover:
         """Return the domains whose signatures hold, and what was too much to tell of all, "" for nothing."""
         if raw.size > _LARGEST:
             return (), f"not verified: {raw.size} octets, of at most {_LARGEST}"
-        header = sum(len(name) + len(value) for name, value in mail.headers)
-        if header > _LARGEST_HEADER:
-            return (), f"not verified: a header of {header} octets, of at most {_LARGEST_HEADER}"
+        if mail.header_octets > _LARGEST_HEADER:
+            return (), f"not verified: a header of {mail.header_octets} octets, of at most {_LARGEST_HEADER}"
         in_memory = raw.size <= IN_MEMORY_BYTES
         content = Content(b"".join(raw.chunks())) if in_memory else Content(descriptor=raw.fileno())
         for _ in range(_TRIES):
@@ -216,3 +216,27 @@ def _grant(mail: Mail, proofs: dict[str, str], domains: Iterable[str], kind: str
     for claim, proof in proofs.items():
         if not proof and any(_speaks_for(mail, domain, claim) for domain in domains):
             proofs[claim] = kind
+
+
+class Proves(Protocol):
+    """Who proves (Prover)."""
+
+    async def prove(self, mail: Mail, claims: Collection[str], raw: Spool | None) -> dict[str, str]:
+        """Return what proves each claimed domain; raises OSError where that cannot be told."""
+
+
+class ProofsProbe(Probe):
+    """Asks what proves the domains that a mail claims to come from, where that would change its verdict."""
+
+    name = "dns"
+
+    def __init__(self, prover: Proves, claims: Callable[[Mail], frozenset[str]], deadline_s: float) -> None:
+        self._prover = prover
+        self._claims = claims
+        self.deadline_s = deadline_s
+
+    def concerns(self, asked: Asked) -> bool:
+        return asked.raw is not None and not asked.mail.proofs and bool(self._claims(asked.mail))
+
+    async def ask(self, asked: Asked) -> None:
+        asked.mail.proofs = await self._prover.prove(asked.mail, self._claims(asked.mail), asked.raw)

@@ -47,6 +47,16 @@ class SpamEngine:
         except aiohttp.ClientError as error:
             raise OSError(f"rspamd: {error or type(error).__name__}") from error
 
+    async def ping(self) -> None:
+        """Ask whether it lives; raises OSError."""
+        import aiohttp
+
+        try:
+            async with aiohttp.ClientSession() as session, session.get(self.url + "/ping") as answer:
+                await answer.read()
+        except aiohttp.ClientError as error:
+            raise OSError(f"rspamd: {error or type(error).__name__}") from error
+
     async def close(self) -> None:
         """Close the kept connections."""
         if self._session is not None:
@@ -93,15 +103,17 @@ def parse_report(body: bytes) -> SpamReport:
     """Read rspamd's JSON; raises OSError on anything that is not an answer of its own."""
     try:
         answer = orjson.loads(body)
+        if not isinstance(answer["action"], str) or not answer["action"]:
+            raise TypeError("action")
         symbols = answer.get("symbols", {})
         weighed = sorted(symbols.values(), key=lambda symbol: -abs(float(symbol.get("score", 0))))
         return SpamReport(
-            action=str(answer["action"]),
+            action=answer["action"],
             score=float(answer["score"]),
             required=float(answer.get("required_score", 0)),
             symbols=tuple(
                 f"{symbol['name']}({float(symbol.get('score', 0)):.2f})" for symbol in weighed[:MOST_SYMBOLS]
             ),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise OSError(f"rspamd's answer is not understood: {type(error).__name__}") from error

@@ -45,6 +45,10 @@ class Spamd:
             finally:
                 writer.close()
 
+    async def ping(self) -> str:
+        """Ask whether it lives; raises OSError."""
+        return await ping(self._url)
+
     async def close(self) -> None:
         """There is nothing to close."""
 
