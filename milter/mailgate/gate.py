@@ -20,7 +20,7 @@ import structlog
 from . import logs
 from .activity import activity_events
 from .config import TIME_ZONE, Settings
-from .incidents.record import error_record, is_recorded, mail_record, new_case, with_case
+from .incidents.record import MOST_ATTACHMENTS, error_record, is_recorded, mail_record, new_case, with_case
 from .incidents.repeats import Repeats
 from .ledger.store import StoreError
 from .metrics import Metrics
@@ -425,11 +425,19 @@ def deciding_rule(verdict: Verdict) -> str:
 
 
 def hash_attachments(raw: Spool, attachments: Sequence[Attachment]) -> None:
-    """Fill in the SHA-256 of each attachment's decoded octets; runs in a thread."""
-    for attachment in attachments:
+    """Fill in the SHA-256 of the decoded octets of those attachments that an incident names; runs in a thread.
+
+    Files in one text have the span of the text.
+    """
+    known: dict[tuple[str, tuple[int, int]], str] = {}
+    for attachment in attachments[:MOST_ATTACHMENTS]:
+        found = known.get((attachment.encoding, attachment.span))
+        if found is not None:
+            attachment.sha256 = found
+            continue
         digest = hashlib.sha256()
         decoder = decoder_for(attachment.encoding)
         for chunk in raw.chunks(*attachment.span):
             digest.update(decoder.feed(chunk))
         digest.update(decoder.finish())
-        attachment.sha256 = digest.hexdigest()
+        attachment.sha256 = known[attachment.encoding, attachment.span] = digest.hexdigest()

@@ -22,7 +22,7 @@ from .transaction import Transaction
 
 log = structlog.get_logger()
 
-_ROOM_BYTES = 262_144  # read at once at the most, beyond what is left of a frame
+_ROOM_BYTES = 131_072  # read at once at the most: what is in it is taken in one turn of the loop
 _COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
 
 PROGRESS_S = 10.0
@@ -207,8 +207,7 @@ class MilterConnection:
         held = self._held
         if held:
             self.listener.buffer[: len(held)] = held
-            return self.listener.view[len(held) :]
-        return self.listener.view
+        return self.listener.view[len(held) : len(held) + _ROOM_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._last_read = time.monotonic()

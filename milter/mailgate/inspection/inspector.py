@@ -29,6 +29,7 @@ _SHORT_OCTETS = 8_192
 """Text up to here, in a whole mail, is read at once: some 100 us, 30 ms at the worst."""
 _ODD_OCTETS = 2_048  # up to here whatever it is made of; what takes more time for each letter goes to a worker
 _FEW_LEAVES = 20
+_IN_A_TURN = 100  # leaves that are looked at before other mails have a turn
 _HEAD_OCTETS = 1_024  # of a file, by which a picture is known
 _SUBJECT_OCTETS = 4_096  # of all that a mail has; five times what any mail program shows
 _SUBJECT_LEAST = 64  # what each counts at the least, for empty ones cost time too
@@ -123,6 +124,8 @@ class Inspector:
         keys: dict[int, bytes] = {}
         room = _SHORT_OCTETS
         for index, leaf in enumerate(leaves):
+            if index % _IN_A_TURN == _IN_A_TURN - 1:
+                await asyncio.sleep(0)
             octets = leaf.span[1] - leaf.span[0]
             if leaf.type == "text/plain" and not leaf.is_attachment and octets <= room:
                 room -= octets

@@ -175,6 +175,8 @@ class UuDecoder:
             self.defects.add("uu-bad-line")
             # Some encoders pad lines wrongly: take as many octets as the count says, as Python's uu does.
             count = (((line[0] - 32) & 63) * 4 + 5) // 3
+            if len(line) <= count:
+                return b""
             try:
                 return binascii.a2b_uu(line[:count])
             except binascii.Error:
