@@ -85,7 +85,8 @@ class Resolver:
         if absolute is None:
             return False
         try:
-            await self._query(absolute, kind, deadline_s)
+            async with asyncio.timeout(deadline_s):
+                await self._query(absolute, kind, deadline_s)
         except dns.resolver.NXDOMAIN:
             return True
         except dns.resolver.NoNameservers as error:
@@ -181,7 +182,8 @@ class CarefulResolver(Resolver):
         zone = self._zone(question[0])
         if self._silent.get(zone, 0.0) > time.monotonic():
             raise Silence(f"DNS: {zone} did not answer a moment ago")
-        suspicion = asyncio.get_running_loop().call_later(self._deadline_s / 2, self._look_soon)
+        # Early enough that it is known before this question's time is over, so that the next mail need not wait.
+        suspicion = asyncio.get_running_loop().call_later(self._deadline_s / 4, self._look_soon)
         try:
             answer = await super()._ask_server(question, absolute)
         except Silence:
