@@ -117,8 +117,12 @@ async def test_a_silent_zone_costs_one_mail_and_is_skipped_until_it_answers(
         assert times[0] > 0.15
         assert max(times[1:]) < 0.1
         assert made.skipped == [OTHER]
-        server.dead = ()
+        server.dead, server.failing = (), (OTHER,)
         monkeypatch.setattr(blacklists, "_AGAIN_S", 0.0)
+        await made.ask(mail_from(CLIENT))
+        await until(lambda: not made._looks, 5, "a look at a zone that fails")
+        assert made.skipped == [OTHER], "to fail is not to answer"
+        server.failing = ()
         await made.ask(mail := mail_from(CLIENT))
         assert [listing.zone for listing in mail.listings] == [ZONE], "it is asked on nobody's time"
         await until(lambda: not made.skipped, 5, "the zone that answers again")
@@ -128,7 +132,7 @@ async def test_a_silent_zone_costs_one_mail_and_is_skipped_until_it_answers(
         ("DNS blacklist is silent, and skipped", OTHER),
         ("DNS blacklist answers again", OTHER),
     ]
-    assert [name for name, _ in server.asked].count(f"2.0.0.127.{OTHER}") == 1
+    assert [name for name, _ in server.asked].count(f"2.0.0.127.{OTHER}") == 2
 
 
 async def test_what_is_known_of_a_silent_zone_still_counts(server: NameServer) -> None:

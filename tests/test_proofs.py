@@ -266,6 +266,23 @@ async def test_a_claimed_domains_own_signatures_come_first(server: NameServer) -
     }
 
 
+@pytest.mark.parametrize("count", [0, 99, 100, 101, 1_000])
+async def test_of_very_many_signatures_first_and_last_are_read(server: NameServer, count: int) -> None:
+    strangers = b"".join(field_of(f"x{number}.example") for number in range(count))
+    last = signed(LETTER, "hanam.gov.vn")
+    first = last[: last.index(b"From:")] + strangers + LETTER
+    for message in (strangers + last, first):
+        assert await proven(server, message, {"hanam.gov.vn"}) == {"hanam.gov.vn": "dkim"}
+
+
+def test_the_signatures_of_a_mail_are_read_in_no_time() -> None:
+    strangers = b"".join(b"DKIM-Signature: d=x%d.example; s=a\r\n" % number for number in range(30_000))
+    with received(strangers + LETTER) as (mail, _):
+        started = time.process_time()
+        assert proofs._signers(mail, {"hanam.gov.vn": ""}) == []
+        assert time.process_time() - started < 0.05
+
+
 async def test_questions_of_one_mail_are_asked_at_once_and_within_its_time() -> None:
     """Six signatures, each of a name of ours that nobody answers for, take the time of one."""
     with NameServer(RECORDS) as own:

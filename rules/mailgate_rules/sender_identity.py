@@ -7,8 +7,9 @@ author's From, which is recorded; that of another official it may not keep.
 
 An outside client sends as one of our domains only where SPF or DKIM proves it. SPF speaks for the envelope's domain
 alone: a From of ours under another's envelope needs a DKIM signature of ours. A state body's mail server needs the
-proof like any other. Clients of our own networks (printers, applications, the mail store) send as they like, and mail
-at the hooks after expansion was judged when it came in. An address of ours in a display name is soft evidence.
+proof like any other. Signatures that were too much to verify are neither good nor forged: such a mail is held.
+Clients of our own networks (printers, applications, the mail store) send as they like, and mail at the hooks after
+expansion was judged when it came in. An address of ours in a display name is soft evidence.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

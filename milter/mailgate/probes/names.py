@@ -76,19 +76,23 @@ class Resolver:
         kept = self._kept.get((name.lower(), _address_kind(family)))
         return None if kept is None else list(kept)
 
-    async def is_answered(self, name: str, kind: str, deadline_s: float | None = None) -> bool:
-        """Tell whether anything answers for a name now, be it that there is no such name."""
+    async def is_answered(self, name: str, kind: str, deadline_s: float, or_failed: bool = False) -> bool:
+        """Tell whether a name is answered for now, be it that there is none; what is kept does not count.
+
+        or_failed: also a server that says that it fails is an answer.
+        """
         absolute = dns.name.root if name == "." else _absolute(name)
         if absolute is None:
             return False
         try:
-            await self._query(absolute, kind, self._deadline_s if deadline_s is None else deadline_s)
+            async with asyncio.timeout(deadline_s):
+                await self._query(absolute, kind, deadline_s)
+        except dns.resolver.NXDOMAIN:
+            return True
         except dns.resolver.NoNameservers as error:
-            return any(response is not None for *_, response in error.kwargs["errors"])
-        except (dns.exception.Timeout, TimeoutError, OSError, dns.resolver.NoResolverConfiguration):
+            return or_failed and any(response is not None for *_, response in error.kwargs["errors"])
+        except (dns.exception.DNSException, OSError, TimeoutError):
             return False
-        except dns.exception.DNSException:
-            pass
         return True
 
     async def _ask(self, name: str, kind: str) -> Answer:
@@ -178,7 +182,8 @@ class CarefulResolver(Resolver):
         zone = self._zone(question[0])
         if self._silent.get(zone, 0.0) > time.monotonic():
             raise Silence(f"DNS: {zone} did not answer a moment ago")
-        suspicion = asyncio.get_running_loop().call_later(self._deadline_s / 2, self._look_soon)
+        # Early enough that it is known before this question's time is over, so that the next mail need not wait.
+        suspicion = asyncio.get_running_loop().call_later(self._deadline_s / 4, self._look_soon)
         try:
             answer = await super()._ask_server(question, absolute)
         except Silence:
@@ -214,7 +219,7 @@ class CarefulResolver(Resolver):
     async def _look_now(self) -> None:
         try:
             asked = [*((domain, "SOA") for domain in self._trusted[:_TRUSTED_ASKED]), (".", "NS")]
-            answers = (self.is_answered(name, kind, self._deadline_s / 2) for name, kind in asked)
+            answers = (self.is_answered(name, kind, self._deadline_s / 2, or_failed=True) for name, kind in asked)
             is_dead = not any(await asyncio.gather(*answers)) and self._answered_at < self._looked_at
         finally:
             self._look = None
