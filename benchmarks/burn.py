@@ -1,7 +1,7 @@
 """What mails that are made to burn cost those beside them: `python -m benchmarks.burn [SIZE_KB] [PART OF A NAME]`.
 
-One worker, all rules; another connection's mails are timed meanwhile. Of each input: the neighbour's longest wait, how
-much the worker's memory grew, octets of incidents, and what became of the mail.
+One worker, all rules; another connection's mails are timed meanwhile. Of each input: the neighbour's longest wait,
+how much the worker's memory grew, octets of incidents, and what became of the mail.
 """
 
 import sys

@@ -37,7 +37,7 @@ BOUNDS = {
     "canonical_domain": Bound(1_048_576, 128),
     "spoken_of": Bound(1_048_576, 200, 12),
     "listed_in": Bound(1_048_576, 160, 60),
-    "organisational": Bound(1_048_576, 128),
+    "organisational": Bound(1_048_576, 128, 24),
     "sender_identity._mailboxes": Bound(524_288, 160, 60),
     "sender_identity._spoken": Bound(524_288, 160, 60),
     # header blocks: most mails repeat the same few
@@ -47,7 +47,7 @@ BOUNDS = {
     "parse_connect": Bound(524_288, 300, 4),
     # words and letters of texts
     "read_name": Bound(1_048_576, 128, 16),
-    "charsets._codec": Bound(131_072, 40),
+    "charsets._codec": Bound(131_072, 40, 12),
     "charsets._is_syllable": Bound(3_145_728, 12),
     "bare_of": Bound(524_288, 4),
     "folding._utf8": Bound(524_288, 4),

@@ -6,17 +6,19 @@ attachment in base64; the spam engine must know GTUBE; Postfix must leave no roa
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import aiohttp
 import dns.asyncresolver
 import dns.exception
 import pyclamd
 
 from .config import Settings, parse_endpoint
 from .folder_locks import served_by
-from .health import check_all
+from .health import PATIENCE_S, check_all
 from .incidents.log import IncidentLog
 from .inspection.inspector import Inspector
 from .inspection.pool import Pool
@@ -70,6 +72,9 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
     yield _daemon(settings)
     yield _chain(settings)
     yield await _dns(settings)
+    if settings.listen.http:
+        async for diagnosis in _not_asked(settings):
+            yield diagnosis
     yield _clock()
     for diagnosis in _postfix(settings):
         yield diagnosis
@@ -210,6 +215,29 @@ def _chain(settings: Settings) -> Diagnosis:
     return Diagnosis(
         "incident chain", False, False, f"{flaw.file}:{flaw.line}: {flaw.problem}: keep a copy, and ask why"
     )
+
+
+_NOT_ASKED = re.compile(r'mailgate_breakers_open\{service="(\w+)"\} (\d+)')
+_SKIPPED = re.compile(r"mailgate_(dns_silent|blacklists_skipped) (\d+)")
+
+
+async def _not_asked(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Ask the running daemon, by /metrics, which services it does not ask now; one that does not run says nothing."""
+    url = f"http://{settings.listen.http}/metrics"
+    try:
+        async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return
+    for service, workers in _NOT_ASKED.findall(text):
+        if int(workers):
+            detail = f"{service} is not asked by {workers} worker(s), since it hangs: see that it answers"
+            yield Diagnosis(f"{service} as the daemon sees it", False, True, detail)
+    for name, count in _SKIPPED.findall(text):
+        if int(count):
+            what = "domains with silent name servers" if name == "dns_silent" else "DNS blacklists"
+            detail = f"{count} are not asked now: its log names them"
+            yield Diagnosis(f"{what} as the daemon sees them", False, False, detail)
 
 
 async def _dns(settings: Settings) -> Diagnosis:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # only the process that serves /metrics needs it
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 PROBES = ("clamd", "spam", "inspection", "history", "sending", "advertised", "blacklists", "dns")
 STAGES = ("mail", *PROBES, "incident")
-SERVICES = ("clamd", "spam", "store")  # that have a breaker
+SERVICES = ("clamd", "spam", "store", "dns")  # that are not asked while they hang
 _NO_RULE = "none"
 
 _COUNTERS = {
@@ -43,6 +43,8 @@ _GAUGES = {
     "ledger_failing": "Workers whose store is away (their events go to the journal).",
     "journal_octets": "Octets of the journals that wait for the store, as last measured.",
     "journal_full": "Workers whose journal takes nothing more.",
+    "dns_silent": "Domains that DNS is not asked for now, since their servers are silent.",
+    "blacklists_skipped": "DNS blacklists that are not asked now, since they are silent.",
     "loop_lag_seconds": "How late the slowest worker's loop woke up last.",
 }
 

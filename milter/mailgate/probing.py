@@ -63,6 +63,15 @@ class Clients:
         """Start what takes a moment to start, before the first mail needs it; return what it lacks, a line each."""
         return await self.inspector.start() if isinstance(self.inspector, Inspector) else []
 
+    def show(self, metrics: Metrics) -> None:
+        """Show of whom nobody is asked now: breakers say so themselves when they open and close."""
+        if isinstance(self.prover, Prover):
+            silent = self.prover.silent
+            metrics.set("breakers_open dns", "." in silent)
+            metrics.set("dns_silent", len(silent))
+        if isinstance(self.blacklists, Blacklists):
+            metrics.set("blacklists_skipped", len(self.blacklists.skipped))
+
     def retire(self, after: "Clients") -> None:
         """End the inspection workers that the next clients do not have, as soon as they have nothing to do."""
         if after.pool is not self.pool:

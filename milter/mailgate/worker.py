@@ -206,6 +206,7 @@ class Worker:
             self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
             now = time.monotonic()
             self._metrics.set("heartbeat", now)
+            self._gate.clients.show(self._metrics)
             for listener in self._listeners:
                 if isinstance(listener, Listener):
                     listener.close_stalled(now, self._settings.listen.frame_s)

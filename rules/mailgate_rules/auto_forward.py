@@ -141,18 +141,26 @@ class Stanza(RuleStanza):
         for recipient in mail.envelope.recipients:
             judged = _judge(mail, seen, recipient)
             if judged.pieces:
-                action = self._action(mail, seen, judged)
-                yield Hit(judged.pieces, recipient, judged.direction, action, mailboxes=judged.mailboxes)
+                action, missing = self._action(mail, seen, judged)
+                pieces = (*judged.pieces, *missing)
+                yield Hit(pieces, recipient, judged.direction, action, mailboxes=judged.mailboxes)
 
-    def _action(self, mail: Mail, seen: "_Seen", judged: "_Judged") -> Action | None:
-        """Return what follows where it is not the stanza's own action."""
-        if judged.direction == IN and any(piece.hard for piece in judged.pieces) and seen.waits_for_proof:
-            return Action.TEMPFAIL
+    def _action(self, mail: Mail, seen: "_Seen", judged: "_Judged") -> tuple[Action | None, tuple[Evidence, ...]]:
+        """Return what follows where it is not the stanza's own action, and the proof that is wanting."""
+        if judged.direction == IN and any(piece.hard for piece in judged.pieces) and seen.wants_proof:
+            for name, action in _WITHOUT_PROOF.items():
+                if name in mail.missing:
+                    return action, (Evidence("missing", name, mail.missing[name], hard=False),)
         if mail.session.hook not in AFTER_EXPANSION:
-            return None
+            return None, ()
         if self.copy_action is Action.REJECT and seen.must_not_bounce:
-            return Action.QUARANTINE
-        return self.copy_action
+            return Action.QUARANTINE, ()
+        return self.copy_action, ()
+
+
+# What kept a proof away, and what then becomes of mail that it would let through: DNS will answer, a mail whose
+# signatures are too much to verify stays as it is.
+_WITHOUT_PROOF = {"dns": Action.TEMPFAIL, "signatures": Action.QUARANTINE}
 
 
 def _says_nothing(mail: Mail) -> bool:
@@ -288,11 +296,13 @@ class _Seen:
         return self.believes or self.is_ours or bool(self.mail.proofs.get(domain_of(mailbox)))
 
     @cached_property
-    def waits_for_proof(self) -> bool:
-        """Tell whether nothing but a proof that DNS trouble kept away would let this mail through."""
+    def wants_proof(self) -> bool:
+        """Tell whether nothing but a proof that could not be had would let this mail through."""
         mail = self.mail
-        if "dns" not in mail.missing:
+        if _WITHOUT_PROOF.keys().isdisjoint(mail.missing):
             return False
+        if any(exemption.rule == Stanza.NAME and exemption.counterpart for exemption in mail.exemptions):
+            return True  # whom it speaks of cannot be told without
         believing = _Seen(mail, believes=True)
         return all(_judge(mail, believing, recipient).kind != IN for recipient in mail.envelope.recipients)
 
@@ -932,6 +942,13 @@ EXAMPLES = (
         Action.TEMPFAIL,
         _STATE_PAIR,
         facts=(("missing", {"dns": "no answer"}),),
+        direction="in",
+    ),
+    _example(
+        "a state body's forward, whose signatures are too much to verify, is held",
+        Action.QUARANTINE,
+        _STATE_PAIR,
+        facts=(("missing", {"signatures": "not verified"}),),
         direction="in",
     ),
     _example(
