@@ -523,6 +523,8 @@ async def test_keys_are_remembered_for_two_generations(tmp_path: Path, monkeypat
         now = time.time()
         for generation, wanted in ((1, 2), (2, 4)):  # the second time it is a mail of its own
             later.setattr(time, "time", partial(float, now + generation * (REMEMBERED_S + 1)))
+            days = [Beat(NOON + (14 * generation + day) * DAY_S) for day in range(1, 15)]
+            await store.commit(Batch(days))
             store._commits = 0  # each 256th commit looks for what is old
             await store.commit(Batch([sent()]))
             await store.commit(Batch(old))

@@ -208,7 +208,11 @@ def _daemon(settings: Settings) -> Diagnosis:
 
 
 def _chain(settings: Settings) -> Diagnosis:
-    result = IncidentLog(settings.incidents_folder()).verify()
+    log = IncidentLog(settings.incidents_folder())
+    result = log.verify()
+    if result.flaw is None and log.doubt:
+        detail = f"the clock jumped, to {log.doubt}: set it; a month that does not follow is believed after a day"
+        return Diagnosis("incident chain", False, False, detail)
     if result.flaw is None:
         return Diagnosis("incident chain", True, False, f"{result.lines} lines verify")
     flaw = result.flaw

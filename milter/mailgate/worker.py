@@ -40,6 +40,8 @@ log = structlog.get_logger()
 
 LAST_KNOWN_FILE = "states.last"  # beside the journals
 
+_JUMP_S = 60.0
+"""So far apart in half a second, wall clock and monotonic clock show a step, or that the machine slept."""
 _LAG_S = 0.5  # how often the loop's lateness is measured and its life shown
 FILES_S = 5.0  # how often the files of aliases and lists are looked at
 QUIET_S = 2.0  # a session that has sent nothing for so long is not waited for when stopping
@@ -198,8 +200,9 @@ class Worker:
     # -- while it runs ------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Measure how late the loop wakes up, and show that it does."""
+        """Measure how late the loop wakes up, show that it does, and say where the clock jumped."""
         loop = asyncio.get_running_loop()
+        offset = time.time() - time.monotonic()
         while True:
             due = loop.time() + _LAG_S
             await asyncio.sleep(_LAG_S)
@@ -210,6 +213,9 @@ class Worker:
             for listener in self._listeners:
                 if isinstance(listener, Listener):
                     listener.close_stalled(now, self._settings.listen.frame_s)
+            before, offset = offset, time.time() - now
+            if abs(offset - before) > _JUMP_S and self._orders.number == 0:
+                log.warning("clock jumped: nothing is deleted by it", by_s=round(offset - before))
 
     async def _follow_files(self) -> None:
         """Read the files of aliases and lists again whenever they change."""

@@ -4,15 +4,22 @@ One file a month (`2026-11.jsonl`), one chain through all of them, one writer at
 take an exclusive lock on `HEAD`, which also remembers the last line, so that a missing end is found too.
 A line is on disk (fdatasync) before `append` returns. A line that a crash cut stays as it is: the next
 one follows it in the chain, and `verify` says so.
+
+The order of the files is that of the numbers in them; their names are for people. A month that does not follow the
+one before, or is long over, is believed when the clock has said so for a day: until then lines go on where they were,
+so that a clock that jumped leaves no file of 2066. Where the month has a file already that is not the last, the next
+is `2026-11.2.jsonl`.
 """
 
 import contextlib
 import fcntl
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +28,8 @@ import orjson
 GENESIS = "0" * 64
 _HEAD = "HEAD"
 _HEAD_OCTETS = 256
+_BELIEVED_AFTER = timedelta(days=1)
+_ANOTHER_AFTER = timedelta(days=60)  # so far from where it was first doubted, the clock says yet another time
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,7 @@ class _Head:
     hash: str = GENESIS
     file: str = ""
     size: int = 0
+    doubt: str = ""  # since when the clock says a month that does not follow, ISO 8601; "" where it says none
 
 
 class IncidentLog:
@@ -54,6 +64,7 @@ class IncidentLog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._firsts: dict[str, int] = {}  # of each file, the first number in it, which never changes
 
     def append(self, records: Sequence[Mapping[str, Any]], now: datetime) -> None:
         """Write a line for each record, in order; raises OSError, and then has written none that counts."""
@@ -62,9 +73,7 @@ class IncidentLog:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             head = self._caught_up(_read_head(lock) or _Head())
-            name = now.strftime("%Y-%m") + ".jsonl"
-            if name < head.file:  # the clock went back: the chain goes on where it is
-                name = head.file
+            name = self._file_at(now, head)
             path = self.folder / name
             file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
             try:
@@ -95,8 +104,14 @@ class IncidentLog:
                     yield path.name, number, line.removesuffix(b"\n")
 
     def files(self) -> list[Path]:
-        """Return the log's files, oldest first."""
-        return sorted(self.folder.glob("*.jsonl"))
+        """Return the log's files, in the order of the chain."""
+        return sorted(self.folder.glob("*.jsonl"), key=lambda path: (self._first_of(path), path.name))
+
+    @property
+    def doubt(self) -> str:
+        """Tell since when the clock says a month that does not follow the one before, ISO 8601; "" for no doubt."""
+        head = self._head()
+        return head.doubt if head is not None else ""
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the records, oldest first; cut lines are left out."""
@@ -177,13 +192,11 @@ class IncidentLog:
 
     def _caught_up(self, head: _Head) -> _Head:
         """Bring the head up to lines that were written without it: a crash came between the two writes."""
-        path = self.folder / head.file if head.file else None
         files = self.files()
-        newest = files[-1] if files else None
-        if newest is None or (path == newest and newest.stat().st_size == head.size):
+        if not files or (files[-1].name == head.file and files[-1].stat().st_size == head.size):
             return head
         for file in files:
-            if file.name < head.file:
+            if file.name != head.file and self._first_of(file) <= head.number:
                 continue
             with open(file, "rb") as lines:
                 if file.name == head.file:
@@ -197,11 +210,45 @@ class IncidentLog:
             head.size = file.stat().st_size
         return head
 
+    def _file_at(self, now: datetime, head: _Head) -> str:
+        """Return the file of a line that is written now, and take down a doubt about the clock."""
+        month = now.strftime("%Y-%m")
+        ahead = _months(month) - _months(head.file[: len(month)]) if head.file else 1
+        if ahead in (-1, 0):  # -1: the clock was set back over the end of a month
+            head.doubt = ""
+            return head.file
+        if ahead != 1:
+            since = datetime.fromisoformat(head.doubt) if head.doubt else None
+            if since is None or not timedelta(0) <= now - since <= _ANOTHER_AFTER:
+                head.doubt = now.isoformat(timespec="seconds")
+                return head.file
+            if now - since < _BELIEVED_AFTER:
+                return head.file
+        head.doubt = ""
+        names = (f"{month}.jsonl" if number == 1 else f"{month}.{number}.jsonl" for number in count(1))
+        return next(name for name in names if not (self.folder / name).exists())
+
+    def _first_of(self, path: Path) -> int:
+        """Return the number of the first line that is one; a file without any is the last."""
+        known = self._firsts.get(path.name)
+        if known is None:
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as lines:
+                for line in lines:
+                    with contextlib.suppress(orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                        known = self._firsts[path.name] = int(orjson.loads(line)["number"])
+                        break
+        return sys.maxsize if known is None else known
+
     @staticmethod
     def _ends_whole(path: Path, size: int) -> bool:
         with open(path, "rb") as file:
             file.seek(size - 1)
             return file.read(1) == b"\n"
+
+
+def _months(name: str) -> int:
+    year, month = map(int, name.split("-"))
+    return year * 12 + month
 
 
 def _out_of_order(number: int, expected: int) -> str:
@@ -219,5 +266,4 @@ def _read_head(descriptor: int) -> _Head | None:
 
 
 def _write_head(descriptor: int, head: _Head) -> None:
-    fields = {"number": head.number, "hash": head.hash, "file": head.file, "size": head.size}
-    os.pwrite(descriptor, orjson.dumps(fields).ljust(_HEAD_OCTETS - 1) + b"\n", 0)
+    os.pwrite(descriptor, orjson.dumps(head).ljust(_HEAD_OCTETS - 1) + b"\n", 0)

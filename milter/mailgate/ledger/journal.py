@@ -100,10 +100,19 @@ class Journal:
         path.unlink(missing_ok=True)
 
     def prune(self, keep_s: float) -> None:
-        """Take archives away that ended so long ago."""
-        for path in self.archives():
+        """Take archives away that ended so long before the newest.
+
+        Each is taken to have ended ARCHIVE_S before the next one at the most, so that a clock that jumped takes none
+        away; the bound of the journal's octets holds in any case (commits.Bounds).
+        """
+        age = 0.0
+        later: float | None = None
+        for path in reversed(self.archives()):
             with contextlib.suppress(FileNotFoundError):
-                if path != self._archive and path.stat().st_mtime < time.time() - keep_s:
+                ended = path.stat().st_mtime
+                age += 0.0 if later is None else min(max(later - ended, 0.0), ARCHIVE_S)
+                later = ended
+                if age > keep_s and path != self._archive:
                     path.unlink()
 
     def _is_full(self, archive: Path) -> bool:

@@ -8,6 +8,7 @@ Times are whole Unix seconds.
                                               report, spam), hl bl al rl pl (the last of each), n (node), z (since
                                               when its time runs: first seen, issued or restored)
     mailgate:{<shard>}:days:<address>         11 octets a day it did anything on, DAYS_KEPT of them
+    mailgate:{<shard>}:civil                  sorted set: the days on which anything was counted, by their number
     mailgate:{<shard>}:seen:<week>:<address>  set of keys of the events that were counted, 64-bit; expires
     mailgate:{<shard>}:quiet:human, :sent     sorted sets: every mailbox by when it was last active (by mail sent and
                                               human mail, or sent alone), or, where later, by when its time began
@@ -86,6 +87,7 @@ from .store import (
     civil_number,
     moment,
     password_since,
+    to_come,
 )
 
 SHARDS = 16
@@ -435,7 +437,9 @@ class RedisStore:
                 found.append((True, f"{where} evicts keys ({policy}): {mend}"))
             if info.get("aof_enabled") == "0" and info.get("rdb_last_bgsave_status", "ok") != "ok":
                 found.append((False, f"{where}: its last snapshot failed, and appendonly is off: see its log"))
-        return found
+        days = await self._many("zrevrange", (f"{_prefix(shard)}civil" for shard in range(SHARDS)), 0, 0)
+        complaint = to_come(max((int(day) for newest in days for day in newest), default=0), time.time())
+        return [*found, (False, complaint)] if complaint else found
 
     async def _infos(self) -> list[str]:
         """Return each server's own INFO; nothing where the user may not ask."""
@@ -539,11 +543,11 @@ class RedisStore:
 
         return list(await self._ask(ask()))
 
-    async def _many(self, command: str, keys: Iterable[str]) -> list[Any]:
+    async def _many(self, command: str, keys: Iterable[str], *arguments: int) -> list[Any]:
         """Ask the same of many keys, in one pipeline to each node."""
         pipeline = self._client.pipeline(transaction=False)
         for key in keys:
-            getattr(pipeline, command)(key)
+            getattr(pipeline, command)(key, *arguments)
         return list(await self._ask(pipeline.execute()))
 
     async def _answers(self, calls: "Sequence[_Call]") -> list[Any]:
@@ -732,6 +736,8 @@ def _put(pipeline: Any, kept: Kept) -> None:
     pipeline.hset(_key("mailbox", mailbox), mapping=_fields(activity, kept.baseline))
     if kept.days:
         pipeline.set(_key("days", mailbox), b"".join(map(_packed, kept.days)))
+        days = (civil_number(day.day) for day in kept.days)
+        pipeline.zadd(f"{_prefix(_shard(mailbox))}civil", {str(day): day for day in days})
     for counts, index in ((Counts.NONE, "quiet:sent"), (Counts.HUMAN, "quiet:human")):
         since = max(kept.baseline, activity.last(counts) or 0.0)
         pipeline.zadd(f"{_prefix(_shard(mailbox))}{index}", {mailbox: int(since)}, gt=True)

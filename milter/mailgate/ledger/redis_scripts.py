@@ -28,7 +28,8 @@ local function kept(at, text)  -- tell whether an event's key is new, and keep i
 end
 
 local function count_day(mailbox, day, column)
-  -- One record a day, oldest first: day, sent, human, other; 2, 3, 3 and 3 octets.
+  -- One record a day, oldest first: day, sent, human, other; 2, 3, 3 and 3 octets. 400 days are kept, by the calendar
+  -- as well as by the number of those on which anything was counted: a clock that jumped takes none away.
   local key, add = p .. 'days:' .. mailbox, {0, 0, 0}
   add[column] = 1
   local length = redis.call('STRLEN', key)
@@ -39,11 +40,15 @@ local function count_day(mailbox, day, column)
     redis.call('SETRANGE', key, length - 11, record)
   elseif last < day then
     redis.call('APPEND', key, struct.pack('>I2I3I3I3', day, add[1], add[2], add[3]))
+    redis.call('ZADD', p .. 'civil', day, day)
+    redis.call('ZREMRANGEBYRANK', p .. 'civil', 0, -1000)
     local oldest = length > 0 and struct.unpack('>I2', redis.call('GETRANGE', key, 0, 1)) or day
-    if oldest <= day - 400 then
+    local ended = redis.call('ZREVRANGE', p .. 'civil', 399, 399)[1]
+    ended = ended and math.min(day - 400, ended - 1) or -1
+    if oldest <= ended then
       local all = redis.call('GET', key)
       local start = 1
-      while struct.unpack('>I2', all, start) <= day - 400 do start = start + 11 end
+      while struct.unpack('>I2', all, start) <= ended do start = start + 11 end
       redis.call('SET', key, string.sub(all, start))
     end
   else  -- it comes late
@@ -102,10 +107,12 @@ end
 if run ~= '' then
   redis.call('HSET', batches, run, number)
   redis.call('ZADD', p .. 'runs', 'GT', redis.call('TIME')[1], run)
-  local old = redis.call('ZRANGEBYSCORE', p .. 'runs', '-inf', redis.call('TIME')[1] - 2419200)
-  for _, name in ipairs(old) do
-    redis.call('HDEL', batches, name)
-    redis.call('ZREM', p .. 'runs', name)
+  -- Of runs that are over; but of the newest, however long ago the clock says that was.
+  for _, name in ipairs(redis.call('ZRANGE', p .. 'runs', 0, -1001)) do
+    if tonumber(redis.call('ZSCORE', p .. 'runs', name)) < redis.call('TIME')[1] - 2419200 then
+      redis.call('HDEL', batches, name)
+      redis.call('ZREM', p .. 'runs', name)
+    end
   end
 end
 return number
@@ -133,7 +140,8 @@ return 1
 
 SENDING = """
 -- Note what a login hands over, and add up what it handed over of late. KEYS[1]: its hash of minutes (mails and
--- recipients, m<minute>) and of quarters of an hour (q<quarter>). ARGV: time, recipients, network.
+-- recipients, m<minute>) and of quarters of an hour (q<quarter>). ARGV: time, recipients, network. What is noted of a
+-- time more than 5 minutes ahead is of a clock that was wrong, and does not count; so it is with advertisements.
 local at, minute = tonumber(ARGV[1]), math.floor(tonumber(ARGV[1]) / 60)
 local quarter = math.floor(minute / 15)
 local sums, drop = {0, 0, 0, 0, 0, 0}, {}
@@ -148,12 +156,12 @@ for i = 1, #all, 2 do
   local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
   local mails, recipients = string.match(all[i + 1], '(%d+) (%d+)')
   if kind == 'm' then
-    if number <= minute - 60 then drop[#drop + 1] = all[i] else
+    if number <= minute - 60 then drop[#drop + 1] = all[i] elseif number <= minute + 5 then
       sums[3], sums[4] = sums[3] + mails, sums[4] + recipients
       if number > minute - 5 then sums[1], sums[2] = sums[1] + mails, sums[2] + recipients end
     end
   elseif number <= quarter - 96 then drop[#drop + 1] = all[i]
-  else sums[5], sums[6] = sums[5] + mails, sums[6] + recipients end
+  elseif number <= quarter + 1 then sums[5], sums[6] = sums[5] + mails, sums[6] + recipients end
 end
 if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
 local networks = KEYS[1] .. ':networks'
@@ -161,7 +169,7 @@ redis.call('ZADD', networks, at, ARGV[3])
 redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3600)
 redis.call('EXPIRE', KEYS[1], 90000)
 redis.call('EXPIRE', networks, 3600)
-sums[7] = redis.call('ZCARD', networks)
+sums[7] = redis.call('ZCOUNT', networks, '-inf', at + 300)
 return sums
 """
 
@@ -172,7 +180,7 @@ redis.call('ZADD', KEYS[1], 'NX', ARGV[1], ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. string.format('%.6f', ARGV[1] - ARGV[3]))
 redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[3] + 3600)
-return redis.call('ZCARD', KEYS[1])
+return redis.call('ZCOUNT', KEYS[1], '-inf', string.format('%.6f', ARGV[1] + 300))
 """
 
 EXEMPT = """

@@ -9,6 +9,7 @@ the processor time of the look-up itself, and each mail that leaves needs one.
 import asyncio
 import contextlib
 import fcntl
+import math
 import os
 import secrets
 import sqlite3
@@ -37,6 +38,7 @@ from ..model import (
 from .store import (
     ADVERTISED_KEPT,
     ADVERTISED_S,
+    AHEAD_S,
     BREAK_S,
     BURST_MINUTES,
     DAY_MINUTES,
@@ -59,8 +61,10 @@ from .store import (
     civil_day,
     civil_midnight,
     civil_number,
+    civil_start,
     moment,
     password_since,
+    to_come,
 )
 
 _T = TypeVar("_T")
@@ -84,6 +88,8 @@ CREATE TABLE IF NOT EXISTS day (
     other INTEGER NOT NULL,
     PRIMARY KEY (day, mailbox)
 ) WITHOUT ROWID;
+-- civil: the days on which anything was counted, however many mailboxes; what is kept for a while goes by them.
+CREATE TABLE IF NOT EXISTS civil (day INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS batch (run TEXT PRIMARY KEY, number INTEGER NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS observed (node TEXT NOT NULL, begin REAL NOT NULL, end REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS registry (
@@ -126,6 +132,7 @@ CREATE TABLE IF NOT EXISTS exemption (
 """
 _ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
 _PRUNED_AT_ONCE = 10_000
+_RUNS_KEPT = 1_000  # processes whose last batch is known, however long ago the clock says that was
 _RECALL_BY_QUEUE, _RECALL_BY_MESSAGE = (
     f"SELECT {column}, value FROM trace WHERE {column} = ? ORDER BY number LIMIT {MOST_OF_ONE}"
     for column in ("queue_key", "message_key")
@@ -178,6 +185,7 @@ class SqliteStore:
         self._reader: sqlite3.Connection | None = None  # the loop's own: WAL lets it read while the thread writes
         self._reads_again = 0.0  # when the next look-up at once may be made, by perf_counter
         self._commits = 0
+        self._days: set[int] = set()  # of the last batch: they are in the file
         self._taken: dict[str, int] = {}  # of each run, the last batch that the file took from this process
 
     async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -245,9 +253,13 @@ class SqliteStore:
                     connection.execute(f"{_REMEMBER} {_places(len(chunk), '(?, ?, ?, ?)')}", values)
                 for at in beats:
                     _observe(connection, batch.node, at)
+                days = {civil_day(item.at) for item in batch.noted}
+                if not days <= self._days:
+                    connection.executemany("INSERT OR IGNORE INTO civil VALUES (?)", ((day,) for day in days))
                 self._commits += 1
                 if batch.noted and self._commits % 256 == 1:
                     self._prune(connection, max(item.at for item in batch.noted))
+            self._days = days
             if batch.run:
                 self._taken[batch.run] = batch.number
 
@@ -286,21 +298,26 @@ class SqliteStore:
         """Take away what is older than is remembered; traces stand in the order of their arrival."""
         since = connection.execute("SELECT value FROM counter WHERE name = 'seen since'").fetchone()
         wall = int(time.time())
-        if since is None or since[0] < wall - REMEMBERED_S:
-            if since is not None:
+        if since is None or since[0] > wall or since[0] < _kept_from(connection, wall, REMEMBERED_S):
+            if since is not None and since[0] <= wall:  # else it was set while the clock was wrong
                 connection.execute("DROP TABLE seen_before")
                 connection.execute("ALTER TABLE seen RENAME TO seen_before")
                 connection.execute("CREATE TABLE seen (key INTEGER PRIMARY KEY)")
             connection.execute("INSERT OR REPLACE INTO counter VALUES ('seen since', ?)", (wall,))
         connection.execute("DELETE FROM claim WHERE until < ?", (now,))
-        connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(now) - DAYS_KEPT,))
-        connection.execute("DELETE FROM batch WHERE at < ?", (time.time() - 2 * REMEMBERED_S,))
+        kept_from = _kept_from(connection, now, DAYS_KEPT * 86_400)
+        connection.execute("DELETE FROM day WHERE day <= ?", (civil_day(kept_from),))
+        connection.execute(
+            "DELETE FROM batch WHERE at < ? AND run NOT IN (SELECT run FROM batch ORDER BY at DESC LIMIT ?)",
+            (wall - 2 * REMEMBERED_S, _RUNS_KEPT),
+        )
         newest = connection.execute("SELECT coalesce(max(number), 0) FROM trace").fetchone()[0]
         connection.execute("DELETE FROM trace WHERE number <= ?", (newest - MOST_TRACES,))
         old = "SELECT number, at FROM trace ORDER BY number LIMIT ?"
-        ended = [number for number, at in connection.execute(old, (_PRUNED_AT_ONCE,)) if at < now - self._keep_s]
+        kept_from = _kept_from(connection, now, self._keep_s)
+        ended = [number for number, at in connection.execute(old, (_PRUNED_AT_ONCE,)) if at < kept_from]
         if ended:
-            connection.execute("DELETE FROM trace WHERE number <= ? AND at < ?", (ended[-1], now - self._keep_s))
+            connection.execute("DELETE FROM trace WHERE number <= ? AND at < ?", (ended[-1], kept_from))
 
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values of traces by their keys."""
@@ -348,11 +365,11 @@ class SqliteStore:
     async def once(self, name: str, seconds: float, now: float) -> bool:
         """Claim a name for some time."""
         statement = (
-            "INSERT INTO claim VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE until <= ?"
+            "INSERT INTO claim VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+            " WHERE until <= ? OR until > ?"  # it lasts longer than any: the clock was wrong when it was made
         )
-        return await self._run(
-            lambda connection: connection.execute(statement, (name, now + seconds, now)).rowcount == 1
-        )
+        values = (name, now + seconds, now, now + seconds + AHEAD_S)
+        return await self._run(lambda connection: connection.execute(statement, values).rowcount == 1)
 
     async def unclaim(self, name: str) -> None:
         """Give a claim back."""
@@ -472,10 +489,14 @@ class SqliteStore:
                 connection.execute("DELETE FROM sending_network WHERE login = ? AND at <= ?", (login, at - 3_600))
                 sums: list[int] = []
                 for minutes in (BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES):
-                    query = "SELECT sum(mails), sum(recipients) FROM sending WHERE login = ? AND minute > ?"
-                    sums += connection.execute(query, (login, minute - minutes)).fetchone()
-                query = "SELECT count(*) FROM sending_network WHERE login = ?"
-                sums += connection.execute(query, (login,)).fetchone()
+                    query = (
+                        "SELECT sum(mails), sum(recipients) FROM sending"
+                        " WHERE login = ? AND minute > ? AND minute <= ?"
+                    )
+                    values = (login, minute - minutes, minute + AHEAD_S // 60)
+                    sums += connection.execute(query, values).fetchone()
+                query = "SELECT count(*) FROM sending_network WHERE login = ? AND at <= ?"
+                sums += connection.execute(query, (login, at + AHEAD_S)).fetchone()
                 return Sending(*sums)
 
         return await self._run(work)
@@ -491,7 +512,7 @@ class SqliteStore:
                     "INSERT OR IGNORE INTO advertised VALUES (?, ?, ?, ?)",
                     ((advertiser, recipient, number, at) for recipient in recipients),
                 )
-                return {recipient: _advertised_to(connection, advertiser, recipient) for recipient in recipients}
+                return {recipient: _advertised_to(connection, advertiser, recipient, at) for recipient in recipients}
 
         return await self._run(work)
 
@@ -567,9 +588,11 @@ class SqliteStore:
         return await self._run(lambda connection: connection.execute(statement, (number,)).rowcount == 1)
 
     async def complaints(self) -> list[tuple[bool, str]]:
-        """Return nothing: who can write the file has all it takes."""
-        await self.states_version()
-        return []
+        """Return what is odd about the clock: who can write the file has all else it takes."""
+        query = "SELECT max(day) FROM civil"
+        (newest,) = await self._run(lambda connection: connection.execute(query).fetchone())
+        complaint = to_come(newest or 0, time.time())
+        return [(False, complaint)] if complaint else []
 
     # -- for a move to another store -------------------------------------------------------------
 
@@ -719,7 +742,7 @@ def _observe(connection: sqlite3.Connection, node: str, at: float) -> None:
     connection.execute("INSERT INTO observed VALUES (?, ?, ?)", (node, begin, end))
 
 
-def _advertised_to(connection: sqlite3.Connection, advertiser: str, recipient: str) -> int:
+def _advertised_to(connection: sqlite3.Connection, advertiser: str, recipient: str, at: float) -> int:
     """Count an advertiser's mails to one recipient; of more than are kept, the oldest go."""
     of_both = "WHERE advertiser = ? AND recipient = ?"
     pair = (advertiser, recipient)
@@ -729,7 +752,18 @@ def _advertised_to(connection: sqlite3.Connection, advertiser: str, recipient: s
             f"DELETE FROM advertised {of_both} AND key IN (SELECT key FROM advertised {of_both} ORDER BY at LIMIT ?)",
             (*pair, *pair, count - ADVERTISED_KEPT),
         )
-    return min(count, ADVERTISED_KEPT)
+    query = f"SELECT count(*) FROM advertised {of_both} AND at <= ?"
+    return int(connection.execute(query, (*pair, at + AHEAD_S)).fetchone()[0])
+
+
+def _kept_from(connection: sqlite3.Connection, now: float, seconds: float) -> float:
+    """Return from when on what is kept for so long is kept: so long before now, or so many observed days ago.
+
+    Whichever is earlier, so that a clock that jumped takes nothing away; 0 where so many days were not observed yet.
+    """
+    query = "SELECT day FROM civil ORDER BY day DESC LIMIT 1 OFFSET ?"
+    row = connection.execute(query, (max(math.ceil(seconds / 86_400) - 1, 0),)).fetchone()
+    return min(now - seconds, civil_start(row[0] - 1)) if row else 0.0
 
 
 def _change_counter(connection: sqlite3.Connection, name: str) -> None:
@@ -769,6 +803,8 @@ def _state(row: tuple[Any, ...]) -> MailboxState:
 def _upgrade(connection: sqlite3.Connection) -> None:
     """Take over what the version before kept: totals without classes, states without who."""
     names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if connection.execute("SELECT count(*) FROM civil").fetchone() == (0,):
+        connection.execute("INSERT INTO civil SELECT DISTINCT day FROM day")
     if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
         connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
         connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")

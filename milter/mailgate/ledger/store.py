@@ -20,7 +20,14 @@ most others after at most 7; twice that, so that a retry never counts twice."""
 
 
 DAYS_KEPT = 400
-"""Days of which it is kept what each mailbox did: the year of a report (11.8), and a month to write it."""
+"""Days of which it is kept what each mailbox did: the year of a report (11.8), and a month to write it.
+
+Days on which anything was counted, by the calendar as well as by their number: a clock that jumps takes no history
+away, and each day on which it was wrong costs the oldest one at the most."""
+
+AHEAD_S = 300
+"""How far the clocks of nodes may be apart: what is noted of a later time was noted while a clock was wrong, and does
+not count."""
 
 BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES = 5, 60, 1_440
 """The windows of model.Sending; they slide by whole minutes."""
@@ -47,6 +54,16 @@ def civil_day(at: float) -> int:
     return int(at + CIVIL_OFFSET_S) // 86_400
 
 
+def to_come(day: int, now: float) -> str:
+    """Return what is to be said of the newest day on which anything was counted, "" where that is not to come."""
+    if day <= civil_day(now) + 1:
+        return ""
+    return (
+        f"mail was counted on {civil_date(day)}, which is to come: the clock was wrong then, or is now: nothing is"
+        " deleted by that, but mailboxes that were used then are not proposed for inactivity before"
+    )
+
+
 def civil_number(day: date) -> int:
     """Return a date as `civil_day` numbers it."""
     return (day - date(1970, 1, 1)).days
@@ -57,9 +74,14 @@ def civil_date(number: int) -> date:
     return date(1970, 1, 1) + timedelta(days=number)
 
 
+def civil_start(number: int) -> float:
+    """Return when a day of `civil_day` began, in Unix seconds."""
+    return number * 86_400.0 - CIVIL_OFFSET_S
+
+
 def civil_midnight(day: str) -> float:
     """Return when an ISO 8601 date began in the province's civil time, in Unix seconds."""
-    return civil_number(date.fromisoformat(day)) * 86_400.0 - CIVIL_OFFSET_S
+    return civil_start(civil_number(date.fromisoformat(day)))
 
 
 def moment(iso: str) -> float:
