@@ -162,15 +162,14 @@ class Worker:
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C is the supervisor's to handle
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_reader(self._orders.line, self._orphaned)
-        watch = loop.create_task(self._watch())
-        files = loop.create_task(self._follow_files())
+        tasks = [loop.create_task(each) for each in (self._watch(), self._attend(), self._follow_files())]
         self._orders.line.send(b"R")
         await self._stopping.wait()
         for server in servers:
             server.close()
         await self._finish_begun()
-        watch.cancel()
-        files.cancel()
+        for task in tasks:
+            task.cancel()
         await follower.stop()
         if notices is not None:
             await notices.flush()
@@ -209,13 +208,18 @@ class Worker:
             self._metrics.set("loop_lag_seconds", max(0.0, loop.time() - due))
             now = time.monotonic()
             self._metrics.set("heartbeat", now)
-            self._gate.clients.show(self._metrics)
-            for listener in self._listeners:
-                if isinstance(listener, Listener):
-                    listener.close_stalled(now, self._settings.listen.frame_s)
             before, offset = offset, time.time() - now
             if abs(offset - before) > _JUMP_S and self._orders.number == 0:
                 log.warning("clock jumped: nothing is deleted by it", by_s=round(offset - before))
+
+    async def _attend(self) -> None:
+        """Show which services are not asked now, and close what waits in vain for its peer."""
+        while True:
+            await asyncio.sleep(_LAG_S)
+            self._gate.clients.show(self._metrics)
+            for listener in self._listeners:
+                if isinstance(listener, Listener):
+                    listener.close_stalled(time.monotonic(), self._settings.listen.frame_s)
 
     async def _follow_files(self) -> None:
         """Read the files of aliases and lists again whenever they change."""

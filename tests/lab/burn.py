@@ -73,7 +73,7 @@ def _boundaries(level: int, many: int) -> bytes:
 
 def _boundaries_and_depth(size: int) -> Burning:
     """Many spellings of the boundary at each of 97 levels, and parts that open and close the innermost one."""
-    many = min(700, size // 3_600)
+    many = min(700, max(40, size // 3_600))
     nested = b"".join(b"--%d.0" % level + N + _boundaries(level + 1, many) for level in range(97))
     innermost = (b"--97.0" + N + b"Content-Type: multipart/a; boundary=y" + N + N) * (size // 140)
     return Burning(HEAD + _boundaries(0, many) + nested + innermost)
