@@ -767,6 +767,29 @@ def test_a_silent_client_is_told_to_go(system: System, before: Sequence[str]) ->
     assert not system.hop.mails()
 
 
+@pytest.mark.parametrize(
+    ("before", "octets"),
+    [((), b"NOOP" * 100), (("EHLO x", "MAIL FROM:<a@b.c>", "RCPT TO:<a@b.c>", "DATA"), b"Subject: x" * 100)],
+    ids=["a command", "a message"],
+)
+def test_a_client_that_sends_an_octet_now_and_then_is_told_to_go(
+    system: System, before: Sequence[str], octets: bytes
+) -> None:
+    system.use(idle_s=1.0, command_s=0.5, data_rate=10_000)
+    with system.client() as client:
+        for command in before:
+            client.command(command)
+        sent = 0
+        for octet in octets:
+            client.send(bytes([octet]))
+            sent += 1
+            if client.has_reply(0.05):  # each octet comes well within idle_s
+                break
+        assert 5 < sent < len(octets)
+        assert status_of(client.reply()) == "421 4.4.2"
+    assert not system.hop.mails()
+
+
 def test_a_client_that_reads_no_reply_is_dropped(system: System) -> None:
     system.use(idle_s=0.3)
     with socket.create_connection(("127.0.0.1", system.door.port), 20) as client, pytest.raises(ConnectionError):

@@ -220,3 +220,13 @@ def test_a_header_is_split_as_for_the_other_doors_and_loses_no_octet(message: by
     fields, end = split_header(message)
     assert (fields, message[end:]) == split_message(message)
     assert 0 <= end <= len(message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "most", "seen", "rest"),
+    [(5, 5, 5, b"body"), (6, 5, 6, b"body"), (7, 5, 6, b"body"), (300_000, 5, 6, b"body"), (7, None, 7, b"body")],
+)
+def test_of_very_many_fields_the_rest_is_not_split(fields: int, most: int | None, seen: int, rest: bytes) -> None:
+    message = b"X: y\r\n" * fields + b"\r\nbody"
+    found, end = split_header(message, most)
+    assert (len(found), message[end:]) == (seen, rest)

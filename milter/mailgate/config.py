@@ -193,6 +193,8 @@ class SmtpSection(_Section):
     message_bytes: int = Field(31_457_280, ge=65_536)
     errors: int = Field(20, ge=1)
     idle_s: Seconds = 300
+    command_s: Seconds = 60
+    data_rate: int = Field(500, ge=1)
     next_hop_connect_s: Seconds = 10
     next_hop_reply_s: Seconds = 60
     next_hop_final_s: Seconds = 300

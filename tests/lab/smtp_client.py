@@ -3,6 +3,7 @@
 A client may be anyone: XCLIENT tells the private Postfix its address, its name and its login.
 """
 
+import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,10 @@ class SmtpClient:
             self._socket.sendall(octets)
         except ConnectionError:
             return  # its last reply may still be there to read
+
+    def has_reply(self, timeout_s: float) -> bool:
+        """Tell whether a reply, or the end, comes within so long."""
+        return bool(select.select([self._socket], [], [], timeout_s)[0])
 
     def reply(self) -> str:
         """Read one reply, all its lines."""

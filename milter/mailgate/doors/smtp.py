@@ -166,9 +166,12 @@ class SmtpConnection(SMTP):
 
     # -- octets in and out --------------------------------------------------------------------
 
-    async def _fill(self) -> None:
-        """Wait for octets of the client, as long as it may be silent."""
-        self._reset_timeout(self._section.idle_s)
+    async def _fill(self, until: float | None = None) -> None:
+        """Wait for octets of the client, as long as it may be silent; until: when what it has begun is to be whole."""
+        patience_s = self._section.idle_s
+        if until is not None:
+            patience_s = max(0.001, min(patience_s, until - time.monotonic()))
+        self._reset_timeout(patience_s)
         data = await self._reader.read(_READ_BYTES)
         self._stop_timeout()
         if not data:
@@ -180,13 +183,16 @@ class SmtpConnection(SMTP):
         """Return the next command without its CRLF, or the reply to what is none."""
         limit = self._section.command_bytes
         is_long = False
+        until: float | None = None
         while (end := self._input.find(b"\r\n")) < 0:
             if b"\n" in self._input or b"\r" in self._input[:-1]:
                 return self._smuggled(at_message=False)
             if len(self._input) > limit:
                 is_long = True
                 del self._input[:-1]  # a CR that its LF may follow
-            await self._fill()
+            if until is None and self._input:
+                until = time.monotonic() + self._section.command_s
+            await self._fill(until)
         line = bytes(self._input[:end])
         del self._input[: end + 2]
         if b"\r" in line or b"\n" in line:
@@ -433,11 +439,12 @@ class SmtpConnection(SMTP):
         """Read a message to its end, judge it, and do what the verdict says; return the final reply."""
         section = self._section
         decoder = MessageDecoder(section.line_bytes, section.message_bytes)
-        content = _Content(transaction, section.header_bytes)
+        content = _Content(transaction, section.header_bytes, transaction.gate.header_limits.fields)
         failure: Exception | None = None
+        started = time.monotonic()
         while not decoder.ended:
             if not self._input:
-                await self._fill()
+                await self._fill(started + section.idle_s + decoder.octets / section.data_rate)
             piece = decoder.feed(bytes(self._input))
             self._input = bytearray(decoder.rest)
             if decoder.octets > 2 * section.message_bytes:
@@ -641,11 +648,12 @@ class _Content:
     early: a verdict that came before the end.
     """
 
-    def __init__(self, transaction: Transaction, header_bytes: int) -> None:
+    def __init__(self, transaction: Transaction, header_bytes: int, most_fields: int) -> None:
         self.early: Verdict | None = None
         self.is_header_too_large = False
         self._transaction = transaction
         self._header_bytes = header_bytes
+        self._most_fields = most_fields
         self._header: bytearray | None = bytearray()  # None once it was handed over
 
     def feed(self, piece: bytes) -> None:
@@ -667,7 +675,7 @@ class _Content:
     def _hand_over(self) -> None:
         octets = bytes(self._header or b"")
         self._header = None
-        fields, end = split_header(octets)
+        fields, end = split_header(octets, self._most_fields)
         if end > self._header_bytes:
             self.is_header_too_large = True
             return

@@ -33,7 +33,8 @@ _PENDING_S = 1.0
 HISTORY_KEY_FILE = "history.key"  # beside the journals
 MOST_NAMES = 50
 """Official mailboxes that one trace names; who else was addressed is known by hash, however many."""
-_TOKENS_KEPT = 16_384
+_TOKENS_KEPT = 8_192  # of addresses, 3 MB at the most
+_LONGEST_KEPT = 128  # letters of one; people have them of 40
 _NOTHING = Memory()
 _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
 
@@ -300,9 +301,10 @@ class History:
         token = self._tokens.get(text)
         if token is None:
             token = self._digest(b"t" + text.encode("utf-8", "surrogateescape"))[:6].hex() + ","
-            if len(self._tokens) >= _TOKENS_KEPT:
-                self._tokens.clear()
-            self._tokens[text] = token
+            if len(text) <= _LONGEST_KEPT:
+                if len(self._tokens) >= _TOKENS_KEPT:
+                    self._tokens.clear()
+                self._tokens[text] = token
         return token
 
     def _digest(self, octets: bytes) -> bytes:

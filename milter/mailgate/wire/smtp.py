@@ -249,8 +249,10 @@ _FIELD_NAME = re.compile(rb"[!-9;-~]+[ \t]*:")
 _MBOX = re.compile(rb">*From ")
 
 
-def split_header(octets: bytes) -> tuple[list[Header], int]:
+def split_header(octets: bytes, most: int | None = None) -> tuple[list[Header], int]:
     """Return a message's header fields, as Postfix shows them to a milter, and where its body begins.
+
+    most: of so many and one more the rest is not split; then a blank line alone ends the header.
 
     A value keeps what follows its colon, its folds joined by LF. A line that is no field ends the header without a
     blank line, and is of the body; a mailbox file's `From ` line before the fields is passed over.
@@ -267,6 +269,10 @@ def split_header(octets: bytes) -> tuple[list[Header], int]:
             break
         if line[0] in b" \t" and fields:
             fields[-1][1].append(line)
+        elif most is not None and len(fields) > most:
+            blank = octets.find(b"\r\n\r\n", position)
+            position = len(octets) if blank < 0 else blank + 4
+            break
         elif _FIELD_NAME.match(line):
             name, _, value = line.partition(b":")
             fields.append((name.rstrip(b" \t"), [value]))
