@@ -11,8 +11,10 @@ import pytest
 from tests.lab.fake import Fake, after, close_at_once, hang
 from tests.lab.gates import Notes, make_gate, settings_of
 from tests.lab.mailgate import Mailgate
+from tests.lab.mails import OFFICER
 from tests.lab.mta import Answer, Letter, MemoryMta, Mta
 from tests.lab.processes import living
+from tests.lab.redis import Redis
 from tests.lab.waiting import until, wait_until
 
 from mailgate.config import ClamavSection, SpamSection, WorkersSection
@@ -157,6 +159,33 @@ def test_a_clamd_that_stands_still_costs_a_few_mails_their_wait_and_doctor_names
             assert "clamd is not asked" in named
             fake.behaviour = after(b"\0", b"PONG\0")
             mailgate.wait_event("service answers again")
+
+
+def test_a_store_that_is_slow_keeps_a_few_submitted_mails_waiting_not_each() -> None:
+    """Frozen, Redis takes connections and says nothing: each submission would wait commit_wait_ms for its rate."""
+    wait_s = 0.4
+    with Redis() as redis:
+        config = {"workers": {"count": 1}, "store": {"url": redis.url, "commit_wait_ms": wait_s * 1_000}}
+        submitted = Letter(sender=b"<ptp.bl@hanam.gov.vn>", recipients=(b"<lan@hanam.gov.vn>",), login=OFFICER)
+        with Mailgate(config) as mailgate, Mta(mailgate.milter) as mta:
+            assert mta.deliver(submitted).action == "accept"
+            redis.freeze()
+            try:
+                first = _seconds(mta, submitted)
+                mailgate.wait_event("service hangs")
+                rest = [_seconds(mta, submitted) for _ in range(10)]
+            finally:
+                redis.thaw()
+            mailgate.wait_event("service answers again")
+            assert mta.deliver(submitted).action == "accept"
+        assert first >= wait_s
+        assert max(rest) < wait_s / 2
+
+
+def _seconds(mta: Mta, letter: Letter) -> float:
+    started = time.monotonic()
+    assert mta.deliver(letter).action == "accept", "while the store is away the rate is not known, and lets go"
+    return time.monotonic() - started
 
 
 # -- answers of services ---------------------------------------------------------------------------------

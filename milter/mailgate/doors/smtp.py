@@ -167,7 +167,7 @@ class SmtpConnection(SMTP):
     # -- octets in and out --------------------------------------------------------------------
 
     async def _fill(self, until: float | None = None) -> None:
-        """Wait for octets of the client, as long as it may be silent; until: when what it has begun is to be whole."""
+        """Wait for octets of the client, as long as it may be silent; until: when what has begun is to be whole."""
         patience_s = self._section.idle_s
         if until is not None:
             patience_s = max(0.001, min(patience_s, until - time.monotonic()))
