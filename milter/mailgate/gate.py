@@ -47,6 +47,7 @@ from .spool import Spool
 
 OWN_ERROR_REPLY = "451 4.3.0 Internal error, try again later / Loi he thong, vui long gui lai sau"
 _ZONE = ZoneInfo(TIME_ZONE)
+_LONGEST_SHOWN = 256  # of an address in the log's one line a mail (RFC 5321 section 4.5.3.1.3)
 
 log = structlog.get_logger()
 
@@ -406,7 +407,7 @@ class Gate:
                 "hook": mail.session.hook,
                 "client": mail.session.client_ip,
                 "login": mail.envelope.login,
-                "mail_from": mail.envelope.sender,
+                "mail_from": mail.envelope.sender[:_LONGEST_SHOWN],
                 "rcpts": len(mail.envelope.recipients),
                 "octets": mail.content.octets,
                 "rule": rule,

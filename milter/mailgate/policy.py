@@ -5,7 +5,7 @@ reply is given.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .model import (
@@ -31,27 +31,46 @@ _DEFAULT_REPLY = {
 }
 
 
-def covers(exemption: Exemption, finding: Finding, mail: Mail, now: float) -> bool:
-    """Tell whether an exemption speaks of this finding at this time.
+def covers(
+    exemption: Exemption, finding: Finding, mail: Mail, now: float, ends: frozenset[str] | None = None
+) -> bool:
+    """Tell whether an exemption speaks of this finding at this time; ends: what ends_of returns, where it is known.
 
     A counterpart that mail comes from must be proven: anybody can write his name (4.5; mail.proofs).
     """
     if finding.rule != exemption.rule or now >= exemption.until:
         return False
-    envelope = mail.envelope
-    recipients = [finding.recipient] if finding.recipient else list(envelope.recipients)
     if finding.direction == "out":
+        recipients = [finding.recipient] if finding.recipient else mail.envelope.recipients
         return _names(exemption.mailbox, finding.mailboxes) and _names(exemption.counterpart, recipients)
+    counterpart = exemption.counterpart
+    if finding.direction == "in" and counterpart and not mail.proofs.get(domain_of(counterpart) or counterpart):
+        return False
+    if ends is None:
+        ends = ends_of(finding, mail)
+    return (_names(exemption.mailbox, finding.mailboxes) or _names(exemption.mailbox, ends)) and _names(
+        counterpart, ends
+    )
+
+
+def ends_of(finding: Finding, mail: Mail) -> frozenset[str]:
+    """Return the mailboxes that a finding of a mail may speak of, whoever the exemption names."""
+    envelope = mail.envelope
+    recipients = [finding.recipient] if finding.recipient else envelope.recipients
     ends = [envelope.sender, envelope.login, *recipients, *(piece.value for piece in finding.evidence)]
     if finding.direction == "in":
         ends.append(spoken_of(envelope.sender).forwarder)
-        ends += [mailbox for piece in finding.evidence for mailbox in mailboxes_in(piece.value.encode())]
-        if exemption.counterpart and not mail.proofs.get(domain_of(exemption.counterpart) or exemption.counterpart):
-            return False
-    return _names(exemption.mailbox, [*finding.mailboxes, *ends]) and _names(exemption.counterpart, ends)
+        for piece in finding.evidence:
+            ends += _boxes(mail, piece.value)
+    return frozenset(ends)
 
 
-def _names(wanted: str, mailboxes: Iterable[str]) -> bool:
+def _boxes(mail: Mail, value: str) -> list[str]:
+    """Return the mailboxes in a piece of evidence, which many recipients' findings have in common."""
+    return mail.once(("boxes", value), lambda: mailboxes_in(value.encode("utf-8", "surrogateescape")))
+
+
+def _names(wanted: str, mailboxes: Collection[str]) -> bool:
     if not wanted:
         return True
     if "@" in wanted:
@@ -203,8 +222,13 @@ class Policy:
         return Verdict(held.action if held else Action.ACCEPT, "", stage, tuple(findings), refused, headers)
 
     def _exempt(self, finding: Finding, mail: Mail, now: float) -> Finding:
+        ends: frozenset[str] | None = None
         for exemption in mail.exemptions or self.exemptions:  # the gate gives a mail the configuration's too
-            if covers(exemption, finding, mail, now):
+            if exemption.rule != finding.rule:
+                continue
+            if ends is None:
+                ends = ends_of(finding, mail)
+            if covers(exemption, finding, mail, now, ends):
                 return replace(finding, exemption=exemption.document)
         return finding
 

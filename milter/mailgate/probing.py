@@ -4,9 +4,9 @@ A client outlives a reload that does not change its section, with its connection
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from .config import Settings, parse_endpoint
 from .inspection.inspector import Inspector
@@ -27,6 +27,8 @@ from .probes.rates import AdvertisedProbe, Rates, SendingProbe
 from .probes.rspamd import SpamEngine
 from .probes.spam import Engine, SpamProbe
 from .probes.spamd import Spamd
+
+Client = TypeVar("Client")
 
 
 class StoreAlive(Protocol):
@@ -57,7 +59,7 @@ class Clients:
     blacklists: Asks | None = None
     prover: Proves | None = None
     inspector: Looks | None = None
-    breakers: dict[str, Breaker] | None = None
+    breakers: dict[str, Breaker] = field(default_factory=dict)
 
     async def start(self) -> list[str]:
         """Start what takes a moment to start, before the first mail needs it; return what it lacks, a line each."""
@@ -81,8 +83,8 @@ class Clients:
         """Close everything, but what the clients after these have taken over."""
         if self.engine is not None and (after is None or after.engine is not self.engine):
             await self.engine.close()
-        for name, breaker in (self.breakers or {}).items():
-            if after is None or (after.breakers or {}).get(name) is not breaker:
+        for name, breaker in self.breakers.items():
+            if after is None or after.breakers.get(name) is not breaker:
                 await breaker.close()
         if after is None or after.pool is not self.pool:
             await self.pool.close()
@@ -93,33 +95,26 @@ def clients_for(
 ) -> Clients:
     """Return the clients of a configuration; those of the one before where their sections are the same."""
 
-    def is_same(*sections: str) -> bool:
-        return before is not None and all(
-            getattr(before.settings, section) == getattr(settings, section) for section in sections
-        )
+    def client(name: str, make: Callable[[], Client], *sections: str) -> Client:
+        known: Client | None = None
+        if before is not None and all(getattr(before.settings, each) == getattr(settings, each) for each in sections):
+            known = getattr(before, name)
+        return make() if known is None else known
 
     limits = settings.inspection_limits()
     pool = before.pool if before is not None and before.pool.limits == limits else Pool(limits)
-    clients = Clients(settings, pool, breakers={})
+    clients = Clients(settings, pool)
+    clients.prover = client("prover", partial(_prover, settings, pool), "dns", "organization", "inspection")
     needs = {rule.NEEDS for rule in policy.rules}
-    if settings.clamav.address and "clamd" in needs:
-        same = is_same("clamav", "spool")
-        clients.scanner = before.scanner if before and same and before.scanner else scanner(settings)
-    if settings.spam.url and "spam" in needs:
-        same = is_same("spam")
-        clients.engine = before.engine if before and same and before.engine else spam_engine(settings)
     zones = settings.blacklists
+    if settings.clamav.address and "clamd" in needs:
+        clients.scanner = client("scanner", partial(scanner, settings), "clamav", "spool")
+    if settings.spam.url and "spam" in needs:
+        clients.engine = client("engine", partial(spam_engine, settings), "spam")
     if (zones.zones or zones.domain_zones) and any(rule.NAME == "spam" for rule in policy.rules):
-        same = is_same("blacklists", "dns")
-        make = partial(Resolver, min(settings.dns.deadline_s, WAIT_S), settings.dns.servers)
-        kept = before.blacklists if before and same else None
-        clients.blacklists = kept or Blacklists(zones.zones, zones.domain_zones, make)
-    same = is_same("dns", "organization") and before is not None and before.pool is pool
-    clients.prover = before.prover if before and same and before.prover else _prover(settings, pool)
+        clients.blacklists = client("blacklists", partial(_blacklists, settings), "blacklists", "dns")
     if "inspection" in needs:
-        # Its cache of files is worth keeping; what it may take stands in the pool's limits.
-        kept_inspector = before.inspector if before is not None and before.pool is pool else None
-        clients.inspector = kept_inspector or Inspector(pool, limits, metrics.add)
+        clients.inspector = client("inspector", partial(Inspector, pool, limits, metrics.add), "inspection")
     pings = {
         "clamd": clients.scanner.ping if isinstance(clients.scanner, Scanner) else None,
         "spam": clients.engine.ping if clients.engine is not None else None,
@@ -127,16 +122,11 @@ def clients_for(
     }
     for name, ping in pings.items():
         if ping is not None:
-            known = (before.breakers or {}).get(name) if before is not None else None
-            is_known = known is not None and _client(before, name) is _client(clients, name)
-            say = partial(_say, metrics, name)
-            assert clients.breakers is not None
-            clients.breakers[name] = known if known is not None and is_known else Breaker(name, ping, say)
+            known = before.breakers.get(name) if before is not None else None
+            if known is None or known.ping != ping:  # of another client
+                known = Breaker(name, ping, partial(_say, metrics, name))
+            clients.breakers[name] = known
     return clients
-
-
-def _client(clients: Clients | None, name: str) -> object:
-    return getattr(clients, {"clamd": "scanner", "spam": "engine"}.get(name, "_"), None)
 
 
 def _say(metrics: Metrics, name: str, is_open: bool) -> None:
@@ -153,7 +143,7 @@ def probes_for(
 ) -> list[Probe]:
     """Return what a gate asks about a mail, in the order in which what is known at once is asked for."""
     settings = clients.settings
-    breakers = clients.breakers or {}
+    breakers = clients.breakers
     store = breakers.get("store")
     store_s = settings.store.commit_wait_ms / 1_000
     probes: list[Probe] = [HistoryProbe(past, seconds, store_s + LATE_S, store)]
@@ -192,6 +182,12 @@ def spam_engine(settings: Settings) -> SpamEngine | Spamd:
     if section.url.startswith("spamd:"):
         return Spamd(section.url, section.deadline_s, section.reject_score)
     return SpamEngine(section.url, section.deadline_s, section.password)
+
+
+def _blacklists(settings: Settings) -> Blacklists:
+    section, dns = settings.blacklists, settings.dns
+    make = partial(Resolver, min(dns.deadline_s, WAIT_S), dns.servers)
+    return Blacklists(section.zones, section.domain_zones, make)
 
 
 def _prover(settings: Settings, pool: Pool) -> Prover:

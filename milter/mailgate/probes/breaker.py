@@ -25,7 +25,7 @@ class Breaker:
         self, name: str, ping: Callable[[], Awaitable[object]], say: Callable[[bool], None] = lambda is_open: None
     ) -> None:
         self.name = name
-        self._ping = ping
+        self.ping = ping
         self._say = say
         self._watch: asyncio.Task[None] | None = None
         self.is_open = False
@@ -57,7 +57,7 @@ class Breaker:
     async def _lives(self) -> bool:
         try:
             async with asyncio.timeout(PING_S):
-                await self._ping()
+                await self.ping()
         except TimeoutError:
             return False
         except Exception:  # a refusal is an answer: who asks hears of it at once
