@@ -133,7 +133,9 @@ async def test_clamd_sees_the_test_text_wherever_a_mail_program_would(clamd: Cla
     passed: set[str] = set()
     for mail in infected:
         answer = await judge_case(gate, case(mail.message))
-        is_held = answer.verdict.action is Action.QUARANTINE and "too-deep" in answer.defects
+        is_held = answer.verdict.action is Action.QUARANTINE and any(
+            defect.startswith("more than") for defect in answer.defects
+        )
         if answer.verdict.action is not Action.REJECT and not is_held:
             passed.add(mail.trick)
     print(f"a mail program shows the test text in {len(infected)} of the hostile mails")

@@ -342,7 +342,7 @@ class HeaderLimits:
     102,400 octets (header_size_limit), which only To and Cc reach, and those are not read.
     """
 
-    fields: int = 1_000
+    fields: int = 2_000
     of_one_name: int = 100
     octets_of_one_name: int = 32_768
 

@@ -28,7 +28,7 @@ _COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices 
 PROGRESS_S = 10.0
 """While a verdict takes longer, the MTA hears each so many seconds that it is worked on (SMFIR_PROGRESS): libmilter's
 own default time-outs are shorter than what a scan of a large mail takes."""
-_FIELDS_KEPT = 2_000  # until their end is there; real mail has under 200
+_FIELDS_KEPT = 4_000  # until their end is there; real mail has under 200
 _FIELD_OCTETS_KEPT = 1_048_576
 _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes many
 _MACROS = (

@@ -112,7 +112,7 @@ async def judge_case(gate: Gate, case: Case) -> Answer:
     content = transaction.mail_data.content
     answer.attachments = content.attachments
     answer.attachment_bytes = content.attachment_bytes
-    answer.defects = sorted(content.defects)
+    answer.defects = [*sorted(content.defects), *content.unread()]
     answer.classes = {
         recipient: kind
         for rule in gate.policy.rules

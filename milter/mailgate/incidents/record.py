@@ -71,6 +71,7 @@ def mail_record(
     findings = _findings(verdict.findings, more)
     named = dict.fromkeys(box for finding in verdict.findings for box in finding.mailboxes)
     attachments = [_attachment(file) for file in mail.content.attachments[:MOST_ATTACHMENTS]]
+    defects = [*sorted(mail.content.defects), *mail.content.unread()]
     more.add("attachments", len(mail.content.attachments) - len(attachments))
     return more.put_into(
         {
@@ -100,8 +101,8 @@ def mail_record(
             "attachment_bytes": mail.content.attachment_bytes,
             "defects": more.of(
                 "defects",
-                (bounded(defect, _LONGEST_WORD) for defect in sorted(mail.content.defects)),
-                len(mail.content.defects),
+                (bounded(defect, _LONGEST_WORD) for defect in defects),
+                len(defects),
                 _DEFECTS,
             ),
             "timings_ms": {name: round(value, 3) for name, value in timings_ms.items()},
