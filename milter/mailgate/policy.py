@@ -45,7 +45,9 @@ def covers(exemption: Exemption, finding: Finding, mail: Mail, now: float) -> bo
     ends = [envelope.sender, envelope.login, *recipients, *(piece.value for piece in finding.evidence)]
     if finding.direction == "in":
         ends.append(spoken_of(envelope.sender).forwarder)
-        ends += [mailbox for piece in finding.evidence for mailbox in mailboxes_in(piece.value.encode())]
+        ends += [
+            mailbox for piece in finding.evidence for mailbox in mailboxes_in(piece.value.encode("utf-8", "replace"))
+        ]
         if exemption.counterpart and not mail.proofs.get(domain_of(exemption.counterpart) or exemption.counterpart):
             return False
     return _names(exemption.mailbox, [*finding.mailboxes, *ends]) and _names(exemption.counterpart, ends)
