@@ -21,6 +21,8 @@ from tests.lab.redis import Redis
 from mailgate.config import NoticeSection
 from mailgate.doors.milter import Listener
 from mailgate.doors.offline import Answer, Case
+from mailgate.incidents.log import IncidentLog
+from mailgate.incidents.record import mail_record
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.redis import RedisStore
@@ -46,6 +48,7 @@ from mailgate.probes import spf
 from mailgate.probes.probe import Asked
 from mailgate.probes.rates import AdvertisedProbe, SendingProbe
 from mailgate.probes.rspamd import parse_report
+from mailgate.quarantine import Postfix
 
 ROOT = Path(__file__).parents[1]
 NOW = 1_795_000_000.0
@@ -338,6 +341,27 @@ async def test_the_officer_hears_of_a_mailbox_that_nobody_has(store: Store, mail
     mailer.tell(_copy(), Verdict(Action.QUARANTINE, findings=(finding,)))
     await mailer.flush()
     assert mailer.told == [*([mailbox] if owner else []), "officer@hanam.gov.vn"]
+
+
+def test_a_held_mail_whose_sender_is_no_text_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One such mail in the hold queue would keep all the others from being listed and released."""
+    at = datetime(2026, 11, 24, 8, tzinfo=ZoneInfo("Asia/Ho_Chi_Minh"))
+    mail = _copy()
+    mail.queue_id, mail.envelope.sender = "4Cw3Jx2yZz", f"{NO_UTF8}@example.com"
+    log = IncidentLog(tmp_path / "incidents")
+    log.append([mail_record(mail, Verdict(Action.QUARANTINE), "20261124-7KQ2M9XD", at, {})], at)
+    line = b'{"queue_name": "hold", "queue_id": "4Cw3Jx2yZz", "arrival_time": %d, "message_size": 9, "sender":' % (
+        at.timestamp()
+    )
+    (tmp_path / "queue").write_bytes(
+        line + b' "\xff@example.com", "recipients": [{"address": "\xfe@hanam.gov.vn"}]}\n'
+    )
+    program = tmp_path / "postqueue"
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/queue\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (held,) = Postfix().held(log)
+    assert (held.sender, held.recipients) == ("?@example.com", ("?@hanam.gov.vn",))
 
 
 # -- SPF -----------------------------------------------------------------------------------------------------------

@@ -141,7 +141,7 @@ class Listener:
             asyncio.get_running_loop().call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Write what was posted, but to peers that hung up meanwhile: uvloop would raise, and the others lose theirs."""
+        """Write what was posted, but to peers that hung up since: uvloop would raise, and the others lose theirs."""
         outbox, self._outbox = self._outbox, []
         for transport, octets in outbox:
             if not transport.is_closing():
