@@ -23,6 +23,7 @@ from mailgate.doors.milter import Listener
 from mailgate.doors.offline import Answer, Case
 from mailgate.incidents.log import IncidentLog
 from mailgate.incidents.record import mail_record
+from mailgate.inspection.job import Job, WorkerError, read_answer
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.redis import RedisStore
@@ -103,6 +104,7 @@ def test_every_field_that_is_read_is_kept() -> None:
 
 # -- services ------------------------------------------------------------------------------------------------------
 
+_DEEP = b"[" * 1_000 + b"]" * 1_000  # what JSON's reader takes, and no repr
 _SYMBOL = b'{"name": "BAYES_SPAM", "score": 5.1}'
 
 
@@ -130,12 +132,12 @@ def test_an_answer_of_rspamds_own_is_read() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        *(b"null", b"5", b"{}", b"[]", b"", b'"reject"', b"{", b"\xff", b"[" * 900 + b"]" * 900),
+        *(b"null", b"5", b"{}", b"[]", b"", b'"reject"', b"{", b"\xff", _DEEP),
         *(_report(action=value) for value in (b"null", b"5", b"{}", b"[]", b'""', b"true")),
         *(_report(score=value) for value in (b"null", b'"7.5"', b"true", b"1e400", b"9" * 400, b"{}", b"NaN")),
         *(_report(required=value) for value in (b"null", b'"inf"', b"1e400", b"[]")),
         *(_report(symbol=value) for value in (b"null", b"5", b"[]", b'{"score": 1}', b'{"name": 5}')),
-        *(_report(symbol=b'{"name": %b}' % value) for value in (b"null", b"[" * 900 + b"]" * 900)),
+        *(_report(symbol=b'{"name": %b}' % value) for value in (b"null", _DEEP)),
         *(_report(symbol=b'{"name": "A", "score": %b}' % value) for value in (b"null", b'"nan"', b"1e400")),
     ],
 )
@@ -143,6 +145,23 @@ def test_what_rspamd_does_not_say_is_no_answer(answer: bytes) -> None:
     """OSError: then the fact is missing, and `[spam] on_error` decides."""
     with pytest.raises(OSError, match="not understood"):
         parse_report(answer)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'["text", %b, "body", "x", [], "", "", false]' % _DEEP,
+        b'["text", "a", %b, "x", [], "", "", false]' % _DEEP,
+        b'["text", "a", "body", "x", [["A", %b, "stamp", 1, 1]], "", "", false]' % _DEEP,
+        b'["file", "a", "a", "exe", "", %b, "", []]' % _DEEP,
+        b'["uninspected", "a", %b, ""]' % _DEEP,
+        b'["end", %b]' % _DEEP,
+        _DEEP,
+    ],
+)
+def test_lists_in_lists_are_no_word_of_a_worker(frame: bytes) -> None:
+    with pytest.raises(WorkerError):
+        read_answer(frame, Job((), 1.0))
 
 
 class Traces:
@@ -178,7 +197,7 @@ def _copy() -> Mail:
 
 
 _OF_ANOTHER_FORM = (
-    *(b"", b"null", b"5", b"[]", b"{}", b"[,", b",1", b"[x,1]", b"\xff", b'["", "mx"]', b"[" * 900 + b"]" * 900),
+    *(b"", b"null", b"5", b"[]", b"{}", b"[,", b",1", b"[x,1]", b"\xff", b'["", "mx"]', _DEEP),
     *(_TRACE + b"x", _TRACE[:-1] + b",1]", _TRACE.replace(b',""]', b"]"), b"[" + b"9" * 400 + _TRACE[11:]),
     *(_TRACE.replace(b'"mx"', value) for value in (b"null", b"5", b"[]", b"{}")),
     *(_TRACE.replace(b"true", value) for value in (b"null", b"1", b'""')),
@@ -221,6 +240,7 @@ _SITE = "mailgate:{site}:"
     ("command", "method"),
     [
         (("HSET", f"{_SITE}states", "a@hanam.gov.vn", "5"), "states"),
+        (("HSET", f"{_SITE}states", "a@hanam.gov.vn", b'{"status": %b}' % _DEEP), "states"),
         (("HSET", f"{_SITE}states", "a@hanam.gov.vn", '{"address": "a"}'), "states"),
         (("HSET", f"{_SITE}exemptions", "x", "{}"), "exemptions"),
         (("HSET", f"{_SITE}exemptions", "1", '{"rule": "x", "new": 1}'), "exemptions"),

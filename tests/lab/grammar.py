@@ -337,8 +337,8 @@ def json_value(chance: random.Random, depth: int = 0) -> bytes:
     if kind < 8:
         return json_text(chance)
     numbers = (b"null", b"5", b"-1", b"1.5", b"1e308", b"1e400", b"-0", b"true", b"false", b"9" * 20, b"9" * 400,
-               b"0", b"NaN", b"Infinity", b'"nan"', b'"1e400"', b"[" * 900 + b"]" * 900,
-               b'{"a":' * 900 + b"1" + b"}" * 900, b'"\\ud800"', b'"' + b"9" * 5_000 + b'"')  # fmt: skip
+               b"0", b"NaN", b"Infinity", b'"nan"', b'"1e400"', b"[" * 1_000 + b"]" * 1_000,
+               b'{"a":' * 1_000 + b"1" + b"}" * 1_000, b'"\\ud800"', b'"' + b"9" * 5_000 + b'"')  # fmt: skip
     return chance.choice(numbers)
 
 

@@ -157,7 +157,7 @@ def read_answer(octets: bytes, job: AnyJob) -> Found | PieceEnd:
     try:
         kind, *values = orjson.loads(octets)
         return _READERS[type(job)][kind](*values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:  # repr of lists in lists takes the stack
         raise WorkerError(f"an inspection worker does not speak as one: {type(error).__name__}") from error
 
 

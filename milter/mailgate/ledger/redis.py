@@ -126,7 +126,7 @@ def _reads(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Corout
             return await method(*arguments, **named)
         except UnicodeEncodeError:  # what we would say, not what was answered
             raise
-        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
             raise StoreError(f"[store] url: Redis: an answer is not understood: {type(error).__name__}") from error
 
     return reading
