@@ -5,6 +5,7 @@ told with its kind, its seed and its number, which make the same input again.
 """
 
 import asyncio
+import base64
 import contextlib
 import io
 import random
@@ -17,15 +18,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import dkim
 import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.query
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
@@ -33,6 +36,8 @@ import dns.resolver
 import dns.rrset
 import orjson
 import structlog
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.lab import grammar
 from tests.lab.gates import ORGANIZATION, make_gate, settings_of
 from tests.lab.inspecting import InProcess
@@ -302,7 +307,9 @@ class Answers:
         question = dns.message.make_query(name, kind)
         wire = dns_answer(self._chance(), question)
         try:
-            response = cast(dns.message.QueryMessage, dns.message.from_wire(wire))
+            response = dns.message.from_wire(wire)
+            if not isinstance(response, dns.message.QueryMessage) or not question.is_response(response):
+                raise dns.query.BadResponse
             if response.rcode() == dns.rcode.NXDOMAIN:
                 raise dns.resolver.NXDOMAIN(qnames=[name], responses={name: response})  # type: ignore[no-untyped-call]
             return dns.resolver.Answer(name, dns.rdatatype.from_text(kind), dns.rdataclass.IN, response)
@@ -873,15 +880,30 @@ class _SpfNames:
         return self._chance.choice(([], ["mail.example.com"], ["\\255.example.com", ".", ""]))
 
 
+@cache
+def _signed() -> tuple[bytes, bytes]:
+    """Return a message that example.com has signed, and the record of its key."""
+    private = rsa.generate_private_key(public_exponent=65_537, key_size=1_024)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    message = b"From: lan@example.com\r\nSubject: x\r\n\r\nKinh gui.\r\n"
+    field: bytes = dkim.sign(message, b"s1", b"example.com", pem, include_headers=[b"From", b"Subject"])
+    return field + message, b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+
+
 async def _keys(chance: random.Random, site: Site, report: Report) -> None:
     """Verify signatures, each with a key at hand."""
-    fields = [(name, field) for name, field in grammar.header(chance)[:40]]
-    fields += [(b"DKIM-Signature", b" " + grammar.tags(chance)), (b"ARC-Seal", b" i=1; " + grammar.tags(chance))]
+    signed, record = _signed()
+    fields = [(b"DKIM-Signature", b" " + grammar.tags(chance)), (b"ARC-Seal", b" i=1; " + grammar.tags(chance))]
+    fields += grammar.header(chance)[:40]
     message = b"".join(name + b":" + value + b"\r\n" for name, value in fields) + b"\r\n" + grammar.content(chance)
+    if chance.random() < 0.3:
+        message = grammar.maybe_spoilt(chance, signed, 0.8)
     keys = {
         f"k._domainkey.{signer}": [grammar.key_record(chance) for _ in grammar.some(chance, 1, 3)]
         for signer in ("hanam.gov.vn", "ninhbinh.gov.vn", "example.com")
     }
+    keys["s1._domainkey.example.com"] = [grammar.maybe_spoilt(chance, record, 0.3)]
     cut = chance.choice((1, 5, 65_536)) if len(message) < 3_000 else 65_536
     pieces = [message[start : start + cut] for start in range(0, len(message), cut)]
     found = list(proven(SignatureJob(chance.choice(list(Kind)), keys, 1.0), Message(lambda: pieces)))
