@@ -925,7 +925,8 @@ async def _frames(chance: random.Random, site: Site, report: Report) -> None:
 
 async def _commands(chance: random.Random, site: Site, report: Report) -> None:
     """Feed octets that are nearly the milter protocol's; whatever they are, the connection closes or answers."""
-    mta = await site.mta()
+    mta = MemoryMta(MilterConnection(chance.choice(site.listeners)))
+    await mta.negotiate()
     octets = b"".join([_command(chance) for _ in grammar.some(chance, 1, 12)])
     mta.transport.feed(octets[:200_000], chance.choice((1, 2, 5, 1 << 30)) if len(octets) < 500 else 1 << 30)
     await asyncio.sleep(0)
