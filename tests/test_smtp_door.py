@@ -502,7 +502,13 @@ def test_ehlo_offers_what_the_next_hop_offers_too(
 
 @pytest.mark.parametrize(
     ("offer", "size"),
-    [("SIZE", 31_457_280), ("SIZE 0", 31_457_280), ("SIZE 1000", 1_000), ("SIZE 99999999", 31_457_280)],
+    [
+        ("SIZE", 31_457_280),
+        ("SIZE 0", 31_457_280),
+        ("SIZE 1000", 1_000),
+        ("SIZE 99999999", 31_457_280),
+        ("SIZE ²", 31_457_280),
+    ],
 )
 def test_size_is_the_lesser_limit(system: System, offer: str, size: int) -> None:
     system.hop.offers = (offer,)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 
-from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdict, domain_of
+from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdict, domain_of, legal_text
 
 # Header fields that only a program writes, and what they make of a mail, the first that fits; the values that do not.
 _TELLING: dict[bytes, tuple[MailClass, tuple[bytes, ...]]] = {
@@ -52,7 +52,7 @@ def activity_events(
         if finding.rule == "virus" and is_about_content(finding):
             return []
     organization, envelope = mail.organization, mail.envelope
-    identity = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode()
+    identity = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode("utf-8", "surrogateescape")
     octets = mail.content.octets
     kind = mail_class(mail, verdict.findings)
     events = []
@@ -78,6 +78,4 @@ def _event(
 ) -> ActivityEvent:
     name = mailbox.encode("utf-8", "surrogateescape")
     key = hashlib.blake2b(b"\0".join((kind.encode(), name, identity)), digest_size=16).digest()
-    if not mailbox.isascii():
-        mailbox = mailbox.encode("utf-8", "replace").decode()
-    return ActivityEvent(key, kind, mailbox, now, octets, what)
+    return ActivityEvent(key, kind, legal_text(mailbox), now, octets, what)

@@ -353,7 +353,13 @@ class Gate:
         record = mail_record(mail, verdict, new_case(now), now, {})
         rules = sorted({finding.rule for finding in verdict.findings if finding.decides})
         # Its findings are on record once already.
-        record |= {"kind": "hold", "queue_id": queue_id, "of_queue_id": mail.queue_id, "findings": [], "rules": rules}
+        record |= {
+            "kind": "hold",
+            "queue_id": queue_id,
+            "of_queue_id": record["queue_id"],
+            "findings": [],
+            "rules": rules,
+        }
         await self.services.notebook.note(record)
 
     async def own_error(self, mail: Mail, error: Exception) -> Verdict:

@@ -86,6 +86,18 @@ class Registration:
     password_changed: str = ""
 
 
+# -- text -----------------------------------------------------------------------------------------
+
+
+def legal_text(text: str) -> str:
+    """Return text that JSON, a store or a mail can carry: each octet that was no UTF-8 is a question mark.
+
+    >>> legal_text("\udcff@hanam.gov.vn")
+    '?@hanam.gov.vn'
+    """
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 # -- addresses -----------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ One notice a day a mailbox, whatever the number of mails and nodes: the store kn
 """
 
 import asyncio
+import re
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -15,13 +16,16 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from .config import TIME_ZONE, NoticeSection, parse_endpoint
-from .model import Action, Finding, Mail, Verdict
+from .model import Action, Finding, Mail, Verdict, legal_text
 
 log = structlog.get_logger()
 
 _DAY_S = 86_400.0
 _PATIENCE_S = 30.0
 _MOST_WAITING = 1_000  # notices on their way: beyond that the relay is away, and the incident log has it all
+
+_OWNER = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[a-z0-9.-]+")
+"""A mailbox that may have an owner: what a header names may be anything, and is written to nobody."""
 
 _WHAT = {
     Action.QUARANTINE: ("was held", "đã bị giữ lại"),
@@ -83,8 +87,8 @@ class Mailer:
     async def _send(self, finding: Finding, queue_id: str) -> None:
         now = datetime.now(ZoneInfo(TIME_ZONE))
         # Where several mailboxes may be the one, no owner is told of another's forward; the officer finds out.
-        owners = finding.mailboxes if len(finding.mailboxes) == 1 else ()
-        claim = f"notice:{finding.mailboxes[0]}:{now:%Y-%m-%d}"
+        owners = filter(_OWNER.fullmatch, finding.mailboxes if len(finding.mailboxes) == 1 else ())
+        claim = f"notice:{legal_text(finding.mailboxes[0])}:{now:%Y-%m-%d}"
         try:
             if not await self._claims.once(claim, _DAY_S, now.timestamp()):
                 return
@@ -112,15 +116,26 @@ class Mailer:
 def notice(finding: Finding, sender: str, recipient: str, queue_id: str, now: datetime) -> EmailMessage:
     """Return the notice of one finding; it tells nothing of the mail but when, and whose mailbox forwarded it."""
     what, what_vi = _WHAT[finding.action]
+    names = [_shown(mailbox) for mailbox in finding.mailboxes]
     message = EmailMessage()
     message["From"] = f"Mailgate <{sender}>"
     message["To"] = recipient
-    message["Subject"] = f"Automatic forwarding of {finding.mailboxes[0]} / Tự động chuyển tiếp thư"
+    message["Subject"] = f"Automatic forwarding of {names[0]} / Tự động chuyển tiếp thư"
     message["Date"] = format_datetime(now)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
     message["Auto-Submitted"] = "auto-generated"
-    names = ", ".join(finding.mailboxes)
     message.set_content(
-        _TEXT.format(mailbox=names, what=what, what_vi=what_vi, time=f"{now:%Y-%m-%d %H:%M:%S %z}", queue_id=queue_id)
+        _TEXT.format(
+            mailbox=", ".join(names),
+            what=what,
+            what_vi=what_vi,
+            time=f"{now:%Y-%m-%d %H:%M:%S %z}",
+            queue_id=_shown(queue_id),
+        )
     )
     return message
+
+
+def _shown(text: str) -> str:
+    """Return text that a header of a mail may have: what no printer shows is a question mark."""
+    return "".join([letter if letter.isprintable() else "?" for letter in text])

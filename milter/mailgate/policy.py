@@ -67,7 +67,7 @@ def ends_of(finding: Finding, mail: Mail) -> frozenset[str]:
 
 def _boxes(mail: Mail, value: str) -> list[str]:
     """Return the mailboxes in a piece of evidence, which many recipients' findings have in common."""
-    return mail.once(("boxes", value), lambda: mailboxes_in(value.encode("utf-8", "surrogateescape")))
+    return mail.once(("boxes", value), lambda: mailboxes_in(value.encode("utf-8", "replace")))
 
 
 def _names(wanted: str, mailboxes: Collection[str]) -> bool:

@@ -16,7 +16,7 @@ import orjson
 
 from .incidents.log import IncidentLog
 from .incidents.record import new_case
-from .model import Action, mailbox_of
+from .model import Action, legal_text, mailbox_of
 
 _EARLIEST_S, _LATEST_S = 5.0, 7_200.0
 """A queue file is made when DATA begins; its verdict comes within milter_content_timeout, 2 hours at the most."""
@@ -69,7 +69,8 @@ class Postfix:
         self._run("postsuper", "-d", held.queue_id)
 
     def _queue(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) for line in self._run("postqueue", "-j").splitlines()]
+        lines = self._run("postqueue", "-j").splitlines()
+        return [orjson.loads(legal_text(line.decode("utf-8", "surrogateescape"))) for line in lines]  # as records are
 
     def _run(self, program: str, *arguments: str) -> bytes:
         path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/local/sbin")

@@ -371,7 +371,7 @@ def _polyglot(chance: random.Random) -> bytes:
 
 
 def _broken_file(chance: random.Random) -> bytes:
-    name, octets = chance.choice(_samples())
+    name, octets = chance.choice(samples())
     broken = bytearray(octets)
     for _ in range(chance.choice((1, 10, 200))):
         broken[chance.randrange(len(broken))] = chance.randrange(256)
@@ -380,7 +380,7 @@ def _broken_file(chance: random.Random) -> bytes:
     return _mixed(_file(bytes(broken), name.encode()))
 
 
-def _samples() -> list[tuple[str, bytes]]:
+def samples() -> list[tuple[str, bytes]]:
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
         entry = tarfile.TarInfo("a.com")

@@ -350,6 +350,9 @@ class MemoryTransport(asyncio.Transport):
         self.written += data
         self.changed.set()
 
+    def is_closing(self) -> bool:
+        return self.closed
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True

@@ -141,10 +141,11 @@ class Listener:
             asyncio.get_running_loop().call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Write what was posted."""
+        """Write what was posted, but to peers that hung up since: uvloop would raise, and the others lose theirs."""
         outbox, self._outbox = self._outbox, []
         for transport, octets in outbox:
-            transport.write(octets)
+            if not transport.is_closing():
+                transport.write(octets)
 
     def close_stalled(self, now: float, frame_s: float) -> None:
         """Close the connections whose peer has sent a part of a frame, and not the rest, for so long.

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from ..config import TIME_ZONE
 from ..gate import Gate
 from ..incidents.record import finding_record
-from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, mailbox_of
+from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, legal_text, mailbox_of
 from ..wire.smtp import split_header
 from .transaction import Transaction
 
@@ -72,17 +72,19 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """Return the answer in its published form."""
         return {
-            "id": self.case.id,
+            "id": legal_text(self.case.id),
             "action": self.verdict.action.value,
             "reply": _one_line(self.verdict.reply) or None,
             "stage": self.verdict.stage,
             "findings": [finding_record(finding) for finding in self.findings],
-            "rcpt_replies": {recipient: _one_line(reply) for recipient, reply in self.rcpt_replies.items()},
+            "rcpt_replies": {
+                legal_text(recipient): _one_line(reply) for recipient, reply in self.rcpt_replies.items()
+            },
             "headers_added": [
                 f"{name.decode('ascii')}: {value.decode('ascii', 'replace')}" for name, value in self.verdict.headers
             ],
             "attachments": [
-                {"name": _clean(file.name), "type": _clean(file.type), "bytes": file.size}
+                {"name": legal_text(file.name), "type": legal_text(file.type), "bytes": file.size}
                 for file in self.attachments
             ],
             "attachment_bytes": self.attachment_bytes,
@@ -92,10 +94,6 @@ class Answer:
 
 def _one_line(reply: str) -> str:
     return reply.replace("\n", " / ")
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 async def judge_case(gate: Gate, case: Case) -> Answer:

@@ -62,6 +62,7 @@ _MAIL_PARAMETERS = {b"SIZE": "", b"BODY": "8BITMIME", b"SMTPUTF8": "SMTPUTF8", b
 _RCPT_PARAMETERS = {b"NOTIFY": "DSN", b"ORCPT": "DSN"}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
+_SIZE = re.compile(r"[0-9]{1,20}")  # RFC 1870 section 3
 _QUEUED = re.compile(r"queued as (\w+)")  # as Postfix says it
 _SMUGGLING = "Only CRLF ends a line, and CRLF.CRLF a message"
 _LINE_ENDINGS = {False: Reply(500, f"5.5.2 {_SMUGGLING}"), True: Reply(554, f"5.6.0 {_SMUGGLING}")}
@@ -279,9 +280,8 @@ class SmtpConnection(SMTP):
                 offers = dict.fromkeys(map(str.lower, _PASSED_ON), "")
         passed_on = [name for name in _PASSED_ON if name.lower() in offers]
         self._advertised = frozenset(passed_on)
-        its_size = offers.get("size", "")
-        if its_size.isdigit() and int(its_size) > 0:
-            size = min(size, int(its_size))
+        if (its_size := _SIZE.fullmatch(offers.get("size", ""))) and int(its_size[0]) > 0:
+            size = min(size, int(its_size[0]))
         lines = [self.hostname, "PIPELINING", f"SIZE {size}", *passed_on]
         if self._may_xforward():
             lines.append(" ".join(("XFORWARD", *XFORWARD_NAMES)))

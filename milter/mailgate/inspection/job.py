@@ -28,6 +28,7 @@ from ..model import (
     Text,
     TextKind,
     Uninspected,
+    legal_text,
 )
 
 
@@ -108,7 +109,7 @@ def job_frame(job: AnyJob, content_octets: int) -> bytes:
     if isinstance(job, SignatureJob):
         keys = {name: [record.decode("latin-1") for record in records] for name, records in job.keys.items()}
         return frame((job.cpu_s, content_octets, job.kind, keys))
-    pieces = [(_leaf_values(piece.leaf), _legal(piece.place)) for piece in job.pieces]
+    pieces = [(_leaf_values(piece.leaf), legal_text(piece.place)) for piece in job.pieces]
     return frame((job.cpu_s, content_octets, "look", pieces))
 
 
@@ -123,7 +124,7 @@ def read_job(octets: bytes) -> tuple[AnyJob, int]:
 
 def _leaf_values(leaf: Leaf) -> tuple[Any, ...]:
     words = (leaf.encoding, leaf.type, leaf.name, leaf.charset)
-    return (*leaf.span, *map(_legal, words), leaf.is_attachment, leaf.is_inside)
+    return (*leaf.span, *map(legal_text, words), leaf.is_attachment, leaf.is_inside)
 
 
 def _leaf(values: Sequence[Any]) -> Leaf:
@@ -138,12 +139,12 @@ def found_frame(item: Found) -> bytes:
     if isinstance(item, Text):
         marks = [(mark.level, mark.grade, mark.form, mark.line, mark.offset) for mark in item.marks]
         words = (item.place, item.kind, item.canon)
-        return frame(("text", *map(_legal, words), marks, item.charset, _legal(item.declared), item.is_html))
+        return frame(("text", *map(legal_text, words), marks, item.charset, legal_text(item.declared), item.is_html))
     if isinstance(item, File):
-        dangers = [(danger, _legal(detail)) for danger, detail in item.dangers]
+        dangers = [(danger, legal_text(detail)) for danger, detail in item.dangers]
         names = (item.place, item.name, item.type, item.declared)
-        return frame(("file", *map(_legal, names), item.size, item.sha256, dangers))
-    return frame(("uninspected", _legal(item.place), item.obstacle, _legal(item.detail)))
+        return frame(("file", *map(legal_text, names), item.size, item.sha256, dangers))
+    return frame(("uninspected", legal_text(item.place), item.obstacle, legal_text(item.detail)))
 
 
 def end_frame(end: PieceEnd) -> bytes:
@@ -156,7 +157,7 @@ def read_answer(octets: bytes, job: AnyJob) -> Found | PieceEnd:
     try:
         kind, *values = orjson.loads(octets)
         return _READERS[type(job)][kind](*values)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:  # repr of lists in lists takes the stack
         raise WorkerError(f"an inspection worker does not speak as one: {type(error).__name__}") from error
 
 
@@ -201,8 +202,3 @@ _READERS: dict[type[AnyJob], dict[str, Callable[..., Found | PieceEnd]]] = {
     Job: {"text": _text, "file": _file, "uninspected": _uninspected, "end": _end},
     SignatureJob: {"proven": _proven, "end": _end},
 }
-
-
-def _legal(text: str) -> str:
-    """Return a text that JSON can carry: octets that were no text are U+FFFD in it."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text

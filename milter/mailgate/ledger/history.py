@@ -16,11 +16,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
-from ..model import Mail, Memory, Passage, Trace, Verdict, was_judged
+from ..model import Mail, Memory, Passage, Trace, Verdict, legal_text, was_judged
 from ..text.received import passages_in
 from .fresh import Fresh
 from .store import StoreError
@@ -52,6 +52,20 @@ class TraceStore(Protocol):
 
     async def secret(self) -> bytes:
         """Return the site's key of hashes, made once."""
+
+
+class _Trace(NamedTuple):
+    """What the value of a trace says. submitter, message: a token, "" for none. tokens: of all recipients."""
+
+    at: int
+    hook: str
+    login: str
+    sender: str
+    submitter: str
+    message: str
+    was_asked: bool
+    names: tuple[str, ...]
+    tokens: str
 
 
 class History:
@@ -110,7 +124,7 @@ class History:
             if recipient not in refused:
                 tokens += self._token(recipient)
                 if organization.is_official(recipient) and len(names) < MOST_NAMES:
-                    names.append(_text(organization.account(recipient)))
+                    names.append(legal_text(organization.account(recipient)))
         submitter = submitter_of(mail)
         if not names and not submitter:
             return []
@@ -119,8 +133,8 @@ class History:
             (
                 int(now),
                 session.hook,
-                _text(envelope.login),
-                _text(envelope.sender) if submitter else "",
+                legal_text(envelope.login),
+                legal_text(envelope.sender) if submitter else "",
                 self._token(submitter) if submitter else "",
                 message_token,
                 mail.memory is not None,
@@ -155,10 +169,10 @@ class History:
             return False
         recent: list[Passage] = []
         for host, queue_id in self._passages(mail):
-            value = self._fresh.get(self._queue_key(host, queue_id))
-            if value is None:
+            trace = self._recent(self._queue_key(host, queue_id))
+            if trace is None:
                 return False
-            recent.append(self._passage(mail, queue_id, value))
+            recent.append(self._passage(mail, queue_id, trace))
         mail.passages = recent
         return was_judged(recent, leaving)
 
@@ -202,29 +216,30 @@ class History:
         else:
             self._fill_in(mail, passages, known)
 
-    async def _recall(self, keys: Sequence[int], now: float) -> dict[int, list[bytes]]:
+    async def _recall(self, keys: Sequence[int], now: float) -> dict[int, list[_Trace]]:
         return self._with_fresh(keys, await self._store.recall(keys), now) if keys else {}
 
     def _with_fresh(
         self, keys: Sequence[int], stored: Sequence[tuple[int, bytes]], now: float
-    ) -> dict[int, list[bytes]]:
+    ) -> dict[int, list[_Trace]]:
         """Return by key what the store has, and what this machine has not yet brought there; oldest first."""
-        found = list(stored)
-        for key in keys:
-            value = self._fresh.get(key)
-            if value is not None:
-                found.append((key, value))
-        known: dict[int, list[bytes]] = {}
-        for key, value in found:
-            if _time_of(value) >= now - self._keep_s:
-                values = known.setdefault(key, [])
-                if value not in values:
-                    values.append(value)
-        for values in known.values():
-            values.sort(key=_time_of)
+        found = [(key, _read(value)) for key, value in stored]
+        found += [(key, self._recent(key)) for key in keys]
+        known: dict[int, list[_Trace]] = {}
+        for key, trace in found:
+            if trace is not None and trace.at >= now - self._keep_s:
+                traces = known.setdefault(key, [])
+                if trace not in traces:
+                    traces.append(trace)
+        for traces in known.values():
+            traces.sort(key=_time_of)
         return known
 
-    def _may_be_late(self, queue_keys: Sequence[int], known: dict[int, list[bytes]]) -> bool:
+    def _recent(self, key: int) -> _Trace | None:
+        value = self._fresh.get(key)
+        return None if value is None else _read(value)
+
+    def _may_be_late(self, queue_keys: Sequence[int], known: dict[int, list[_Trace]]) -> bool:
         """Tell whether a mail passed an MTA of ours and what is to be known of that may be in the store in a moment.
 
         So it may where another node took the mail in, or a worker of this one and the shared page has no room for it.
@@ -234,11 +249,11 @@ class History:
             return False
         return self._store.is_shared or any(self._fresh.may_lack(key, _PENDING_S) for key in queue_keys)
 
-    def _fill_in(self, mail: Mail, passages: Sequence[tuple[str, str]], known: dict[int, list[bytes]]) -> None:
+    def _fill_in(self, mail: Mail, passages: Sequence[tuple[str, str]], known: dict[int, list[_Trace]]) -> None:
         found = []
         for host, queue_id in passages:
-            for value in known.get(self._queue_key(host, queue_id), ())[-1:]:  # an id used again: the newest
-                found.append(self._passage(mail, queue_id, value))
+            for trace in known.get(self._queue_key(host, queue_id), ())[-1:]:  # an id used again: the newest
+                found.append(self._passage(mail, queue_id, trace))
         mail.passages = found
         mail.memory = self._memory(mail, known) if known else _NOTHING
 
@@ -248,33 +263,31 @@ class History:
             hosts |= {mail.session.mta.lower()}
         return passages_in(mail.header_values(b"received"), hosts)[:_MOST_PASSAGES]
 
-    def _passage(self, mail: Mail, queue_id: str, value: bytes) -> Passage:
-        _, hook, login, sender, _, message, was_asked, names, tokens = orjson.loads(value)
+    def _passage(self, mail: Mail, queue_id: str, trace: _Trace) -> Passage:
         _, token = self._message(mail.first_header(b"message-id"))
         return Passage(
             queue_id,
-            hook,
-            login,
-            sender,
-            tuple(names),
-            self._addressed(mail, tokens),
-            message in (token, ""),
-            was_asked,
+            trace.hook,
+            trace.login,
+            trace.sender,
+            trace.names,
+            self._addressed(mail, trace.tokens),
+            trace.message in (token, ""),
+            trace.was_asked,
         )
 
-    def _memory(self, mail: Mail, known: dict[int, list[bytes]]) -> Memory:
+    def _memory(self, mail: Mail, known: dict[int, list[_Trace]]) -> Memory:
         message_key, _ = self._message(mail.first_header(b"message-id"))
         mailboxes: list[str] = []
         addressed: frozenset[str] = frozenset()
         was_submitted = is_submitter = False
         own = self._token(submitter_of(mail))
-        for value in known.get(message_key, ()):
-            _, _, _, _, submitter, _, _, names, tokens = orjson.loads(value)
-            mailboxes += names
-            if submitter:
-                addressed |= self._addressed(mail, tokens)
+        for trace in known.get(message_key, ()):
+            mailboxes += trace.names
+            if trace.submitter:
+                addressed |= self._addressed(mail, trace.tokens)
                 was_submitted = True
-                is_submitter = is_submitter or submitter == own
+                is_submitter = is_submitter or trace.submitter == own
         return Memory(tuple(dict.fromkeys(mailboxes)), was_submitted, is_submitter, addressed)
 
     def _addressed(self, mail: Mail, tokens: str) -> frozenset[str]:
@@ -283,7 +296,7 @@ class History:
     # -- hashes -------------------------------------------------------------------------------
 
     def _queue_key(self, host: str, queue_id: str) -> int:
-        return _number(self._digest(f"q{host}\0{queue_id}".encode()))
+        return _number(self._digest(f"q{host}\0{queue_id}".encode("utf-8", "surrogateescape")))
 
     def _message(self, message_id: bytes) -> tuple[int, str]:
         """Return the key of a Message-ID and its token, 0 and "" for none."""
@@ -313,8 +326,30 @@ class History:
         return hasher.digest()
 
 
-def _time_of(value: bytes) -> int:
-    return int(value[1 : value.index(b",")])
+def _read(value: bytes) -> _Trace | None:
+    """Return what a value says; one of another form than `traces` writes is None, as if it were not there."""
+    try:
+        fields = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    match fields:
+        case [
+            int() as at,
+            str() as hook,
+            str() as login,
+            str() as sender,
+            str() as submitter,
+            str() as message,
+            bool() as was_asked,
+            list() as names,
+            str() as tokens,
+        ] if all(isinstance(name, str) for name in names):
+            return _Trace(at, hook, login, sender, submitter, message, was_asked, tuple(names), tokens)
+    return None
+
+
+def _time_of(trace: _Trace) -> int:
+    return trace.at
 
 
 def _number(digest: bytes) -> int:
@@ -341,7 +376,3 @@ def _keep(file: Path, key: bytes) -> None:
 def _hosts(mail: Mail) -> Iterable[str]:
     """Return the names under which the MTA may write this mail's Received line."""
     return [mail.session.mta.lower()] if mail.session.mta else sorted(mail.organization.hostnames)
-
-
-def _text(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

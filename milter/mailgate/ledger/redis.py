@@ -35,11 +35,12 @@ import asyncio
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from functools import wraps
 from hashlib import sha1
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from zlib import crc32
 
@@ -94,6 +95,7 @@ SHARDS = 16
 """Part of the keys' names: never changed. More would cost a call each, of every batch; fewer would not spread."""
 TIMEOUT_S = 2.0
 _AT_ONCE = 1_000  # keys of one pipeline
+_LONGEST_KEY = 64  # octets of the site's key, as BLAKE2b takes it; those that are made here have 32
 _LETTERS = {
     MailClass.HUMAN: "h",
     MailClass.BULK: "b",
@@ -110,6 +112,26 @@ _STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET = (
 _OLD_SITE = tuple(
     f"mailgate:{name}" for name in ("states", "exemptions", "exemptions:last", "states:version", "secret")
 )
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _reads(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """Have a method of a store raise StoreError where Redis answers what is none of ours: another program's values
+    under our keys, or those of another version. That is the server's trouble, as its silence is."""
+
+    @wraps(method)
+    async def reading(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return await method(*arguments, **named)
+        except UnicodeEncodeError:  # what we would say, not what was answered
+            raise
+        except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+            raise StoreError(f"[store] url: Redis: an answer is not understood: {type(error).__name__}") from error
+
+    return reading
 
 
 class RedisStore:
@@ -130,6 +152,7 @@ class RedisStore:
 
     # -- batches -------------------------------------------------------------------------------
 
+    @_reads
     async def commit(self, batch: Batch) -> None:
         """Keep a batch: one call for each shard that it touches."""
         parts = self._parts(batch)
@@ -151,6 +174,7 @@ class RedisStore:
         if any(answer < batch.number for answer in answers):
             raise self._went_back()
 
+    @_reads
     async def verify(self) -> None:
         """Ask each shard for the batches that it took from this process."""
         known = {run: tuple(taken) for run, taken in self._taken.items()}  # a commit goes on meanwhile
@@ -191,34 +215,42 @@ class RedisStore:
 
     # -- traces --------------------------------------------------------------------------------
 
+    @_reads
     async def recall(self, keys: Sequence[int]) -> list[tuple[int, bytes]]:
         """Return the values of traces by their keys."""
         answers = await self._many("smembers", (f"{_prefix(key % SHARDS)}trace:{key:x}" for key in keys))
-        return [(key, value) for key, values in zip(keys, answers, strict=True) for value in values]
+        return [(key, _octets(value)) for key, values in zip(keys, answers, strict=True) for value in values]
 
     def recall_at_once(self, queue_keys: Sequence[int], message_key: int) -> None:
         """Return None: the server is always to be waited for."""
 
+    @_reads
     async def secret(self) -> bytes:
         """Return the site's key; what two nodes made at once is one."""
         await self._ask(self._client.set(_SECRET, secrets.token_bytes(32), nx=True))
-        value: bytes = await self._ask(self._client.get(_SECRET))
+        value = _octets(await self._ask(self._client.get(_SECRET)))
+        if not 0 < len(value) <= _LONGEST_KEY:
+            raise ValueError("no key")
         return value
 
+    @_reads
     async def once(self, name: str, seconds: float, now: float) -> bool:
         """Claim a name for some time; the server's clock counts."""
         return bool(await self._ask(self._client.set(f"mailgate:claim:{name}", "1", nx=True, ex=int(seconds))))
 
+    @_reads
     async def unclaim(self, name: str) -> None:
         """Give a claim back."""
         await self._ask(self._client.delete(f"mailgate:claim:{name}"))
 
     # -- activity ------------------------------------------------------------------------------
 
+    @_reads
     async def activity(self, mailbox: str) -> Activity:
         """Return one mailbox's totals."""
         return _activity(mailbox, await self._ask(self._client.hgetall(_key("mailbox", mailbox))))
 
+    @_reads
     async def totals(self) -> list[Activity]:
         """Return every mailbox's totals."""
         found = []
@@ -250,6 +282,7 @@ class RedisStore:
             for group in chunks(members, _AT_ONCE):
                 yield [member.decode() for member in group]
 
+    @_reads
     async def idle(self, counts: Counts, before: float) -> list[Idle]:
         """Return the mailboxes whose time began to run before then, from an index of each shard."""
         index = "quiet:sent" if counts is Counts.NONE else "quiet:human"
@@ -273,6 +306,7 @@ class RedisStore:
                     found.append(Idle(mailbox, begun, last))
         return sorted(found, key=lambda idle: idle.mailbox)
 
+    @_reads
     async def observed(self) -> list[Observed]:
         """Return from when to when each node counted."""
         found = []
@@ -284,16 +318,19 @@ class RedisStore:
                     found.append(Observed(node, begin, end))
         return sorted(found, key=lambda observed: (observed.node, observed.begin))
 
+    @_reads
     async def forget_node(self, node: str) -> bool:
         """Forget a node."""
         await self._ask(self._client.delete(_key("observed", node)))
         return bool(await self._ask(self._client.srem(f"{_prefix(_shard(node))}nodes", node)))
 
+    @_reads
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
         """Note what a login hands over, and return what it handed over of late."""
         call = _Call(scripts.SENDING, [_key("sending", login)], [int(at), recipients, network])
-        return Sending(*(await self._answers([call]))[0])
+        return Sending(*map(_count, (await self._answers([call]))[0]))
 
+    @_reads
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
         """Note an advertisement, and return how many came to each recipient: one call for each."""
         arguments = [at, key[-8:].hex(), ADVERTISED_S, ADVERTISED_KEPT]
@@ -301,7 +338,7 @@ class RedisStore:
             _Call(scripts.ADVERTISED, [f"{_key('advertised', recipient)} {advertiser}"], arguments)
             for recipient in recipients
         ]
-        return dict(zip(recipients, await self._answers(calls), strict=True))
+        return dict(zip(recipients, map(_count, await self._answers(calls)), strict=True))
 
     # -- registry ------------------------------------------------------------------------------
 
@@ -325,11 +362,13 @@ class RedisStore:
                 await self._ask(change(_UNITS, *addresses))
         await self._ask(self._client.incr(_VERSION))
 
+    @_reads
     async def registration(self, mailbox: str) -> Registration | None:
         """Return what the registry knows of a mailbox."""
         value = await self._ask(self._client.hget(f"{_prefix(_shard(mailbox))}registry", mailbox))
         return _registration(value) if value else None
 
+    @_reads
     async def registrations(self) -> list[Registration]:
         """Return the registry."""
         found = []
@@ -338,6 +377,7 @@ class RedisStore:
             found += [_registration(value) for value in values]
         return sorted(found, key=lambda registration: registration.address)
 
+    @_reads
     async def default_passwords(self, before: float) -> list[Registration]:
         """Return the mailboxes that have had a default password since before then."""
         found = []
@@ -349,21 +389,25 @@ class RedisStore:
                 found += [_registration(value) for value in values if value]
         return sorted(found, key=lambda registration: registration.address)
 
+    @_reads
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
         return frozenset(address.decode() for address in await self._ask(self._client.smembers(_UNITS)))
 
     # -- states --------------------------------------------------------------------------------
 
+    @_reads
     async def states_version(self) -> int:
         """Return the counter of changes."""
         return int(await self._ask(self._client.get(_VERSION)) or 0)
 
+    @_reads
     async def states(self) -> dict[str, MailboxState]:
         """Return each mailbox's latest state."""
         fields = await self._ask(self._client.hgetall(_STATES))
         return {address.decode(): _state(value) for address, value in sorted(fields.items())}
 
+    @_reads
     async def state(self, mailbox: str) -> MailboxState | None:
         """Return one mailbox's latest state."""
         value = await self._ask(self._client.hget(_STATES, mailbox))
@@ -381,26 +425,31 @@ class RedisStore:
         value = orjson.dumps(asdict(state))
         await self._answers([_Call(scripts.SET_STATE, [_STATES, _CHANGES, _VERSION], [state.address, value])])
 
+    @_reads
     async def history(self, mailbox: str) -> list[MailboxState]:
         """Return a mailbox's states, oldest first."""
         return [state for state in await self.changes() if state.address == mailbox]
 
+    @_reads
     async def changes(self) -> list[MailboxState]:
         """Return all mailboxes' states, oldest first."""
         return [_state(value) for value in await self._ask(self._client.lrange(_CHANGES, 0, -1))]
 
+    @_reads
     async def exemptions(self) -> list[Exemption]:
         """Return the exemptions that were not removed."""
         values = await self._ask(self._client.hgetall(_EXEMPTIONS))
         found = [replace(Exemption(**orjson.loads(value)), number=int(number)) for number, value in values.items()]
         return sorted(found, key=lambda exemption: exemption.number)
 
+    @_reads
     async def add_exemption(self, exemption: Exemption) -> Exemption:
         """Keep an exemption under the next number, and raise the version."""
         keys = [_EXEMPTIONS, _EXEMPTION, _VERSION]
         answers = await self._answers([_Call(scripts.EXEMPT, keys, [orjson.dumps(asdict(exemption))])])
         return replace(exemption, number=int(answers[0]))
 
+    @_reads
     async def remove_exemption(self, number: int) -> bool:
         """Remove an exemption, and raise the version."""
         call = _Call(scripts.UNEXEMPT, [_EXEMPTIONS, _VERSION], [number])
@@ -454,6 +503,7 @@ class RedisStore:
 
     # -- taking over another store ---------------------------------------------------------------
 
+    @_reads
     async def is_empty(self) -> bool:
         """Tell whether nothing of a site is here yet."""
         keys = [_STATES, _CHANGES, _EXEMPTIONS]
@@ -690,6 +740,18 @@ def _connect(url: str) -> tuple[Any, bool]:
         **options,
     )
     return sentinel.master_for(master, db=int(database or 0), retry=retry), False
+
+
+def _octets(answer: object) -> bytes:
+    if not isinstance(answer, bytes):
+        raise TypeError("no octets")
+    return answer
+
+
+def _count(answer: object) -> int:
+    if not isinstance(answer, int):
+        raise TypeError("no number")
+    return answer
 
 
 def _shard(name: str) -> int:

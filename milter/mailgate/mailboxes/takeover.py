@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from ..incidents.record import bounded, new_case
-from ..model import LOCK, MailboxState, MailboxStatus, Verdict
+from ..model import LOCK, MailboxState, MailboxStatus, Verdict, legal_text
 from .states import StateStore, change
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ def to_lock(verdict: Verdict) -> Iterator[tuple[str, str]]:
         for piece in finding.evidence:
             if piece.kind == LOCK and finding.decides:
                 found = (f"{other.name} {other.value}" for other in finding.evidence if other.kind == "rate")
-                yield piece.value, f"{finding.rule}: {'; '.join(found)}"
+                yield legal_text(piece.value), f"{finding.rule}: {'; '.join(found)}"
 
 
 def was_just_restored(state: MailboxState | None, now: datetime) -> bool:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..model import Mail, Sending, network_of
+from ..model import Mail, Sending, legal_text, network_of
 from .breaker import Breaker
 from .probe import Asked, Probe
 
@@ -40,7 +40,7 @@ class SendingProbe(Probe):
     async def ask(self, asked: Asked) -> None:
         mail = asked.mail
         network, recipients = network_of(mail.session.client_ip), len(mail.envelope.recipients)
-        mail.sending = await self._rates.sending(mail.account, recipients, network, self._seconds())
+        mail.sending = await self._rates.sending(legal_text(mail.account), recipients, network, self._seconds())
 
 
 class AdvertisedProbe(Probe):
@@ -70,10 +70,14 @@ class AdvertisedProbe(Probe):
     async def ask(self, asked: Asked) -> None:
         mail = asked.mail
         accounts = mail.organization.accounts
-        recipients = [account for recipient in mail.envelope.recipients for account in accounts(recipient)]
+        recipients = {
+            account: legal_text(account) for recipient in mail.envelope.recipients for account in accounts(recipient)
+        }
         identity = mail.first_header(b"message-id") or mail.queue_id.encode("utf-8", "replace")
         key = hashlib.sha256(identity).digest()[:8]
-        mail.advertised = await self._rates.advertised(self._advertiser(mail), recipients, key, self._seconds())
+        names, advertiser = list(dict.fromkeys(recipients.values())), legal_text(self._advertiser(mail))
+        counts = await self._rates.advertised(advertiser, names, key, self._seconds())
+        mail.advertised = {recipient: counts[name] for recipient, name in recipients.items()}
 
     def is_needed(self, mail: Mail) -> bool:
         return False

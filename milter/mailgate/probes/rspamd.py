@@ -5,6 +5,7 @@ whitelists see what the MTA saw.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -103,17 +104,26 @@ def parse_report(body: bytes) -> SpamReport:
     """Read rspamd's JSON; raises OSError on anything that is not an answer of its own."""
     try:
         answer = orjson.loads(body)
-        if not isinstance(answer["action"], str) or not answer["action"]:
-            raise TypeError("action")
         symbols = answer.get("symbols", {})
-        weighed = sorted(symbols.values(), key=lambda symbol: -abs(float(symbol.get("score", 0))))
+        scores = [(_text(symbol["name"]), _number(symbol.get("score", 0))) for symbol in symbols.values()]
+        weighed = sorted(scores, key=lambda symbol: -abs(symbol[1]))
         return SpamReport(
-            action=answer["action"],
-            score=float(answer["score"]),
-            required=float(answer.get("required_score", 0)),
-            symbols=tuple(
-                f"{symbol['name']}({float(symbol.get('score', 0)):.2f})" for symbol in weighed[:MOST_SYMBOLS]
-            ),
+            action=_text(answer["action"]),
+            score=_number(answer["score"]),
+            required=_number(answer.get("required_score", 0)),
+            symbols=tuple(f"{name}({score:.2f})" for name, score in weighed[:MOST_SYMBOLS]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise OSError(f"rspamd's answer is not understood: {type(error).__name__}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise TypeError("no number")
+    return float(value)

@@ -74,7 +74,7 @@ async def _evaluate(names: Names, client_ip: str, domain: str, sender: str, helo
     if not _is_full_name(domain):
         return Result.NONE
     try:
-        client = ipaddress.ip_address(client_ip)
+        client = ipaddress.ip_address(client_ip.partition("%")[0])  # without the zone of a link-local one (RFC 4007)
     except ValueError:
         return Result.NONE
     if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped:
@@ -318,7 +318,7 @@ class _Check:
             if match[2]:
                 parts = parts[-int(match[2][:4]) :]  # no name has so many labels
             expanded = ".".join(parts)
-            return quote(expanded, safe="") if match[1].isupper() else expanded
+            return quote(expanded, safe="", errors="surrogateescape") if match[1].isupper() else expanded
 
         name = _MACRO.sub(value, text).removesuffix(".")
         return name if len(name) <= _LONGEST_NAME else name[-_LONGEST_NAME - 1 :].partition(".")[2]
