@@ -90,7 +90,7 @@ class Registration:
 
 
 def legal_text(text: str) -> str:
-    """Return text that JSON, a store or a mail can carry: each octet that was no UTF-8 is a question mark.
+    r"""Return text that JSON, a store or a mail can carry: each octet that was no UTF-8 is a question mark.
 
     >>> legal_text("\udcff@hanam.gov.vn")
     '?@hanam.gov.vn'
@@ -749,6 +749,17 @@ def network_of(client: str) -> str:
     return str(ipaddress.ip_network((ip, 24 if ip.version == 4 else 48), strict=False))
 
 
+def _within(values: list[bytes], most: int, octets: int) -> list[bytes]:
+    """Return the first of some values, as many as these limits allow."""
+    kept = []
+    for value in values[:most]:
+        octets -= len(value)
+        if octets < 0:
+            break
+        kept.append(value)
+    return kept
+
+
 _NO_VALUES: list[bytes] = []
 Read = TypeVar("Read")
 
@@ -859,18 +870,18 @@ class Mail:
         return content
 
     def _bound(self, limits: HeaderLimits) -> None:
-        """Leave out, and say so, what of a name is too much to be read: its last fields, or the end of the last."""
-        for values in self.fields.values():
+        """Leave out, and say so, what of a name is too much to be read: its fields in the middle, or one's end."""
+        for name, values in self.fields.items():
             if len(values) > limits.of_one_name:
                 self.content.exceeded["fields-of-one-name"] = limits.of_one_name
-                del values[limits.of_one_name :]
-            room = limits.octets_of_one_name
-            for index, value in enumerate(values):
-                if len(value) > room:
-                    self.content.exceeded["octets-of-fields-of-one-name"] = limits.octets_of_one_name
-                    values[index:] = [value[:room]] if room else []
-                    break
-                room -= len(value)
+            elif sum([len(value) for value in values]) > limits.octets_of_one_name:
+                self.content.exceeded["octets-of-fields-of-one-name"] = limits.octets_of_one_name
+            else:
+                continue
+            most, octets = limits.of_one_name // 2, limits.octets_of_one_name // 2
+            first = _within(values, most, octets)
+            last = _within(values[: len(first) - 1 : -1], most, octets) if first else []
+            self.fields[name] = first + last[::-1] or [values[0][: limits.octets_of_one_name]]
 
     @property
     def account(self) -> str:
