@@ -353,6 +353,12 @@ class MemoryTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def pause_reading(self) -> None:
+        """What is fed is fed."""
+
+    def resume_reading(self) -> None:
+        """What is fed is fed."""
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ..mime.walker import Leaf
-from ..model import File, TextKind, Uninspected
+from ..model import File, Obstacle, TextKind, Uninspected
 from .budget import Budget
 from .content import guarded, look_into
 from .eml import is_shown, read_leaf
@@ -23,6 +23,9 @@ def look_into_leaf(
     kind = TextKind.BODY if body else TextKind.DOCUMENT
     for found in guarded(read_leaf(octets, leaf, place, budget, kind), place):
         if isinstance(found, Inside):
+            if budget.files <= 0:
+                yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
+                break
             yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
         elif not isinstance(found, Threat):
             yield found

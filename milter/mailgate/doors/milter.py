@@ -22,7 +22,7 @@ from .transaction import Transaction
 
 log = structlog.get_logger()
 
-_ROOM_BYTES = 131_072  # read at once at the most: what is in it is taken in one turn of the loop
+_ROOM_BYTES = 73_728  # read at once at the most, in one turn of the loop: a chunk of a body with its macros fits
 _COPY_BELOW_BYTES = 32_768  # a smaller read is copied once, so that its slices are bytes
 
 PROGRESS_S = 10.0
@@ -212,6 +212,10 @@ class MilterConnection:
 
     def buffer_updated(self, nbytes: int) -> None:
         self._last_read = time.monotonic()
+        if nbytes == _ROOM_BYTES:
+            # There is more, which libuv would read at once, up to 32 times: the other connections have their turn.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
         end = nbytes + len(self._held)
         data: bytes | bytearray = self.listener.buffer
         if end < _COPY_BELOW_BYTES:
@@ -234,6 +238,10 @@ class MilterConnection:
             self._break(str(error))
         except Exception as error:
             self._fail(error)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     # -- commands -----------------------------------------------------------------------------
 

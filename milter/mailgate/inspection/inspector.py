@@ -367,7 +367,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
                 texts.append(item)
             elif isinstance(item, File):
                 before = files.get((item.place, item.sha256))
-                if before is not None:
+                if before is not None and before.dangers:
                     item = replace(item, dangers=tuple(dict.fromkeys((*before.dangers, *item.dangers))))
                 files[item.place, item.sha256] = item
             else:

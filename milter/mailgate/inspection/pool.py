@@ -48,6 +48,7 @@ _MOST_ITEMS, _MOST_OCTETS = (
     200_000,
     134_217_728,
 )  # of one answer: five times what the limits of files let come together
+_ITEMS_IN_A_TURN = 100  # that are read before other mails have a turn
 _JOBS = 1_000  # then a worker makes room for a fresh one: what a library leaks goes with it
 _END_S = 1.0  # for the nursery to say how a worker ended
 
@@ -328,6 +329,8 @@ class Pool:
                 while len(outcome.ended) < job.ends:
                     told = await _frame(worker.line, received)
                     items, octets = items + 1, octets + len(told)
+                    if items % _ITEMS_IN_A_TURN == 0:
+                        await asyncio.sleep(0)
                     if items > _MOST_ITEMS or octets > _MOST_OCTETS:
                         raise WorkerError("an inspection worker answers without end")
                     answer = read_answer(told, job)
