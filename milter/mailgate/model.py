@@ -849,22 +849,24 @@ class Mail:
         fields = self.fields
         self._read.clear()
         content = []
-        octets = sum([len(name) + len(value) for name, value in headers])
-        self.header_octets += octets
+        octets = 0
         room = limits.fields - self._field_count
         self._field_count += len(headers)
         if len(headers) > room:
             self.content.exceeded["header-fields"] = limits.fields
+            self.header_octets += sum([len(name) + len(value) for name, value in headers[max(0, room) :]])
             headers = headers[: max(0, room)]
         for name, value in headers:
+            octets += len(name) + len(value)
             lower = name.lower()
             if lower.startswith(b"content-"):
                 content.append((lower, value))
             values = fields.get(lower)
             if values is None:
-                values = fields[lower] = []
-            if lower in FIELDS_READ:
+                fields[lower] = [value] if lower in FIELDS_READ else _NO_VALUES
+            elif values is not _NO_VALUES:
                 values.append(value)
+        self.header_octets += octets
         if len(headers) > limits.of_one_name or octets > limits.octets_of_one_name:
             self._bound(limits)
         return content

@@ -109,6 +109,9 @@ class Policy:
 
     def claims(self, mail: Mail) -> frozenset[str]:
         """Return the domains whose claim to have sent this mail would, proven, change its verdict."""
+        return mail.once("claims", lambda: self._claims_of(mail))
+
+    def _claims_of(self, mail: Mail) -> frozenset[str]:
         found: frozenset[str] = frozenset()
         for look in self._claims:
             found |= look(mail)
