@@ -278,8 +278,6 @@ class Gate:
 
     async def _put(self, probe: Probe, asked: Asked, deadline: float, timings: dict[str, float]) -> None:
         """Ask one probe, until its deadline or the mail's."""
-        if probe.answers_at_once(asked):
-            return
         started = time.perf_counter()
         left_s = deadline - asyncio.get_running_loop().time()
         breaker = probe.breaker
