@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.lab.burn import Burning
 from tests.lab.mailgate import Config, Mailgate
 from tests.lab.mta import Letter, Mta
+from tests.lab.waiting import wait_until
 
 from mailgate.wire.smtp import split_header
 
@@ -76,6 +77,7 @@ def neighbour(mailgate: Mailgate) -> Iterator[list[float]]:
     sending = threading.Thread(target=send)
     sending.start()
     try:
+        wait_until(lambda: waits, 10, "the neighbour's first mail")
         yield waits
     finally:
         over.set()
