@@ -4,9 +4,8 @@ A reader that is not linear in what a stranger writes shows in these when the si
 adds it here: the tests of growth, of the daemon at work and the benchmark run all of them.
 """
 
-import base64
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 
 N = b"\r\n"
@@ -26,7 +25,6 @@ class Burning:
     sender: str = "lan@example.com"
     login: str = ""
     hook: str = "mx"
-    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def _header(line: bytes, size: int, **envelope: object) -> Burning:
@@ -257,8 +255,3 @@ def chunks(body: bytes, octets: int = 65_535) -> Iterator[tuple[int, int]]:
     """Yield where Postfix cuts a body."""
     for start in range(0, len(body), octets):
         yield start, min(start + octets, len(body))
-
-
-def encoded(octets: bytes) -> bytes:
-    """Return octets in base64, in lines of 76."""
-    return base64.encodebytes(octets).replace(b"\n", b"\r\n")
