@@ -32,11 +32,13 @@ from tests.lab.processes import children
 
 from mailgate.doors.offline import split_message
 from mailgate.doors.transaction import header_octets
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.inspection.inspector import Inspector
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Pool
 from mailgate.mime.walker import Leaf, Walker, WalkLimits
-from mailgate.model import Mail, Organization, Session
+from mailgate.model import Mail, Session
 from mailgate.spool import Spool
 
 RUNS = 100
@@ -145,7 +147,7 @@ def kinds() -> Mapping[str, Callable[[int], bytes]]:
 def _taken(message: bytes) -> tuple[Mail, Spool, Sequence[Leaf]]:
     """Return a mail as a door has it once it is whole: spooled and walked."""
     fields, body = split_message(message)
-    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    mail = Mail(Identity(Organization(frozenset({"hanam.gov.vn"}))), Session())
     content_fields = mail.take_headers(fields)
     head = header_octets(fields) + b"\r\n"
     raw = Spool()

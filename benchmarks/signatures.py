@@ -22,9 +22,11 @@ from tests.lab.dns import NameServer
 from tests.lab.processes import children
 
 from mailgate.doors.offline import split_message
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Pool
-from mailgate.model import Envelope, Mail, Organization, Session
+from mailgate.model import Envelope, Mail, Session
 from mailgate.probes.proofs import Prover
 from mailgate.spool import Spool
 
@@ -80,7 +82,7 @@ async def run(runs: int) -> None:
             (nursery,) = children(os.getpid())
             for name, message in kinds().items():
                 mail = Mail(
-                    Organization(frozenset({DOMAIN})),
+                    Identity(Organization(frozenset({DOMAIN}))),
                     Session("mx", "203.0.113.7"),
                     Envelope(b"<a@example.com>", "a@example.com"),
                     split_message(message)[0],

@@ -5,18 +5,9 @@ import time
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from mailgate.model import (
-    Envelope,
-    Inspection,
-    ListEntry,
-    Lists,
-    Mail,
-    Organization,
-    Session,
-    Spotted,
-    Text,
-    TextKind,
-)
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.model import Envelope, Inspection, ListEntry, Lists, Mail, Session, Spotted, Text, TextKind
 from mailgate.text.advertisement import faults_in, offers, prices_in, speaks_to_customers
 from mailgate.text.folding import fold
 from mailgate.text.origin import advertiser_of, author_of, signers_of
@@ -95,16 +86,16 @@ def test_no_text_takes_long(unit: str) -> None:
 
 # -- who advertises -----------------------------------------------------------------------------------------
 
-ORGANIZATION = Organization(frozenset({"hanam.gov.vn"}), state_domains=frozenset({"gov.vn"}))
+IDENTITY = Identity(Organization(frozenset({"hanam.gov.vn"}), state_domains=frozenset({"gov.vn"})))
 OFFICE = "ptp.bl@hanam.gov.vn"
 
 
 def advertisement(author: str, login: str = "", word: str = "mua 1 tặng 1") -> Mail:
     """Return an advertisement by its words and its subject, as the gate gives it to the rules."""
     mail = Mail(
-        ORGANIZATION,
+        IDENTITY,
         Session("submission" if login else "mx", "203.0.113.7"),
-        Envelope(b"<a@example.com>", "a@example.com", recipients={OFFICE: OFFICE.encode()}, login=login),
+        Envelope(b"<a@example.com>", "a@example.com", recipients={OFFICE: (OFFICE.encode(),)}, login=login),
         [(b"From", author.encode()), (b"Subject", "[QC] Mua 1 tặng 1".encode()), (b"Precedence", b"bulk")],
     )
     subject = Text("subject", TextKind.SUBJECT, "[qc] mua 1 tặng 1")
@@ -150,7 +141,7 @@ def test_who_signed() -> None:
         b"d=shop.example",
         b"",
     )
-    mail = Mail(ORGANIZATION, Session(), headers=[(b"DKIM-Signature", value) for value in values])
+    mail = Mail(IDENTITY, Session(), headers=[(b"DKIM-Signature", value) for value in values])
     assert signers_of(mail) == ["shop.example", "mailgun.org"]
     assert author_of(mail) == ""
     assert advertiser_of("") == ""

@@ -7,7 +7,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from mailgate.config import ConfigError, load
-from mailgate.model import Action, Danger, Envelope, File, Inspection, Mail, Organization, Session
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.model import Action, Danger, Envelope, File, Inspection, Mail, Session
 from mailgate_rules.dangerous_attachment import Stanza
 
 SHA256 = "ab" * 32
@@ -19,7 +21,7 @@ def action_at(moment: str, sender: str, entry: dict[str, str]) -> Action | None:
     at = datetime.fromisoformat(moment).astimezone(UTC).timestamp() if moment else 0.0
     file = File("a.exe", "a.exe", "exe", sha256=SHA256, dangers=((Danger.PROGRAM, "exe"),))
     mail = Mail(
-        Organization(domains=frozenset({"hanam.gov.vn"})),
+        Identity(Organization(domains=frozenset({"hanam.gov.vn"}))),
         Session(),
         Envelope(sender=sender),
         inspection=Inspection(files=(file,)),
@@ -73,7 +75,7 @@ def test_a_wrong_entry_is_named(entry: str, wants: str, tmp_path: Path) -> None:
 
 def test_many_files_are_one_finding() -> None:
     files = tuple(File(f"a.zip > {number}.exe", f"{number}.exe") for number in range(500))
-    mail = Mail(Organization(domains=frozenset()), Session(), inspection=Inspection(files=files))
+    mail = Mail(Identity(Organization(domains=frozenset())), Session(), inspection=Inspection(files=files))
     (hit,) = Stanza().at_end(mail)
     assert len(hit.evidence) == 21
     assert hit.evidence[-1].value == "480"

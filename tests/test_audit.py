@@ -29,14 +29,14 @@ from mailgate.audit.report import Audit, audit, exempting_document
 from mailgate.audit.sieve import Script, harvest_script
 from mailgate.audit.sieve_files import harvest_dovecot, harvest_folders
 from mailgate.audit.zimbra import harvest_zimbra
-from mailgate.model import Exemption, Organization
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.model import Exemption
 from mailgate.postfix.instance import read_instance
 
 MAILGATE = Path(sys.executable).with_name("mailgate")
 AT = datetime(2026, 11, 25, tzinfo=UTC)
-OURS = Organization(
-    frozenset({"hanam.gov.vn"}), frozenset({"mx.hanam.gov.vn"}), frozenset({"gov.vn"}), subaddress_separators="+"
-)
+OURS = Organization(frozenset({"hanam.gov.vn"}), frozenset({"mx.hanam.gov.vn"}), frozenset({"gov.vn"}))
 LOCAL = LocalNames(frozenset({"hanam.gov.vn", "mx.hanam.gov.vn"}), ("hanam.gov.vn",))
 
 MAIN_CF = {
@@ -86,7 +86,7 @@ def rows_of(result: Audit, folder: Path) -> set[Row]:
 
 
 def audited(harvest: Harvest, local: LocalNames = LOCAL, exemptions: Sequence[Exemption] = ()) -> Audit:
-    return audit(harvest, OURS, local, exemptions, AT)
+    return audit(harvest, Identity(OURS), local, exemptions, AT)
 
 
 def audited_postfix(folder: Path, mailboxes: Iterable[str] = ()) -> Audit:
@@ -527,7 +527,7 @@ def test_what_a_mailing_list_sends_to_its_members_is_a_note(tmp_path: Path) -> N
     write(tmp_path, {"v": "tin@hanam.gov.vn m@gmail.com\nan@hanam.gov.vn tin@hanam.gov.vn\n"})
     instance = read_instance(tmp_path)
     lists = replace(OURS, lists=frozenset({"tin@hanam.gov.vn"}))
-    result = audit(harvest_postfix(instance, lists, LOCAL, []), lists, LOCAL, [], AT)
+    result = audit(harvest_postfix(instance, lists, LOCAL, []), Identity(lists), LOCAL, [], AT)
     assert (result.forwards, result.status) == ((), 0)
     assert result.notes == (f"{tmp_path}/v:1: tin@hanam.gov.vn is a mailing list; goes to m@gmail.com",)
 

@@ -11,7 +11,9 @@ from tests.lab.mails import OFFICER, OUTSIDER, letter
 from tests.lab.system import mail_system
 from tests.lab.waiting import until
 
-from mailgate.model import Envelope, Listing, Mail, Organization, Session
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.model import Envelope, Listing, Mail, Session
 from mailgate.probes import blacklists
 from mailgate.probes.blacklists import Blacklists, reversed_address
 from mailgate.probes.names import Resolver
@@ -58,7 +60,9 @@ def test_how_an_address_is_asked_for(address: str, want: str) -> None:
 
 def mail_from(client: str, sender: str = "lan@example.com") -> Mail:
     return Mail(
-        Organization(frozenset({"hanam.gov.vn"})), Session("mx", client), Envelope(f"<{sender}>".encode(), sender)
+        Identity(Organization(frozenset({"hanam.gov.vn"}))),
+        Session("mx", client),
+        Envelope(f"<{sender}>".encode(), sender),
     )
 
 

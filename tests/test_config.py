@@ -221,7 +221,7 @@ def test_a_rule_that_is_off_does_not_run(tmp_path: Path) -> None:
 def test_on_error_is_what_a_missing_fact_does(tmp_path: Path) -> None:
     text = '[clamav]\non_error = "quarantine"\n[spam]\non_error = "accept"\n'
     settings = loaded(text, tmp_path)
-    mail = Mail(settings.resolved_organization(), Session(), missing={"clamd": "away", "spam": "away"})
+    mail = Mail(settings.identity(), Session(), missing={"clamd": "away", "spam": "away"})
     actions = {finding.rule: finding.action for finding in settings.policy().decide(mail, 0.0).findings}
     assert actions == {"virus": Action.QUARANTINE, "spam": Action.ACCEPT}
 
@@ -231,7 +231,7 @@ def test_an_exemption_holds_to_the_end_of_its_day_in_vietnam(tmp_path: Path) -> 
     settings = loaded(text, tmp_path)
     (exemption,) = settings.policy().exemptions
     finding = Finding("virus", "4.2", Mode.ENFORCE, Action.REJECT)
-    mail = Mail(settings.resolved_organization(), Session())
+    mail = Mail(settings.identity(), Session())
     midnight = datetime.fromisoformat("2027-02-01T00:00:00+07:00")
     assert covers(exemption, finding, mail, (midnight - timedelta(seconds=1)).timestamp())
     assert not covers(exemption, finding, mail, midnight.timestamp())

@@ -45,7 +45,8 @@ from tests.lab.waiting import wait_until
 from mailgate.config import SmtpSection
 from mailgate.doors.milter import BufferedConnection, Listener, MilterConnection
 from mailgate.gate import Gate
-from mailgate.model import Action, Evidence, Header, Mail, mailbox_of
+from mailgate.identity.spelling import mailbox_of
+from mailgate.model import Action, Evidence, Header, Mail
 from mailgate.rule import Hit, RuleStanza
 
 FOLDER = Path(__file__).parent / "dialogues"

@@ -17,7 +17,8 @@ from tests.lab.dns import NameServer
 
 from mailgate.config import Settings, load
 from mailgate.doors.offline import Answer, Case, judge_case
-from mailgate.model import Action, mailbox_of
+from mailgate.identity.spelling import mailbox_of
+from mailgate.model import Action
 from mailgate.scratch import Bench
 from mailgate_rules.auto_forward import CLASSES, IN, OUT
 

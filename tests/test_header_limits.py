@@ -2,13 +2,15 @@
 
 import pytest
 
-from mailgate.model import FIELDS_READ, Header, HeaderLimits, Mail, Organization, Session
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.model import FIELDS_READ, Header, HeaderLimits, Mail, Session
 
 LIMITS = HeaderLimits(fields=20, of_one_name=6, octets_of_one_name=60)
 
 
 def mail_of(*fields: Header, limits: HeaderLimits = LIMITS) -> Mail:
-    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    mail = Mail(Identity(Organization(frozenset({"hanam.gov.vn"}))), Session())
     mail.take_headers(list(fields), limits)
     return mail
 

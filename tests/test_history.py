@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tests.lab.redis import Redis
 
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.ledger.fresh import Fresh
 from mailgate.ledger.history import History
 from mailgate.ledger.journal import Journal, read
@@ -18,7 +20,7 @@ from mailgate.ledger.opening import open_store
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import MOST_OF_ONE, Batch, Store, StoreError
 from mailgate.mailboxes.states import StateFollower
-from mailgate.model import Envelope, Exemption, Mail, Memory, Organization, Session, Verdict
+from mailgate.model import Envelope, Exemption, Mail, Memory, Session, Verdict
 
 DAY_S = 86_400.0
 NOW = 1_795_000_000.0
@@ -41,14 +43,14 @@ def mail(
     received: tuple[str, ...] = (),
 ) -> Mail:
     """Return a mail; `received` are queue ids of Received lines of ours, newest first."""
-    envelope = Envelope(sender.encode(), sender, (), {r: r.encode() for r in recipients}, login)
+    envelope = Envelope(sender.encode(), sender, (), {r: (r.encode(),) for r in recipients}, login)
     headers = [
         (b"Received", f" from a (b [203.0.113.7])\n\tby {HOST} (Postfix) with ESMTP id {i}; Tue".encode())
         for i in received
     ]
     if message_id:
         headers.append((b"Message-ID", f" {message_id}".encode()))
-    made = Mail(ORGANIZATION, Session(hook, client, mta=HOST), envelope, headers)
+    made = Mail(Identity(ORGANIZATION), Session(hook, client, mta=HOST), envelope, headers)
     made.queue_id = queue_id
     return made
 

@@ -16,7 +16,7 @@ from mailgate.metrics import PROBES
 from mailgate.model import Action, Attachment, Envelope, Evidence, Finding, Mail, Mode, Session, Verdict
 
 NOW = datetime(2026, 11, 30, 10, 0, tzinfo=UTC)
-ORGANIZATION = Settings().resolved_organization()
+IDENTITY = Settings().identity()
 CHAINED = {"number": 2**63, "previous": "0" * 64}  # what the log puts before each record
 AT_FAULT = "ptp.bl@hanam.gov.vn"
 
@@ -26,8 +26,8 @@ def octets_of(record: dict[str, Any]) -> int:
 
 
 def mail_of(recipients: Sequence[str] = (), sender: str = "lan@example.com", message_id: bytes = b"<1@x>") -> Mail:
-    envelope = Envelope(b"<>", sender, recipients={recipient: recipient.encode() for recipient in recipients})
-    return Mail(ORGANIZATION, Session(client_ip="203.0.113.7"), envelope, [(b"Message-ID", message_id)])
+    envelope = Envelope(b"<>", sender, recipients={recipient: (recipient.encode(),) for recipient in recipients})
+    return Mail(IDENTITY, Session(client_ip="203.0.113.7"), envelope, [(b"Message-ID", message_id)])
 
 
 def finding(rule: str = "auto-forward", pieces: Sequence[Evidence] = (), **others: Any) -> Finding:
@@ -87,9 +87,9 @@ def test_whatever_the_mail_a_line_is_bounded_and_names_every_rule(
     findings: list[Finding], recipients: list[str], files: list[str], texts: list[str]
 ) -> None:
     session = Session("mx", texts[0], texts[1], texts[2], node=texts[3])
-    envelope = Envelope(b"<>", texts[4], recipients=dict.fromkeys(recipients, b""), login=texts[5])
+    envelope = Envelope(b"<>", texts[4], recipients=dict.fromkeys(recipients, (b"",)), login=texts[5])
     header = [(b"Message-ID", texts[6].encode("utf-8", "surrogateescape"))] if texts[6].isprintable() else []
-    mail = Mail(ORGANIZATION, session, envelope, header)
+    mail = Mail(IDENTITY, session, envelope, header)
     mail.queue_id = texts[7]
     mail.content.attachments = [Attachment(name, name, 1) for name in files]
     mail.content.defects = set(files)
@@ -129,8 +129,8 @@ def test_the_largest_record_of_all_is_bounded() -> None:
     findings = [finding(f"rule-{number}", pieces, recipient=text, exemption=text) for number in range(14)]
     findings = [replace(one, mailboxes=tuple(many([text], 100))) for one in findings]
     session = Session("mx", text, text, text, node=text)
-    envelope = Envelope(b"<>", text, recipients=dict.fromkeys(many([text], 1_000), b""), login=text)
-    mail = Mail(ORGANIZATION, session, envelope, [(b"Message-ID", text.encode())])
+    envelope = Envelope(b"<>", text, recipients=dict.fromkeys(many([text], 1_000), (b"",)), login=text)
+    mail = Mail(IDENTITY, session, envelope, [(b"Message-ID", text.encode())])
     mail.queue_id = text
     mail.content.attachments = [Attachment(text, text, 2**40) for _ in range(1_000)]
     mail.content.defects = set(many([text], 100))

@@ -64,8 +64,8 @@ class Site:
 
 
 def mail_of(client: str = "203.0.113.7", login: str = "", hook: str = "mx", sender: str = "lan@example.com") -> Mail:
-    envelope = Envelope(b"<>", sender, recipients={A: A.encode()}, login=login)
-    return Mail(SETTINGS.resolved_organization(), Session(hook, client), envelope)
+    envelope = Envelope(b"<>", sender, recipients={A: (A.encode(),)}, login=login)
+    return Mail(SETTINGS.identity(), Session(hook, client), envelope)
 
 
 def refusal(

@@ -9,12 +9,14 @@ from tests.lab.inspecting import InProcess
 from tests.lab.mails import base64_part, joined
 
 from mailgate.documents.budget import Limits
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.inspection.inspector import Inspector
 from mailgate.inspection.job import AnyJob, Job
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome
 from mailgate.mime.walker import Leaf, Walker
-from mailgate.model import File, Inspection, Mail, Obstacle, Organization, Session, Text
+from mailgate.model import File, Inspection, Mail, Obstacle, Session, Text
 from mailgate.spool import Spool
 
 DONE, CPU, WALL, DIED = Ending.DONE, Ending.CPU, Ending.WALL, Ending.DIED
@@ -49,7 +51,7 @@ async def inspected(workers: Scripted, inspector: Inspector) -> tuple[list[str],
     for name in ("a", "b", "c"):
         leaves.append(Leaf((raw.size, raw.size + 1), "", "application/pdf", name, "", True))
         raw.write(name.encode())
-    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    mail = Mail(Identity(Organization(frozenset({"hanam.gov.vn"}))), Session())
     found = await inspector.inspect(mail, raw, leaves)
     return [file.place for file in found.files], [(one.place, one.obstacle) for one in found.uninspected]
 
@@ -93,7 +95,7 @@ async def test_a_second_try_has_the_processor_time_that_is_left() -> None:
 def mail_of(*parts: bytes, subjects: Sequence[bytes] = ()) -> tuple[Mail, Spool, list[Leaf]]:
     """Return a multipart mail, its body, and its leaves."""
     headers = [(b"Subject", subject) for subject in subjects]
-    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    mail = Mail(Identity(Organization(frozenset({"hanam.gov.vn"}))), Session())
     walker = Walker()
     mail.content = walker.content
     mail.take_headers([*headers, (b"Content-Type", b"multipart/mixed; boundary=b")])

@@ -7,9 +7,12 @@ from tests.lab.mails import OFFICE, OFFICER, OUTSIDER, letter
 from tests.lab.system import mail_system
 from tests.lab.waiting import wait_until
 
-from mailgate.mailboxes.aliases import Aliases
-from mailgate.model import Organization
+from mailgate.identity.aliases import Aliases
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
+from mailgate.identity.rewriting import Rewriting
 
+REWRITING = Rewriting("hanam.gov.vn")
 DOMAINS = frozenset({"hanam.gov.vn", "ninhbinh.gov.vn"})
 
 VIRTUAL = """\
@@ -49,25 +52,25 @@ in: "|/bin/false", /var/mail/in, :include:/etc/list
 def test_the_mailboxes_behind_an_address(tmp_path: Path, address: str, mailboxes: tuple[str, ...]) -> None:
     (tmp_path / "virtual").write_text(VIRTUAL)
     (tmp_path / "aliases").write_text(LOCAL)
-    aliases = Aliases(["virtual", "alias:aliases"], tmp_path, DOMAINS)
-    found, unread = aliases.read()
-    assert unread == []
+    aliases = Aliases(["virtual", "alias:aliases"], tmp_path, DOMAINS, REWRITING)
+    found, problems = aliases.read()
+    assert [(Path(one.file).name, one.line) for one in problems] == [("virtual", 7), ("virtual", 8)], "a circle"
     aliases.take(found)
-    assert Organization(DOMAINS, aliases=aliases).accounts(address) == mailboxes
+    assert Identity(Organization(DOMAINS), aliases=aliases).mailboxes(address) == mailboxes
 
 
 def test_a_domain_may_stand_for_another(tmp_path: Path) -> None:
     (tmp_path / "virtual").write_text("@hanam.gov.vn @ninhbinh.gov.vn\nvt@ninhbinh.gov.vn ptp.bl@ninhbinh.gov.vn\n")
-    aliases = Aliases(["virtual"], tmp_path, DOMAINS)
+    aliases = Aliases(["virtual"], tmp_path, DOMAINS, REWRITING)
     aliases.take(aliases.read()[0])
-    organization = Organization(DOMAINS, aliases=aliases)
-    assert organization.accounts("lan+a@hanam.gov.vn") == ("lan@ninhbinh.gov.vn",)
-    assert organization.accounts("vt@hanam.gov.vn") == ("ptp.bl@ninhbinh.gov.vn",)
+    identity = Identity(Organization(DOMAINS), aliases=aliases)
+    assert identity.mailboxes("lan+a@hanam.gov.vn") == ("lan@ninhbinh.gov.vn",)
+    assert identity.mailboxes("vt@hanam.gov.vn") == ("ptp.bl@ninhbinh.gov.vn",)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_holds(tmp_path: Path) -> None:
     (tmp_path / "virtual").write_text("vt@hanam.gov.vn ptp.bl@hanam.gov.vn\nnichts\n")
-    aliases = Aliases(["virtual", "fehlt"], tmp_path, DOMAINS)
+    aliases = Aliases(["virtual", "fehlt"], tmp_path, DOMAINS, REWRITING)
     found, unread = aliases.read()
     assert found == {"vt@hanam.gov.vn": ("ptp.bl@hanam.gov.vn",)}
     assert [(Path(one.file).name, one.line) for one in unread] == [("virtual", 2), ("fehlt", 0)]

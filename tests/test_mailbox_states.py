@@ -30,6 +30,9 @@ class States:
     async def state(self, mailbox: str) -> MailboxState | None:
         return self.known.get(mailbox)
 
+    async def delimited(self) -> frozenset[str]:
+        return frozenset()
+
     async def units(self) -> frozenset[str]:
         return frozenset()
 

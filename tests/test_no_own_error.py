@@ -21,6 +21,8 @@ from tests.lab.redis import Redis
 from mailgate.config import NoticeSection
 from mailgate.doors.milter import Listener
 from mailgate.doors.offline import Answer, Case
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.incidents.log import IncidentLog
 from mailgate.incidents.record import mail_record
 from mailgate.inspection.job import Job, WorkerError, read_answer
@@ -38,7 +40,6 @@ from mailgate.model import (
     Mail,
     Memory,
     Mode,
-    Organization,
     Sending,
     Session,
     Verdict,
@@ -54,7 +55,7 @@ from mailgate.quarantine import Postfix
 ROOT = Path(__file__).parents[1]
 NOW = 1_795_000_000.0
 NO_UTF8 = "\udcff"  # an octet FF, as text from the wire has it
-ORGANIZATION = Organization(frozenset({"hanam.gov.vn"}), hostnames=frozenset({"mx.hanam.gov.vn"}))
+IDENTITY = Identity(Organization(frozenset({"hanam.gov.vn"}), hostnames=frozenset({"mx.hanam.gov.vn"})))
 
 
 # -- what is generated -------------------------------------------------------------------------------------------
@@ -187,10 +188,10 @@ _TRACE = b'[%d,"mx","","","","",true,["ptp.bl@hanam.gov.vn"],""]' % NOW
 
 
 def _copy() -> Mail:
-    envelope = Envelope(b"<a@example.com>", "a@example.com", (), {"lan@gmail.com": b"<lan@gmail.com>"})
+    envelope = Envelope(b"<a@example.com>", "a@example.com", (), {"lan@gmail.com": (b"<lan@gmail.com>",)})
     received = b" by mx.hanam.gov.vn (Postfix) with ESMTP id AAAA1; Tue"
     return Mail(
-        ORGANIZATION,
+        IDENTITY,
         Session("egress", "127.0.0.1"),
         envelope,
         [(b"Received", received), (b"Message-ID", b" <1@example.com>")],
@@ -272,7 +273,7 @@ async def test_a_store_takes_what_a_mail_calls_itself(store: Store) -> None:
     """Logins, recipients and advertisers go into its keys."""
     mail = _copy()
     mail.session.hook, mail.envelope.login = "submission", f"{NO_UTF8}@hanam.gov.vn"
-    mail.envelope.recipients = {f"{NO_UTF8}@hanam.gov.vn": b"", "a@hanam.gov.vn": b""}
+    mail.envelope.recipients = {f"{NO_UTF8}@hanam.gov.vn": (b"",), "a@hanam.gov.vn": (b"",)}
     asked = Asked(mail, None, ())
     await SendingProbe(store, lambda: NOW, 1.0, None).ask(asked)
     assert mail.sending == Sending(1, 2, 1, 2, 1, 2, 1)
@@ -291,7 +292,7 @@ async def test_a_mail_whose_queue_id_is_no_text_is_counted_and_remembered(store:
     mail = _copy()
     mail.fields = {}
     mail.session.hook, mail.queue_id = "mx", f"AAAA{NO_UTF8}"
-    mail.envelope.recipients = {"ptp.bl@hanam.gov.vn": b"<ptp.bl@hanam.gov.vn>"}
+    mail.envelope.recipients = {"ptp.bl@hanam.gov.vn": (b"<ptp.bl@hanam.gov.vn>",)}
     noted = gate._noted(mail, Verdict())
     assert len(noted) == 2
     await store.commit(Batch(noted))

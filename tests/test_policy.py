@@ -57,9 +57,11 @@ class Silent(RuleStanza):
 
 
 def mail(*recipients: str, missing: dict[str, str] | None = None) -> Mail:
-    envelope = Envelope(b"<a@example.com>", "a@example.com", recipients={r: r.encode() for r in recipients or (ONE,)})
-    organization = Settings(organization=OrganizationSection()).resolved_organization()
-    return Mail(organization, Session(), envelope, missing=missing or {})
+    envelope = Envelope(
+        b"<a@example.com>", "a@example.com", recipients={r: (r.encode(),) for r in recipients or (ONE,)}
+    )
+    identity = Settings(organization=OrganizationSection()).identity()
+    return Mail(identity, Session(), envelope, missing=missing or {})
 
 
 def hit(action: Action | None = None, recipient: str = "", **others: object) -> Hit:

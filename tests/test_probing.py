@@ -20,8 +20,10 @@ from tests.lab.waiting import until, wait_until
 from mailgate.config import ClamavSection, SpamSection, WorkersSection
 from mailgate.doors import milter as door
 from mailgate.doors.milter import Listener, MilterConnection
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.mime.walker import Leaf
-from mailgate.model import Content, Mail, Organization, Scan, ScanStatus, Session
+from mailgate.model import Content, Mail, Scan, ScanStatus, Session
 from mailgate.probes import breaker
 from mailgate.probes.breaker import Breaker
 from mailgate.probes.clamd import Address, ClamdProbe, Scanner
@@ -247,7 +249,7 @@ class Spooled:
 
 async def test_a_probe_is_asked_of_what_it_concerns() -> None:
     probe = ClamdProbe(Hanging(), 1.0, None)
-    mail = Mail(Organization(frozenset({"hanam.gov.vn"})), Session())
+    mail = Mail(Identity(Organization(frozenset({"hanam.gov.vn"}))), Session())
     assert not probe.concerns(Asked(mail, None, ()))
     with Spooled(b"x") as raw:
         assert probe.concerns(Asked(mail, raw, ()))

@@ -21,10 +21,12 @@ from tests.lab.system import mail_system
 from mailgate.config import WorkersSection
 from mailgate.doors.offline import Case, judge_case, split_message
 from mailgate.doors.transaction import header_octets
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.inspection.job import Proven, SignatureJob
 from mailgate.inspection.limits import InspectionLimits
 from mailgate.inspection.pool import Content, Ending, Outcome, Pool
-from mailgate.model import Action, Envelope, Mail, Organization, Session
+from mailgate.model import Action, Envelope, Mail, Session
 from mailgate.probes import proofs, spf
 from mailgate.probes.names import CarefulResolver, Resolver
 from mailgate.probes.proofs import Prover, Workers
@@ -162,7 +164,7 @@ def received(message: bytes, sender: str = "lan@example.com", client: str = STRA
         state_networks=(ipaddress.ip_network("192.0.2.0/24"),),
     )
     fields, body = split_message(message)
-    mail = Mail(organization, Session("mx", client), Envelope(sender.encode(), sender), fields)
+    mail = Mail(Identity(organization), Session("mx", client), Envelope(sender.encode(), sender), fields)
     with contextlib.closing(Spool()) as raw:
         raw.write(header_octets(fields) + b"\r\n" + body)
         yield mail, raw

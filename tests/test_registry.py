@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from tests.lab.dovecot import Dovecot
 from tests.lab.mails import OFFICER, OUTSIDER, letter
 
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.mailboxes import registry
 from mailgate.mailboxes.logins import dovecot_deny, ldif, zmprov
 from mailgate.mailboxes.registry import COLUMNS, FIELD_LIMIT, Problem, read_csv, write_csv
-from mailgate.model import MailboxKind, MailboxState, MailboxStatus, Organization, Registration
+from mailgate.model import MailboxKind, MailboxState, MailboxStatus, Registration
 
-OURS = Organization(frozenset({"hanam.gov.vn", "cũ.hanam.vn"}))
+OURS = Identity(Organization(frozenset({"hanam.gov.vn", "cũ.hanam.vn"})))
 TODAY = date(2026, 11, 26)
 HEAD = ",".join(COLUMNS)
 HA = "nguyenthithanhha@hanam.gov.vn,individual,Nguyễn Thị Thanh Hà,Sở Nội vụ,2025-01-02,2025-02-03"
@@ -106,7 +108,6 @@ WRONG_LINES: tuple[tuple[str, int, str], ...] = (
     (OTHER.replace("stttt", "s t"), 2, "is none: write LOCAL@DOMAIN"),
     (OTHER.replace("stttt", "st\u200btt"), 2, "is none: write LOCAL@DOMAIN"),
     (OTHER.replace("hanam.gov.vn", "example.com"), 2, "stttt@example.com is not of this system"),
-    (OTHER.replace("stttt", "stttt+a"), 2, "is a sub-address of stttt@hanam.gov.vn"),
     (OTHER.replace("Sở TTTT", " "), 2, "name is missing"),
     (OTHER.replace("2025-01-02", "2025-13-02"), 2, "created '2025-13-02' is no date"),
     (OTHER.replace("2025-01-02", "11/24/2025"), 2, "created '11/24/2025' is no date"),

@@ -21,7 +21,8 @@ from mailgate.doors.milter import Hook, Listener, MilterConnection
 from mailgate.doors.offline import Case, judge_case, split_message
 from mailgate.doors.transaction import header_octets
 from mailgate.gate import Gate
-from mailgate.model import Action, mailbox_of
+from mailgate.identity.spelling import mailbox_of
+from mailgate.model import Action
 from mailgate.rule import Example, RuleStanza
 from mailgate_rules import MODULES, STANZAS
 

@@ -40,7 +40,7 @@ def test_every_rule_that_tags_says_so_when_it_is_configured(name: str) -> None:
 @pytest.mark.parametrize("author", [b"\\\r@gmail.com", b"\\\n @gmail.com", b'"a\\\r\n X-B: c"@gmail.com'])
 def test_an_author_adds_no_line(author: bytes) -> None:
     settings = load(None, {})
-    mail = Mail(settings.resolved_organization(), Session("mx", "203.0.113.7"))
+    mail = Mail(settings.identity(), Session("mx", "203.0.113.7"))
     mail.take_headers([(b"From", author), (b"Subject", b"[QC] giam gia"), (b"List-Unsubscribe", b"<http://a>")])
     mail.inspection = Inspection((Text("subject", TextKind.SUBJECT, "[qc] giảm giá 50%"),))
     words = ListEntry("giảm giá", {"weight": "4"})

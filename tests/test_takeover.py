@@ -15,6 +15,8 @@ from tests.lab.redis import Redis
 from mailgate.config import ConfigError, Settings, load
 from mailgate.doors.offline import Case, judge_case
 from mailgate.gate import Gate
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.mailboxes.states import change
 from mailgate.mailboxes.takeover import Locker
@@ -28,7 +30,6 @@ from mailgate.model import (
     MailboxKind,
     MailboxStatus,
     Mode,
-    Organization,
     Registration,
     Session,
     Verdict,
@@ -94,11 +95,11 @@ def test_a_hostile_list_costs_what_its_length_costs(unit: bytes) -> None:
 # -- aliases and grants ----------------------------------------------------------------------------
 
 
-def submitted(author: str, login: str = OFFICER, **organization: Any) -> list[bool]:
+def submitted(author: str, login: str = OFFICER, **identity: Any) -> list[bool]:
     """Return whether the rule finds the envelope sender, and the header's author, of a login's mail."""
     rule = SenderIdentity(grants={OFFICER: ("chung@hanam.gov.vn",)})
     mail = Mail(
-        Organization(frozenset({"hanam.gov.vn", "hn.gov.vn"}), **organization),
+        Identity(Organization(frozenset({"hanam.gov.vn", "hn.gov.vn"})), **identity),
         Session("submission", "203.0.113.7"),
         Envelope(author.encode(), author, login=login),
         [(b"From", author.encode())],
@@ -248,14 +249,15 @@ def gate_of(*rules: Any, **facts: Any) -> tuple[Gate, Notes]:
 
 
 @pytest.mark.parametrize(
-    ("hook", "login", "asked"), [("submission", OFFICER, True), ("submission", "", False), ("mx", OFFICER, False)]
+    ("hook", "login", "asked"),
+    [("submission", OFFICER, True), ("submission", "", False), ("mx", OFFICER, True), ("egress", OFFICER, False)],
 )
 def test_only_a_login_that_submits_is_waited_for(hook: str, login: str, asked: bool) -> None:
     gate, _ = gate_of(SendingRate())
     mail = Mail(
-        gate.organization,
+        gate.identity,
         Session(hook, "10.1.1.5"),
-        Envelope(OFFICER.encode(), OFFICER, (), {OFFICE: OFFICE.encode()}, login),
+        Envelope(OFFICER.encode(), OFFICER, (), {OFFICE: (OFFICE.encode(),)}, login),
         mailboxes={},
     )
     assert (gate.judge_at_once(mail, None, ()) is None) is asked

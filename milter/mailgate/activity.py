@@ -1,9 +1,10 @@
 """What an accepted mail counts: who of ours sent it, who received it, and what kind of mail it was (6.2c, 7.2a)."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdict, domain_of, legal_text
+from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdict, legal_text
+from .text.addresses import is_bounce_home
 
 # Header fields that only a program writes, and what they make of a mail, the first that fits; the values that do not.
 _TELLING: dict[bytes, tuple[MailClass, tuple[bytes, ...]]] = {
@@ -38,21 +39,19 @@ def is_about_content(finding: Finding) -> bool:
     return not any(piece.kind == "missing" or piece.name in ("encrypted", "too-large") for piece in finding.evidence)
 
 
-def activity_events(
-    mail: Mail, verdict: Verdict, now: float, node: str, mailboxes_of: Callable[[str], Sequence[str]]
-) -> list[ActivityEvent]:
+def activity_events(mail: Mail, verdict: Verdict, now: float, node: str) -> list[ActivityEvent]:
     """Return what an accepted mail counts: `sent` for its official sender, `received` for each official recipient.
 
     The sender is the login's mailbox, or the envelope sender of a client of our own; spam counts nobody as sending,
-    and what a virus was found in counts nothing. mailboxes_of: the mailboxes that an address of ours stands for. The
-    key is made of the Message-ID where there is one, so that a mail which is sent again after a lost answer counts
-    once.
+    and what a virus was found in counts nothing. An alias of several mailboxes receives for each, and sends for none.
+    What comes home to a rewritten sender (SRS, BATV) is a bounce's, and counts for nobody. The key is made of the
+    Message-ID where there is one, so that a mail which is sent again after a lost answer counts once.
     """
     for finding in verdict.findings:
         if finding.rule == "virus" and is_about_content(finding):
             return []
-    organization, envelope = mail.organization, mail.envelope
-    identity = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode("utf-8", "surrogateescape")
+    organization, identity, envelope = mail.organization, mail.identity, mail.envelope
+    name = mail.first_header(b"message-id") or f"{node}/{mail.queue_id}".encode("utf-8", "surrogateescape")
     octets = mail.content.octets
     kind = mail_class(mail, verdict.findings)
     events = []
@@ -64,12 +63,18 @@ def activity_events(
     ):
         sender = envelope.sender
     if sender and kind is not MailClass.SPAM:
-        for mailbox in mailboxes_of(sender):
-            events.append(_event(ActivityKind.SENT, mailbox, identity, now, octets, MailClass.HUMAN))
+        account = identity.account(sender)
+        if identity.is_mailbox(account):
+            events.append(_event(ActivityKind.SENT, account, name, now, octets, MailClass.HUMAN))
     for recipient in envelope.recipients:
-        if organization.is_official_domain(domain_of(recipient)) and recipient not in verdict.recipient_replies:
-            for mailbox in mailboxes_of(recipient):
-                events.append(_event(ActivityKind.RECEIVED, mailbox, identity, now, octets, kind))
+        if (
+            not organization.is_official(recipient)
+            or recipient in verdict.recipient_replies
+            or ("=" in recipient and is_bounce_home(recipient))
+        ):
+            continue
+        for mailbox in identity.mailboxes(recipient):
+            events.append(_event(ActivityKind.RECEIVED, mailbox, name, now, octets, kind))
     return events
 
 

@@ -13,6 +13,7 @@ import re
 import socket
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,14 +25,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from mailgate_rules import STANZAS
 
 from .documents.budget import Limits
+from .identity.aliases import Aliases
+from .identity.identity import Identity
+from .identity.organization import Organization
+from .identity.rewriting import Rewriting
+from .identity.spelling import canonical_domain, mailbox_of
 from .inspection.limits import Bounds as WorkerBounds
 from .inspection.limits import InspectionLimits
 from .ledger.commits import Bounds
 from .ledger.opening import SCHEMES
 from .ledger.store import Counts
-from .mailboxes.aliases import Aliases
 from .mime.walker import WalkLimits
-from .model import Action, Exemption, HeaderLimits, Mode, Organization, canonical_domain, mailbox_of
+from .model import Action, Exemption, HeaderLimits, Mode
 from .policy import Policy
 from .probes.clamd import Address
 from .rule import RuleStanza
@@ -73,6 +78,10 @@ def _domain(text: str) -> str:
     if not domain or " " in domain or "@" in domain:
         raise ValueError("write a domain, such as hanam.gov.vn")
     return domain
+
+
+def _optional_domain(text: str) -> str:
+    return _domain(text) if text else text
 
 
 def _mailbox(text: str) -> str:
@@ -164,6 +173,20 @@ class OrganizationSection(_Section):
     lists: list[Mailbox] = []
     state_networks: list[Network] = []
     alias_files: list[str] = []
+    merged_domains: dict[Domain, Domain] = {}
+
+
+class RewritingSection(_Section):
+    """[rewriting]: how the MTA completes and resolves an address; the names are those of Postfix's main.cf."""
+
+    myorigin: Annotated[str, AfterValidator(_optional_domain)] = ""
+    mydomain: Annotated[str, AfterValidator(_optional_domain)] = ""
+    mydestination: list[Domain] = []
+    append_at_myorigin: bool = True
+    append_dot_mydomain: bool = False
+    allow_percent_hack: bool = True
+    swap_bangpath: bool = True
+    resolve_dequoted_address: bool = True
 
 
 class ListenSection(_Section):
@@ -380,6 +403,7 @@ class Settings(_Section):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     organization: OrganizationSection = OrganizationSection()
+    rewriting: RewritingSection = RewritingSection()
     listen: ListenSection = ListenSection()
     smtp: SmtpSection = SmtpSection()
     hook: list[HookSection] = []
@@ -405,20 +429,48 @@ class Settings(_Section):
 
     def aliases(self) -> Aliases:
         """Return the aliases of the files that are named, not yet read."""
-        return Aliases(self.organization.alias_files, self.folder, frozenset(self.organization.domains))
+        section = self.organization
+        return Aliases(section.alias_files, self.folder, frozenset(section.domains), self.resolved_rewriting())
 
-    def resolved_organization(self, aliases: Mapping[str, tuple[str, ...]] | None = None) -> Organization:
-        """Return the organization as rules read it, with these aliases."""
+    def identity(
+        self, aliases: Mapping[str, tuple[str, ...]] | None = None, registered: AbstractSet[str] = frozenset()
+    ) -> Identity:
+        """Return who is meant by an address, with these aliases and registered mailboxes."""
+        section = self.organization
+        return Identity(
+            self.resolved_organization(),
+            self.resolved_rewriting(),
+            section.subaddress_separators,
+            section.merged_domains,
+            aliases,
+            registered,
+            section.domains[0],
+        )
+
+    def resolved_rewriting(self) -> Rewriting:
+        """Return how the MTA completes and resolves an address."""
+        section = self.rewriting
+        return Rewriting(
+            section.myorigin or self.organization.domains[0],
+            section.mydomain,
+            frozenset(section.mydestination),
+            section.append_at_myorigin,
+            section.append_dot_mydomain,
+            section.allow_percent_hack,
+            section.swap_bangpath,
+            section.resolve_dequoted_address,
+        )
+
+    def resolved_organization(self) -> Organization:
+        """Return the organization as rules read it."""
         section = self.organization
         return Organization(
             frozenset(section.domains),
             frozenset(section.hostnames),
             frozenset(section.state_domains),
             tuple(ipaddress.ip_network(network) for network in section.internal_networks),
-            section.subaddress_separators,
             frozenset(section.lists),
             tuple(ipaddress.ip_network(network) for network in section.state_networks),
-            {} if aliases is None else aliases,
         )
 
     def policy(self) -> Policy:
@@ -523,12 +575,17 @@ def masked_url(url: str) -> str:
     return re.sub(r"([?&]password=)[^&#]*", rf"\1{_MASK}", url)
 
 
+def party(text: str) -> str:
+    """Return a mailbox or a domain, as an exemption names it, in the form that compares."""
+    return mailbox_of(text.encode("utf-8", "surrogateescape")) if "@" in text else canonical_domain(text)
+
+
 def _exemption(entry: ExemptionSection) -> Exemption:
     until = datetime.combine(entry.until, time.max, ZoneInfo(TIME_ZONE))
     return Exemption(
         entry.rule,
-        entry.mailbox.lower(),
-        entry.counterpart.lower(),
+        party(entry.mailbox),
+        party(entry.counterpart),
         until.timestamp(),
         entry.document,
         entry.reason,

@@ -160,7 +160,7 @@ async def _inspection(settings: Settings) -> list[Diagnosis]:
     limits = settings.inspection_limits()
     pool = Pool(limits)
     inspector = Inspector(pool, limits)
-    mail = Mail(settings.resolved_organization(), Session())
+    mail = Mail(settings.identity(), Session())
     page = b"<p>mailgate doctor</p>"
     with contextlib.closing(Spool()) as spool:
         spool.write(page)
@@ -188,7 +188,7 @@ async def _lists(settings: Settings) -> Diagnosis:
 
 async def _gtube(settings: Settings) -> Diagnosis:
     engine = spam_engine(settings)
-    mail = Mail(settings.resolved_organization(), Session(), Envelope(b"<doctor@example.com>", "doctor@example.com"))
+    mail = Mail(settings.identity(), Session(), Envelope(b"<doctor@example.com>", "doctor@example.com"))
     with contextlib.closing(Spool()) as spool:
         spool.write(b"Subject: mailgate doctor\r\n\r\n" + GTUBE + b"\r\n")
         try:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -84,6 +85,10 @@ class States(Protocol):
     def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
 
+    @property
+    def registered(self) -> AbstractSet[str]:
+        """Return the mailboxes that are no sub-address though they look like one; always the same set."""
+
 
 class Notices(Protocol):
     """Who tells a mailbox's owner and the security officer of a copy that did not leave (notices)."""
@@ -133,7 +138,7 @@ class Gate:
     ) -> None:
         self.settings = settings
         self.services = services
-        self.organization = settings.resolved_organization(services.aliases)
+        self.identity = settings.identity(services.aliases, services.states.registered)
         self.policy: Policy = policy or settings.policy()
         self.walk_limits = settings.walk_limits()
         self.header_limits = settings.header_limits()
@@ -396,7 +401,7 @@ class Gate:
 
     def _events(self, mail: Mail, verdict: Verdict) -> list[ActivityEvent]:
         seconds = self.services.seconds()
-        return activity_events(mail, verdict, seconds, self.services.node, self.organization.accounts)
+        return activity_events(mail, verdict, seconds, self.services.node)
 
     # -- the log's one line a mail -------------------------------------------------------------
 

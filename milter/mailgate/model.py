@@ -1,20 +1,17 @@
 """The nouns of mail policy: who speaks, the envelope, the message, what was found, what follows.
 
-Everything here is data and pure functions on it; it imports nothing of ours but the caches, and knows no door,
-no clock and no service. Text that came from the wire is decoded with `surrogateescape` where it must be
+Everything here is data and pure functions on it; of ours it imports nothing but who is meant (`identity`), and knows
+no door, no clock and no service. Text that came from the wire is decoded with `surrogateescape` where it must be
 text at all, so that the octets can always be had back.
 """
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, TypeVar, cast
 
-import idna
-
-from .caches import remembered
+from .identity.identity import Identity
 
 
 class Mode(StrEnum):
@@ -98,149 +95,6 @@ def legal_text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-# -- addresses -----------------------------------------------------------------------------------
-
-
-@remembered("mailbox_of")
-def mailbox_of(path: bytes) -> str:
-    """Return the mailbox of an RFC 5321 path as text that compares: `local@domain`, lower-cased.
-
-    Takes the angle brackets and a source route off, the quotes of a local part that needs none, the
-    root dot of the domain, and turns the domain into A-labels. The null path is "". Octets that are
-    not UTF-8 are kept by surrogateescape.
-    """
-    text = path.decode("utf-8", "surrogateescape").strip()
-    if text.startswith("<") and text.endswith(">"):
-        text = text[1:-1].strip()
-    if text.startswith("@"):  # a source route (RFC 5321 appendix C) is ignored
-        text = text.partition(":")[2]
-    local, at, domain = text.rpartition("@")
-    if not at:
-        return text.lower()
-    if len(local) > 1 and local.startswith('"') and local.endswith('"'):
-        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
-        if re.fullmatch(r"[^\s\"(),:;<>@\[\]\\]+", bare):
-            local = bare
-    return f"{local.lower()}@{canonical_domain(domain)}"
-
-
-def domain_of(mailbox: str) -> str:
-    """Return the domain of a mailbox, "" for the null path."""
-    return mailbox.rpartition("@")[2] if "@" in mailbox else ""
-
-
-@remembered("canonical_domain")
-def canonical_domain(domain: str) -> str:
-    """Return a domain as it compares: A-labels, lower case, no root dot (UTS 46, as DNS sees it).
-
-    A domain that has no A-label form is returned lower-cased as it stands: it equals no real one.
-    """
-    text = domain.strip().rstrip(".").lower()
-    if text.isascii():
-        return text
-    try:
-        return idna.encode(text, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError):
-        return text
-
-
-@dataclass(frozen=True, slots=True)
-class Organization:
-    """Whose mail this is: domains, hosts, networks, and which domains are state bodies' (4.5).
-
-    All domains are canonical (`canonical_domain`). A name in a set stands for itself and for all
-    below it, compared label by label: `gov.vn` covers `hanam.gov.vn`, not `hanam-gov.vn`.
-    lists: addresses of mailing lists that this system hosts. state_networks: clients that are state
-    bodies' mail servers. aliases: other addresses of ours, with the mailboxes behind each
-    (mailboxes.aliases).
-    """
-
-    domains: frozenset[str]
-    hostnames: frozenset[str] = frozenset()
-    state_domains: frozenset[str] = frozenset()
-    networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
-    subaddress_separators: str = "+"
-    lists: frozenset[str] = frozenset()
-    state_networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
-    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
-    _internal: dict[str, bool] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def is_official_domain(self, domain: str) -> bool:
-        """Tell whether mailboxes of this domain are of this system; sub-domains are not."""
-        return domain in self.domains
-
-    def is_official(self, mailbox: str) -> bool:
-        """Tell whether a mailbox is of this system (hộp thư công vụ)."""
-        return mailbox.rpartition("@")[2] in self.domains
-
-    def is_state(self, mailbox: str) -> bool:
-        """Tell whether a mailbox is issued by a state body (4.5), ours included."""
-        domain = mailbox.rpartition("@")[2]
-        return domain in self.domains or _is_below(domain, self.state_domains)
-
-    def is_internal(self, address: str) -> bool:
-        """Tell whether a client's IP address is of our own networks; a Unix socket ("") is."""
-        known = self._internal.get(address)
-        if known is None:
-            known = not address or _in_networks(address, self.networks)
-            if len(self._internal) > _ADDRESSES_KEPT or len(address) > _LONGEST_ADDRESS:
-                self._internal.clear()
-            self._internal[address] = known
-        return known
-
-    def is_state_client(self, address: str) -> bool:
-        """Tell whether a client's IP address is of a state body's mail servers."""
-        return bool(self.state_networks) and _in_networks(address, self.state_networks)
-
-    def account(self, mailbox: str) -> str:
-        """Return the mailbox that a sub-address of ours speaks of: a.b+tag@ours is a.b@ours."""
-        local, _, domain = mailbox.rpartition("@")
-        if domain not in self.domains:
-            return mailbox
-        for separator in self.subaddress_separators:
-            base, found, _ = local.partition(separator)
-            if found and base:
-                local = base
-        return f"{local}@{domain}"
-
-    def accounts(self, mailbox: str) -> tuple[str, ...]:
-        """Return the mailboxes that an address of ours stands for: those behind an alias, else its account."""
-        account = self.account(mailbox)
-        if self.aliases:
-            local, _, domain = account.rpartition("@")
-            for other in self.aliases.get(f"@{domain}", ()):
-                account = local + other if other.startswith("@") else other
-            return self.aliases.get(account) or (account,)
-        return (account,)
-
-
-def _is_below(domain: str, names: frozenset[str]) -> bool:
-    """Tell whether a domain is one of these names or below one.
-
-    >>> _is_below("hanam.gov.vn", frozenset({"gov.vn"})), _is_below("hanam-gov.vn", frozenset({"gov.vn"}))
-    (True, False)
-    """
-    while domain:
-        if domain in names:
-            return True
-        domain = domain.partition(".")[2]
-    return False
-
-
-_ADDRESSES_KEPT = 16_384  # of clients whose network is known: 2 MB at the most
-_LONGEST_ADDRESS = 64  # IPv6 takes 39 octets, and the zone of a link-local one
-
-
-def _in_networks(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return any(ip in network for network in networks)
-
-
 # -- one mail ------------------------------------------------------------------------------------
 
 
@@ -289,24 +143,25 @@ AFTER_EXPANSION = frozenset({"egress", "non-smtp"})
 class Envelope:
     """RFC 5321's envelope: paths as octets, mailboxes as text that compares.
 
-    arguments: the ESMTP parameters of MAIL, as sent. recipients: mailbox → the path as the MTA gave it
-    (which a deletion must repeat to the letter). originals: mailbox → the one that ORCPT= (RFC 3461) names,
-    where it names another.
+    arguments: the ESMTP parameters of MAIL, as sent. recipients: mailbox → each path that leads to it, as the MTA
+    gave it (which a deletion must repeat to the letter). originals: mailbox → the one that ORCPT= (RFC 3461) names,
+    where it names another. asked: the path of the recipient that was asked for last.
     """
 
     sender_path: bytes
     sender: str
     arguments: tuple[bytes, ...]
-    recipients: dict[str, bytes]
+    recipients: dict[str, tuple[bytes, ...]]
     login: str
     originals: dict[str, str]
+    asked: bytes
 
     def __init__(
         self,
         sender_path: bytes = b"<>",
         sender: str = "",
         arguments: tuple[bytes, ...] = (),
-        recipients: dict[str, bytes] | None = None,
+        recipients: dict[str, tuple[bytes, ...]] | None = None,
         login: str = "",
     ) -> None:
         self.sender_path = sender_path
@@ -315,6 +170,7 @@ class Envelope:
         self.recipients = {} if recipients is None else recipients
         self.login = login
         self.originals = {}
+        self.asked = b""
 
     def declared_bytes(self) -> int | None:
         """Return SIZE= (RFC 1870) in octets, None when absent or not a number."""
@@ -782,7 +638,7 @@ class Mail:
 
     def __init__(
         self,
-        organization: Organization,
+        identity: Identity,
         session: Session,
         envelope: Envelope | None = None,
         headers: list[Header] | None = None,
@@ -803,7 +659,8 @@ class Mail:
         advertised: Mapping[str, int] | None = None,
         listings: Sequence[Listing] = (),
     ) -> None:
-        self.organization = organization
+        self.identity = identity
+        self.organization = identity.organization
         self.session = session
         self.envelope = envelope or Envelope()
         self.fields: dict[bytes, list[bytes]] = {}
@@ -888,7 +745,7 @@ class Mail:
     @property
     def account(self) -> str:
         """The mailbox of the login, "" without one."""
-        return self.organization.account(self.envelope.login) if self.envelope.login else ""
+        return self.identity.account(self.envelope.login) if self.envelope.login else ""
 
     @property
     def is_ours(self) -> bool:

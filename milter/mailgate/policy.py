@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from .identity.spelling import domain_of
 from .model import (
     STRENGTH,
     Action,
@@ -19,7 +20,6 @@ from .model import (
     MailboxState,
     Mode,
     Verdict,
-    domain_of,
     was_judged,
 )
 from .rule import STAGES, Hit, RuleStanza, defines
@@ -42,14 +42,15 @@ def covers(
         return False
     if finding.direction == "out":
         recipients = [finding.recipient] if finding.recipient else mail.envelope.recipients
-        return _names(exemption.mailbox, finding.mailboxes) and _names(exemption.counterpart, recipients)
+        return _names(exemption.mailbox, finding.mailboxes, mail) and _names(exemption.counterpart, recipients, mail)
     counterpart = exemption.counterpart
     if finding.direction == "in" and counterpart and not mail.proofs.get(domain_of(counterpart) or counterpart):
         return False
     if ends is None:
         ends = ends_of(finding, mail)
-    return (_names(exemption.mailbox, finding.mailboxes) or _names(exemption.mailbox, ends)) and _names(
-        counterpart, ends
+    mailbox = exemption.mailbox
+    return (_names(mailbox, finding.mailboxes, mail) or _names(mailbox, ends, mail)) and _names(
+        counterpart, ends, mail
     )
 
 
@@ -70,12 +71,15 @@ def _boxes(mail: Mail, value: str) -> list[str]:
     return mail.once(("boxes", value), lambda: mailboxes_in(value.encode("utf-8", "replace")))
 
 
-def _names(wanted: str, mailboxes: Collection[str]) -> bool:
-    if not wanted:
+def _names(wanted: str, mailboxes: Collection[str], mail: Mail) -> bool:
+    """Tell whether a mailbox, or one of a domain, is among these, under whatever of its addresses; "" is any."""
+    if not wanted or wanted in mailboxes:
         return True
-    if "@" in wanted:
-        return wanted in mailboxes
-    return any(mailbox.endswith("@" + wanted) for mailbox in mailboxes)
+    account = mail.identity.account
+    if "@" not in wanted:
+        return any(wanted in (domain_of(mailbox), domain_of(account(mailbox))) for mailbox in mailboxes)
+    sought = account(wanted)
+    return any(account(mailbox) == sought for mailbox in mailboxes)
 
 
 class Policy:

@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
+from .identity.spelling import mailbox_of
 from .incidents.log import IncidentLog
 from .incidents.record import new_case
-from .model import Action, legal_text, mailbox_of
+from .model import Action, legal_text
 
 _EARLIEST_S, _LATEST_S = 5.0, 7_200.0
 """A queue file is made when DATA begins; its verdict comes within milter_content_timeout, 2 hours at the most."""

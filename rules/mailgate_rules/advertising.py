@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from mailgate.identity.spelling import domain_of
 from mailgate.mime.fields import decode_words
 from mailgate.model import (
     AFTER_EXPANSION,
@@ -27,7 +28,6 @@ from mailgate.model import (
     SpamReport,
     Text,
     TextKind,
-    domain_of,
     was_judged,
 )
 from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
@@ -151,7 +151,7 @@ class Stanza(RuleStanza):
             repeated = list(self._repeated(mail, found.advertiser, recipient))
             if repeated:
                 articles += [fault.article for fault in repeated]
-                mailboxes = mail.organization.accounts(recipient)
+                mailboxes = mail.identity.mailboxes(recipient)
                 evidence = _evidence(found, repeated)
                 hits.append(Hit(evidence, recipient, "in", self.repeated_action, mailboxes=mailboxes))
         if hits:
@@ -170,7 +170,7 @@ class Stanza(RuleStanza):
         """Yield what an advertiser may not send to this recipient: too much, or anything."""
         if not advertiser or not mail.organization.is_official(recipient):
             return
-        addresses = (recipient, *mail.organization.accounts(recipient))
+        addresses = (recipient, *mail.identity.mailboxes(recipient))
         refused = _last(mail.lists, _REFUSALS, addresses, advertiser)
         agreed = _last(mail.lists, _CONSENTS, addresses, advertiser)
         count = max((mail.advertised or {}).get(address, 0) for address in addresses)

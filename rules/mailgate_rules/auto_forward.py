@@ -25,18 +25,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from mailgate.model import (
-    AFTER_EXPANSION,
-    Action,
-    Evidence,
-    Mail,
-    Memory,
-    Organization,
-    Passage,
-    domain_of,
-    mailbox_of,
-    was_judged,
-)
+from mailgate.identity.organization import Organization
+from mailgate.identity.spelling import domain_of, mailbox_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Memory, Passage, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
 from mailgate.text.received import received_for
@@ -244,7 +235,7 @@ class _Seen:
         self.is_persons_resend = (
             bool(login)
             and b"resent-message-id" in self.headers
-            and login in map(mail.organization.account, mailboxes_in(self.first(b"resent-from")))
+            and login in map(mail.identity.account, mailboxes_in(self.first(b"resent-from")))
         )
 
     @cached_property
@@ -273,7 +264,15 @@ class _Seen:
 
         A redirect keeps the author's From.
         """
-        return account in self._replying
+        return account in self._replying or any(self.mail.identity.is_same(account, one) for one in self._replying)
+
+    def is_recipient(self, mailbox: str) -> bool:
+        """Tell whether this is a recipient's mailbox, however it was addressed."""
+        return self.mail.identity.account(mailbox) in self._recipients
+
+    @cached_property
+    def _recipients(self) -> frozenset[str]:
+        return frozenset(map(self.mail.identity.account, self.mail.envelope.recipients))
 
     @cached_property
     def must_not_bounce(self) -> bool:
@@ -330,12 +329,12 @@ class _Seen:
 
         So does what names an official mailbox that is no recipient itself: then an alias came between.
         """
-        organization, recipients = self.mail.organization, self.mail.envelope.recipients
-        is_official, account = organization.is_official, organization.account
+        organization = self.mail.organization
+        is_official, account = organization.is_official, self.mail.identity.account
         found: dict[str, _Found] = {}
         for piece, targets, first in self._pairs(forwarder_is):
             named = (account(first),) if is_official(first) else ()
-            if any(is_official(target) and target not in recipients for target in targets):
+            if any(is_official(target) and not self.is_recipient(target) for target in targets):
                 of_all.add(piece, *named)
                 continue
             for target in dict.fromkeys(map(account, targets)):
@@ -371,7 +370,7 @@ class _Seen:
         found = _Found()
 
         def add(piece: Evidence, named: Iterable[str]) -> None:
-            found.add(piece, *[organization.account(box) for box in named if organization.is_official(box)])
+            found.add(piece, *[mail.identity.account(box) for box in named if organization.is_official(box)])
 
         for name, value, boxes in self.named_in(*_NAMES_FORWARDER):
             if own := [box for box in boxes if organization.is_official(box) and not self.is_reply_of(box)]:
@@ -387,10 +386,10 @@ class _Seen:
 
     def _add_trace_of_ours(self, add: Callable[[Evidence, Iterable[str]], None]) -> None:
         """Find traces that this mail was delivered to an official mailbox before it left for outside."""
-        organization = self.mail.organization
+        organization, identity = self.mail.organization, self.mail.identity
 
         def is_ours(mailbox: str) -> bool:
-            return organization.is_official(mailbox) and mailbox not in organization.lists
+            return organization.is_official(mailbox) and not identity.is_list(mailbox)
 
         for name, value, boxes in self.named_in(*_LOOPS_OF_TRACE):
             if own := [box for box in boxes if is_ours(box)]:
@@ -407,22 +406,20 @@ def _judge(mail: Mail, seen: _Seen, recipient: str) -> _Judged:
         if not mail.envelope.login and not seen.is_reply and not seen.is_report:
             of_all, of_one = seen.coming_in
             own = _envelope_in(mail, seen, recipient)
-            return _weighed(mail, seen, recipient, IN, _of(recipient, of_one, organization, [own, of_all]))
+            return _weighed(mail, seen, recipient, IN, _of(mail, recipient, of_one, [own, of_all]))
     elif not organization.is_state(recipient) and seen.is_ours:
         if mail.session.hook == "egress" and was_judged(mail.passages, [recipient]):
             return _weighed(mail, seen, recipient, OUT, [])
         found = [_find_out(mail, seen, recipient)]
         if not seen.is_reply and not seen.is_report:
             of_all, of_one = seen.going_out
-            found = _of(recipient, of_one, organization, [*found, of_all])
+            found = _of(mail, recipient, of_one, [*found, of_all])
         return _weighed(mail, seen, recipient, OUT, found)
     return _Judged(_plain_class(mail, seen, recipient))
 
 
-def _of(
-    recipient: str, of_one: Mapping[str, _Found], organization: Organization, found: list[_Found]
-) -> list[_Found]:
-    own = of_one.get(organization.account(recipient)) if of_one else None
+def _of(mail: Mail, recipient: str, of_one: Mapping[str, _Found], found: list[_Found]) -> list[_Found]:
+    own = of_one.get(mail.identity.account(recipient)) if of_one else None
     return found if own is None else [own, *found]
 
 
@@ -441,7 +438,7 @@ def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: lis
         return _Judged(_plain_class(mail, seen, recipient))
     kind = direction if is_hard else _plain_class(mail, seen, recipient)
     if direction == IN:
-        mailboxes: Iterable[str] = (mail.organization.account(recipient),)
+        mailboxes: Iterable[str] = (mail.identity.account(recipient),)
     else:
         mailboxes = [mailbox for one in found for mailbox in one.mailboxes]
         if login := _login_mailbox(mail):
@@ -512,7 +509,7 @@ def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     if not spoken.scheme or seen.is_proven(f"x@{spoken.by}"):
         return found
     if spoken.scheme == "caf":
-        found.add(Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, spoken.named, recipient)))
+        found.add(Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, seen, spoken.named, recipient)))
     elif spoken.scheme == "srs" and not organization.is_state(f"x@{spoken.by}"):
         # Our own author's mail comes back from a forwarder outside: that names an official mailbox.
         hard = bool(spoken.named) and organization.is_official(spoken.named)
@@ -520,17 +517,15 @@ def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     return found
 
 
-def _is_target(mail: Mail, named: str, recipient: str) -> bool:
+def _is_target(mail: Mail, seen: _Seen, named: str, recipient: str) -> bool:
     """Tell whether evidence that names this mailbox speaks of this recipient.
 
     So it does when it names him, under a sub-address too, or an official mailbox that is no recipient itself:
     then an alias came between.
     """
-    organization = mail.organization
-    account = organization.account
-    if account(named) == account(recipient):
+    if mail.identity.is_same(named, recipient):
         return True
-    return organization.is_official(named) and named not in mail.envelope.recipients
+    return mail.organization.is_official(named) and not seen.is_recipient(named)
 
 
 # -- out: from an official mailbox -----------------------------------------------------------------
@@ -543,13 +538,13 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     found = _Found()
 
     def add(piece: Evidence, *named: str) -> None:
-        found.add(piece, *[organization.account(box) for box in named if is_official(box)])
+        found.add(piece, *[mail.identity.account(box) for box in named if is_official(box)])
 
     if not seen.is_persons_resend:
         _remembered(mail, seen, recipient, add)
     if not seen.is_reply and not seen.is_report:
         original = envelope.originals.get(recipient, "")
-        if mail.session.hook in AFTER_EXPANSION and is_official(original) and original not in organization.lists:
+        if mail.session.hook in AFTER_EXPANSION and is_official(original) and not mail.identity.is_list(original):
             add(Evidence("envelope", "ORCPT", original), original)
         _relayed(mail, recipient, add)
     return found
@@ -561,21 +556,21 @@ def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None
     A passage of a mailing list of ours says nothing of its members. The newest passage that did not address this
     recipient shows the mailboxes that the copy comes from.
     """
-    lists = mail.organization.lists
+    is_list = mail.identity.is_list
     for passage in mail.passages:
         if recipient in passage.addressed:
             continue
-        if passage.mailboxes and lists.issuperset(passage.mailboxes):
+        if passage.mailboxes and all(map(is_list, passage.mailboxes)):
             return
-        sources = [box for box in passage.mailboxes if box not in lists] or [passage.login or passage.sender]
+        sources = [box for box in passage.mailboxes if not is_list(box)] or [passage.login or passage.sender]
         add(Evidence("passage", "Received", f"id {passage.queue_id}, for {_shown(sources)}"), *sources)
         break
     memory = mail.memory
     if memory is None or memory.is_submitter or recipient in memory.addressed:
         return
-    if seen.is_list and not lists.isdisjoint(memory.mailboxes):
+    if seen.is_list and any(map(is_list, memory.mailboxes)):
         return
-    sources = [box for box in memory.mailboxes if box not in lists]
+    sources = [box for box in memory.mailboxes if not is_list(box)]
     if login := _login_mailbox(mail):
         sources = [box for box in sources if box == login]
     if sources:
@@ -609,7 +604,7 @@ def _plain_sender(sender: str) -> str:
 def _login_mailbox(mail: Mail) -> str:
     """Return the official mailbox of the login, "" when it has none."""
     login = mail.envelope.login
-    return mail.organization.account(login) if login and mail.organization.is_official(login) else ""
+    return mail.account if login and mail.organization.is_official(login) else ""
 
 
 # -- marks -----------------------------------------------------------------------------------------

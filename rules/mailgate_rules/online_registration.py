@@ -9,7 +9,8 @@ and counts for each mailbox. Sign-ups on the web itself no mail shows, nor is wh
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mailgate.model import AFTER_EXPANSION, Action, Evidence, ListEntry, Mail, Mode, TextKind, domain_of
+from mailgate.identity.spelling import domain_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, ListEntry, Mail, Mode, TextKind
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.origin import author_of, signers_of
 
@@ -45,7 +46,7 @@ class Stanza(RuleStanza):
         evidence = _evidence(mail, services, phrase.entry.text if phrase else "", domain_of(author))
         organization = mail.organization
         return [
-            Hit(evidence, recipient, "in", mailboxes=organization.accounts(recipient))
+            Hit(evidence, recipient, "in", mailboxes=mail.identity.mailboxes(recipient))
             for recipient in mail.envelope.recipients
             if organization.is_official(recipient)
         ]

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mailgate.caches import remembered
+from mailgate.identity.spelling import domain_of, mailbox_of
 from mailgate.mime.fields import decode_words
-from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, domain_of, mailbox_of
+from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import listed_in, mailboxes_in
 
@@ -74,16 +75,14 @@ class Stanza(RuleStanza):
     # -- a login --------------------------------------------------------------------------------
 
     def _owns(self, mail: Mail, address: str) -> bool:
-        organization, account = mail.organization, mail.account
+        identity, account = mail.identity, mail.account
         if "@" not in address:  # Postfix completes it by its own domain
             return address == account.rpartition("@")[0]
-        behind = organization.accounts(account)
-        mine = {account, *behind} if len(behind) == 1 else {account}
-        known = organization.account(address)
-        return (
-            known in mine
-            or not mine.isdisjoint(organization.accounts(address))
-            or known in map(organization.account, self.grants.get(account, ()))
+        return identity.owns(account, address) or any(
+            identity.is_same(address, granted)
+            for login, all_granted in self.grants.items()
+            if identity.is_same(account, login)
+            for granted in all_granted
         )
 
     def _of_login(self, mail: Mail) -> Iterator[Hit]:
@@ -134,7 +133,7 @@ class Stanza(RuleStanza):
             pieces.append(Evidence("missing", "signatures", mail.missing["signatures"]))
         elif not is_unproven(sender) and (_is_list(mail) or _is_report(mail)):
             action = self.list_action
-        mailboxes = tuple(dict.fromkeys(map(organization.account, named)))
+        mailboxes = tuple(dict.fromkeys(map(mail.identity.account, named)))
         yield Hit(tuple(dict.fromkeys(pieces)), action=action, mailboxes=mailboxes)
 
 

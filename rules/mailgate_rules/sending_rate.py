@@ -13,7 +13,8 @@ is refused: a deferral would never end.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mailgate.model import LOCK, Action, Evidence, Mail, Sending, mailbox_of
+from mailgate.identity.spelling import mailbox_of
+from mailgate.model import LOCK, Action, Evidence, Mail, Sending
 from mailgate.rule import Example, Hit, RuleStanza
 
 _LOCK_CLAUSE = "7.2b"
@@ -54,7 +55,7 @@ class Stanza(RuleStanza):
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Judge what the login handed over of late."""
-        if mail.sending is None or mail.account in self.exempt:
+        if mail.sending is None or any(mail.identity.is_same(mail.account, login) for login in self.exempt):
             return ()
         return self._look(mail, mail.sending)
 

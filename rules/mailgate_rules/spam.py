@@ -8,17 +8,8 @@ only what the site configures is held. Blacklists are the site's own (lists bloc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mailgate.model import (
-    Action,
-    Evidence,
-    ListEntry,
-    Listing,
-    Lists,
-    Mail,
-    SpamReport,
-    canonical_domain,
-    domain_of,
-)
+from mailgate.identity.spelling import canonical_domain, domain_of
+from mailgate.model import Action, Evidence, ListEntry, Listing, Lists, Mail, SpamReport
 from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 
 _ACTIONS: Mapping[str, Action] = {

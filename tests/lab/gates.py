@@ -88,6 +88,7 @@ class _States:
         self.states = states
         self.exemptions = tuple(exemptions)
         self.units = units
+        self.registered: frozenset[str] = frozenset()
 
 
 class _Rates:
@@ -265,6 +266,7 @@ def make_gate(
     scanner: Scans | None = None,
     looks: Looks | None = None,
     prover: Proves | None = None,
+    aliases: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Gate:
     """Return a gate: what the services know, scans and spam say what the probes answer or why they do not.
 
@@ -281,6 +283,7 @@ def make_gate(
         Metrics(1, list(settings.rules)),
         "node",
         _Past(passages, memory),
+        aliases=aliases,
         rates=_Rates(Sending() if sending is None else sending, advertised or {}),
         lists=_Lists(shipped_lists() if lists is None else lists),
     )

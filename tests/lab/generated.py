@@ -64,6 +64,8 @@ from mailgate.doors.milter import Hook, Listener, MilterConnection
 from mailgate.doors.offline import HOOKS, Case, judge_case
 from mailgate.doors.transaction import Transaction
 from mailgate.gate import Gate
+from mailgate.identity.identity import Identity
+from mailgate.identity.organization import Organization
 from mailgate.incidents.record import LONGEST_LINE
 from mailgate.incidents.repeats import Repeats
 from mailgate.inspection.inspector import Inspector
@@ -92,7 +94,6 @@ from mailgate.model import (
     MailboxStatus,
     Mode,
     Noted,
-    Organization,
     Scan,
     Sending,
     Session,
@@ -695,14 +696,14 @@ def _spam_report(parse: Callable[[], SpamReport], report: Report) -> None:
     assert abs(found.score) + abs(found.required) < float("inf"), found
 
 
-_OURS = Organization(frozenset({"hanam.gov.vn"}), hostnames=frozenset({"mx.hanam.gov.vn"}))
+_OURS = Identity(Organization(frozenset({"hanam.gov.vn"}), hostnames=frozenset({"mx.hanam.gov.vn"})))
 
 
 def _mail(chance: random.Random) -> Mail:
     made = Mail(
         _OURS,
         Session(chance.choice(HOOKS), "203.0.113.7", mta="mx.hanam.gov.vn"),
-        Envelope(b"<a@example.com>", "a@example.com", (), {"lan@gmail.com": b"<lan@gmail.com>"}),
+        Envelope(b"<a@example.com>", "a@example.com", (), {"lan@gmail.com": (b"<lan@gmail.com>",)}),
         [(b"Received", b" " + grammar.received(chance)), (b"Message-ID", b" <%d@a>" % chance.randrange(9))],
     )
     made.queue_id = "AAAA1"

@@ -7,7 +7,7 @@ mailForwardingAddress), laser (mailRoutingAddress) and qmail-ldap, whose `maildr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import Organization
+from ..identity.organization import Organization
 from .edges import Edge, Harvest, addresses_of
 from .sieve import Script, harvest_script
 

@@ -1,6 +1,6 @@
 """What every source gives: edges, from an address to where its mail goes as well, each with file and line.
 
-An address is a mailbox (`model.mailbox_of`), a local name without a domain, which local(8) knows, or `@domain`,
+An address is a mailbox (`identity.spelling`), a local name without a domain, which local(8) knows, or `@domain`,
 which is every mailbox of a domain.
 """
 
@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ..model import canonical_domain, mailbox_of
+from ..identity.spelling import canonical_domain, mailbox_of
+from ..postfix.lists import items_of
 from ..sources import Unread
 
 
@@ -49,11 +50,6 @@ def canonical(address: str) -> str:
 def addresses_of(text: str) -> list[str]:
     """Return the addresses of a comma-separated list (RFC 5322), canonical; commas in quotes do not separate."""
     return [canonical(address) for item in items_of(text) for address in _within(item)]
-
-
-def items_of(text: str) -> list[str]:
-    """Split at commas outside double quotes; a backslash quotes the next character."""
-    return [item.strip() for item in re.findall(r'(?:[^,"\\]|\\.|"(?:[^"\\]|\\.)*"?)+', text) if item.strip()]
 
 
 def _within(item: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..model import Organization
+from ..identity.organization import Organization
 from ..sources import EXPORT_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
 from .accounts import Attribute, forwards_of, official_of
 from .edges import Harvest, canonical

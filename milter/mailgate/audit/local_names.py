@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model import Organization, canonical_domain
+from ..identity.organization import Organization
+from ..identity.spelling import canonical_domain
 from ..postfix.instance import Instance
 from ..postfix.lists import split_list
 from ..postfix.tables import Shape, read_table

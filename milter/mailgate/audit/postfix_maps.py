@@ -8,7 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..model import Organization, canonical_domain, domain_of
+from ..identity.organization import Organization
+from ..identity.spelling import canonical_domain, domain_of
 from ..postfix.instance import Instance, Service
 from ..postfix.next_hops import host_of, is_outside_host, transport_of
 from ..postfix.tables import ANY, Entry, Shape, read_maps

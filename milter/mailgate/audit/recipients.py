@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..postfix.lists import logical_lines
+from ..postfix.lists import items_of, logical_lines
 from ..sources import TABLE_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
-from .edges import Edge, Harvest, addresses_of, addresses_within, items_of
+from .edges import Edge, Harvest, addresses_of, addresses_within
 from .procmail import harvest_rules, rules_of_command
 
 _INCLUDE_DEPTH = 20  # a list of lists of lists is already odd

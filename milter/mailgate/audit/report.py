@@ -13,7 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..model import Exemption, Organization, domain_of
+from ..identity.identity import Identity
+from ..identity.organization import Organization
+from ..identity.spelling import domain_of
+from ..model import Exemption
 from ..postfix.next_hops import is_outside_host
 from ..sources import Unread
 from .edges import Edge, Harvest
@@ -78,13 +81,14 @@ def _speaks_of(wanted: str, mailbox: str) -> bool:
 
 def audit(
     harvest: Harvest,
-    organization: Organization,
+    identity: Identity,
     local: LocalNames,
     exemptions: Sequence[Exemption],
     at: datetime,
 ) -> Audit:
     """Return the forwards among edges."""
-    graph = _Graph(harvest.edges, organization, local)
+    organization = identity.organization
+    graph = _Graph(harvest.edges, identity, local)
     found: dict[Forward, None] = {}
     notes = list(harvest.notes)
     for edge in harvest.edges:
@@ -94,7 +98,7 @@ def audit(
         if not mailboxes and "@" not in edge.source:
             notes.append(f"{edge.file}:{edge.line}: {edge.source} is no mailbox of ours here; goes to {edge.target}")
         for mailbox in mailboxes:
-            if mailbox in organization.lists:
+            if identity.is_list(mailbox):
                 notes.append(f"{edge.file}:{edge.line}: {mailbox} is a mailing list; goes to {edge.target}")
                 continue
             way = "" if graph.is_of(edge.source, mailbox) else f"by way of {edge.source}"
@@ -117,8 +121,9 @@ def _is_outside(edge: Edge, organization: Organization, local: LocalNames) -> bo
 class _Graph:
     """Which mailboxes of ours come to an address."""
 
-    def __init__(self, edges: Sequence[Edge], organization: Organization, local: LocalNames) -> None:
-        self._organization = organization
+    def __init__(self, edges: Sequence[Edge], identity: Identity, local: LocalNames) -> None:
+        self._identity = identity
+        self._organization = identity.organization
         self._local = local
         self._before: dict[str, set[str]] = defaultdict(set)
         for edge in edges:
@@ -127,7 +132,7 @@ class _Graph:
 
     def is_of(self, source: str, mailbox: str) -> bool:
         """Tell whether an edge's source is this mailbox itself."""
-        name = self._organization.account(source)
+        name = self._identity.account(source)
         return name == mailbox or ("@" not in source and self._bare(source) == mailbox.rpartition("@")[0])
 
     def mailboxes(self, source: str) -> list[str]:
@@ -142,7 +147,7 @@ class _Graph:
             if name.startswith("/"):
                 found.add(name)
             elif self._organization.is_official(name):
-                found.add(self._organization.account(name))
+                found.add(self._identity.account(name))
             elif "@" not in name and self._local.official:
                 found.update(f"{self._bare(name)}@{domain}" for domain in self._local.official)
             else:
@@ -164,7 +169,7 @@ class _Graph:
 
     def _bare(self, name: str) -> str:
         """Return a local name without its extension."""
-        for separator in self._organization.subaddress_separators:
+        for separator in self._identity.separators:
             base, found, _ = name.partition(separator)
             name = base if found and base else name
         return name

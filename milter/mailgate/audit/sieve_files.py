@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ..model import Organization, mailbox_of
+from ..identity.organization import Organization
+from ..identity.spelling import mailbox_of
 from ..postfix.instance import PATH
 from ..sources import SCRIPT_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
 from .edges import Harvest

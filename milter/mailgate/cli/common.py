@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ..config import TIME_ZONE, Settings, load
+from ..identity.spelling import domain_of, mailbox_of
 from ..ledger.journal import counted
 from ..ledger.opening import open_store
 from ..ledger.store import Store
-from ..model import domain_of, mailbox_of
 from ..tables import Format
 
 DEFAULT_CONFIG = Path("/etc/mailgate/mailgate.toml")
@@ -83,14 +83,25 @@ def caught_up(settings: Settings) -> bool:
 
 
 def official_mailbox(settings: Settings, address: str) -> str:
-    """Return an official mailbox as it compares; raises Misused for no address, Refused for another system's."""
+    """Return the official mailbox whose address this is, by the aliases and the registry too.
+
+    Raises Misused for no address, Refused for another system's, and for an alias of several mailboxes.
+    """
     mailbox = mailbox_of(address.encode("utf-8", "surrogateescape"))
     if not re.fullmatch(r"[^\s@]+@[^\s@]+", mailbox):
         raise Misused(f"{address!r} is no address: write LOCAL@DOMAIN, such as ptp.bl@hanam.gov.vn")
-    organization = settings.resolved_organization()
-    if not organization.is_official_domain(domain_of(mailbox)):
-        raise Refused(f"{mailbox} is not of this system: its domains are {', '.join(sorted(organization.domains))}")
-    return organization.account(mailbox)
+    aliases = settings.aliases()
+    identity = settings.identity(aliases.read()[0])
+    domains = identity.organization.domains
+    if domain_of(identity.account(mailbox)) not in domains:
+        raise Refused(f"{mailbox} is not of this system: its domains are {', '.join(sorted(domains))}")
+    if identity.account(mailbox) == mailbox:
+        if len(behind := identity.mailboxes(mailbox)) > 1:
+            raise Refused(f"{mailbox} is an alias of {len(behind)} mailboxes: name one of {', '.join(behind[:10])}")
+        return mailbox
+    if with_store(settings, lambda store: store.registration(mailbox)) is not None:
+        return mailbox  # it looks like a sub-address, and is a mailbox of its own
+    return identity.account(mailbox)
 
 
 def needed(name: str, value: str) -> str:

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ..config import TIME_ZONE, Settings
+from ..identity.spelling import canonical_domain, domain_of, mailbox_of
 from ..ledger.store import Store
-from ..model import Exemption, canonical_domain, domain_of, mailbox_of
+from ..model import Exemption
 from ..tables import Format, render
 from .common import (
     ConfigOption,
@@ -21,6 +22,7 @@ from .common import (
     end_of_day,
     needed,
     now,
+    official_mailbox,
     read_settings,
     with_store,
 )
@@ -55,7 +57,7 @@ def add(
         raise Refused(f"{other} is issued by a state body (4.5): it needs no exemption")
     exemption = Exemption(
         rule,
-        organization.account(official) if "@" in official else official,
+        official_mailbox(settings, official) if "@" in official else official,
         other,
         end_of_day("--until", needed("--until", until)),
         needed("--document", document),

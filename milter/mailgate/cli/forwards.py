@@ -90,7 +90,7 @@ def forwards_audit(
         harvest.add(harvest_zimbra(path))
     for path in ldif or ():
         harvest.add(harvest_ldif(path, organization))
-    result = audit(harvest, organization, local, [*settings.policy().exemptions, *stored], now())
+    result = audit(harvest, settings.identity(), local, [*settings.policy().exemptions, *stored], now())
     _print(result, style, instance)
     raise typer.Exit(result.status)
 

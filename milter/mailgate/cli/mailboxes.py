@@ -89,11 +89,11 @@ def show(address: AddressArgument, config: ConfigOption = None, style: FormatOpt
     registration, history, activity = with_store(settings, work)
     acts = [asdict(state) for state in history]
     shown = _row(mailbox, registration, history[-1] if history else None, activity)
-    organization = settings.resolved_organization()
+    identity = settings.identity()
     found = (
-        explain(mailbox, organization, registration.kind, registration.name, registration.unit)
+        explain(mailbox, identity, registration.kind, registration.name, registration.unit)
         if registration
-        else explain(mailbox, organization)
+        else explain(mailbox, identity)
     )
     forms = [form.clause for form in found.forms]
     if style is Format.JSON:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, TextIO
 import orjson
 import typer
 
+from ..identity.spelling import domain_of
 from ..ledger.store import Store
 from ..mailboxes.addresses import Explanation, explain
 from ..mailboxes.logins import dovecot_deny, ldif, zmprov
 from ..mailboxes.registry import FILE_LIMIT_BYTES, Problem, read_csv, write_csv
-from ..model import MailboxKind, MailboxState, MailboxStatus, Registration, domain_of
+from ..model import MailboxKind, MailboxState, MailboxStatus, Registration
 from ..tables import Format, render
 from .common import (
     AddressArgument,
@@ -50,7 +51,7 @@ def import_csv(
     All lines or none. A mailbox that is there already is replaced; one that the file does not name stays.
     """
     settings = read_settings(config)
-    registrations, problems = read_csv(_octets(file), settings.resolved_organization(), now().date())
+    registrations, problems = read_csv(_octets(file), settings.identity(), now().date())
     bad = _report(file, problems)
     if bad and (not registrations or not skip_bad):
         rest = ", or import the rest with --skip-bad" if registrations else ""
@@ -216,7 +217,7 @@ def check_address(
     settings = read_settings(config)
     if "@" not in address:
         official_mailbox(settings, address)  # says that it is no address
-    found = explain(address, settings.resolved_organization(), kind, name, unit)
+    found = explain(address, settings.identity(), kind, name, unit)
     print(_shown(found, style))
     raise typer.Exit(0 if found.forms else 1)
 

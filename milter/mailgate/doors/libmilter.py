@@ -27,7 +27,7 @@ from ..gate import OWN_ERROR_REPLY, Gate
 from ..model import Action, Header, Session, Verdict
 from ..probes.clamd import Address
 from ..wire import milter as wire
-from .milter import Hook, hook_of, wish
+from .milter import Hook, hook_of, resolution_of, wish
 from .transaction import Transaction
 
 log = structlog.get_logger()
@@ -153,16 +153,21 @@ class _Session:
             known.mta,
         )
         self._transaction = transaction = Transaction(gate, session)
-        return self._early(wire.MAIL, self._door.run(transaction.mail, path, arguments, login, time.time()))
+        said = self._macro("{mail_addr}")
+        return self._early(wire.MAIL, self._door.run(transaction.mail, path, arguments, login, time.time(), said))
 
     def recipient(self, path: bytes, *arguments: bytes) -> int:
         transaction = self._transaction
         if transaction is None:
             return self._continue(wire.RECIPIENT)
+        said = {name: self._macro(f"{{{name}}}") for name in ("rcpt_addr", "rcpt_mailer")}
+        mailbox = transaction.mailbox_of(path, *resolution_of(said))
         if not self._agreement.owes_reply(wire.RECIPIENT):
-            self._door.run(transaction.add_recipient, path, arguments)
+            self._door.run(transaction.add_recipient, path, arguments, mailbox)
             return self._continue(wire.RECIPIENT)
-        return self._early(wire.RECIPIENT, self._door.run(transaction.recipient, path, time.time(), arguments))
+        return self._early(
+            wire.RECIPIENT, self._door.run(transaction.recipient, path, time.time(), arguments, mailbox)
+        )
 
     def data(self) -> int:
         return self._continue(wire.DATA)
@@ -260,7 +265,8 @@ class _Session:
                 self._ctx.addheader(name.decode("ascii"), " " + value.decode("ascii"))
         recipients = self._transaction.mail_data.envelope.recipients
         for recipient in verdict.recipient_replies:
-            self._ctx.delrcpt(recipients[recipient].decode("utf-8", "surrogateescape"))
+            for path in recipients[recipient]:
+                self._ctx.delrcpt(path.decode("utf-8", "surrogateescape"))
         if verdict.action is Action.QUARANTINE:
             self._ctx.quarantine(", ".join(sorted({f.rule for f in verdict.findings if f.decides})))
         return _ENDINGS[verdict.action]

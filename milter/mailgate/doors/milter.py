@@ -34,8 +34,8 @@ _OFFERS_KEPT = 16  # an MTA always makes the same offer; only an attacker makes 
 _MACROS = (
     (wire.MacroStage.CONNECT, "j {daemon_name}"),
     (wire.MacroStage.HELO, ""),
-    (wire.MacroStage.MAIL, "{auth_authen} {auth_type}"),
-    (wire.MacroStage.RECIPIENT, ""),
+    (wire.MacroStage.MAIL, "{auth_authen} {auth_type} {mail_addr}"),
+    (wire.MacroStage.RECIPIENT, "{rcpt_mailer} {rcpt_host} {rcpt_addr}"),
     (wire.MacroStage.DATA, "i"),
     (wire.MacroStage.END_OF_HEADERS, ""),
     (wire.MacroStage.END_OF_MESSAGE, "i"),
@@ -56,6 +56,15 @@ def hook_of(hooks: Iterable[Hook], daemon_name: str, login: str) -> str:
         if hook.daemon_name in ("", daemon_name):
             return hook.name
     return "submission" if login else "mx"
+
+
+def resolution_of(macros: Mapping[str, str]) -> tuple[str, str]:
+    """Return what the MTA made of a recipient's address, "" where it did not say, and who delivers to it.
+
+    Of one that it refuses itself, {rcpt_mailer} is `error`, and {rcpt_addr} the text of the refusal.
+    """
+    mailer = macros.get("rcpt_mailer", "")
+    return ("", "") if mailer == "error" else (macros.get("rcpt_addr", ""), mailer)
 
 
 def wish(policy: Policy, mailboxes: Mapping[str, MailboxState], is_unix: bool) -> wire.Wish:
@@ -308,8 +317,8 @@ class MilterConnection:
     def _mail(self, payload: bytes) -> None:
         self._forget()
         path, *arguments = wire.parse_arguments(payload)
-        macros = self._conversation.macros.get(wire.MAIL)
-        login = wire.parse_macros(macros).get("auth_authen", "") if macros and b"auth_authen" in macros else ""
+        macros = wire.parse_macros(self._conversation.macros.get(wire.MAIL, b""))
+        login = macros.get("auth_authen", "")
         gate = self.listener.gate()
         client = self._client
         session = Session(
@@ -322,7 +331,7 @@ class MilterConnection:
             self._mta,
         )
         self._transaction = Transaction(gate, session)
-        verdict = self._transaction.mail(path, arguments, login, time.time())
+        verdict = self._transaction.mail(path, arguments, login, time.time(), macros.get("mail_addr", ""))
         if verdict is None:
             self._continue(wire.MAIL)
         else:
@@ -330,14 +339,16 @@ class MilterConnection:
 
     def _recipient(self, payload: bytes) -> None:
         path, *arguments = wire.parse_arguments(payload)
+        said = self._conversation.recipient_macros.popleft()
         transaction = self._transaction
         if transaction is None or self._answered:
             self._continue(wire.RECIPIENT)
             return
+        mailbox = transaction.mailbox_of(path, *resolution_of(wire.parse_macros(said)))
         if wire.RECIPIENT in self._no_reply:
-            transaction.add_recipient(path, arguments)
+            transaction.add_recipient(path, arguments, mailbox)
             return
-        verdict = transaction.recipient(path, time.time(), arguments)
+        verdict = transaction.recipient(path, time.time(), arguments, mailbox)
         if verdict is None:
             self._write(wire.CONTINUE)
         else:
@@ -567,7 +578,7 @@ def _answer(verdict: Verdict, transaction: Transaction, agreed: wire.Actions) ->
     recipients = transaction.mail_data.envelope.recipients
     for recipient in verdict.recipient_replies:
         needed |= wire.Actions.DELETE_RECIPIENT
-        frames.append(wire.delete_recipient(recipients[recipient]))
+        frames += [wire.delete_recipient(path) for path in recipients[recipient]]
     if verdict.action is Action.QUARANTINE:
         needed |= wire.Actions.QUARANTINE
         frames.append(wire.quarantine(", ".join(sorted({f.rule for f in verdict.findings if f.decides}))))

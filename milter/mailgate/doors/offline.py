@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from ..config import TIME_ZONE
 from ..gate import Gate
 from ..incidents.record import finding_record
-from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, legal_text, mailbox_of
+from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, legal_text
 from ..wire.smtp import split_header
 from .transaction import Transaction
 
@@ -136,7 +136,7 @@ async def _judge(transaction: Transaction, case: Case, answer: Answer) -> None:
         if refused is not None:
             refused = await transaction.record(refused)
             answer.findings += refused.findings
-            answer.rcpt_replies[mailbox_of(_path(recipient))] = refused.reply
+            answer.rcpt_replies[transaction.mailbox_of(_path(recipient))] = refused.reply
             answer.verdict = refused
     if case.rcpts and not transaction.mail_data.envelope.recipients:
         return

@@ -32,7 +32,7 @@ from aiosmtpd.smtp import SMTP
 
 from ..config import SmtpSection, parse_endpoint
 from ..gate import OWN_ERROR_REPLY, Gate
-from ..model import Action, Session, Verdict, mailbox_of
+from ..model import Action, Session, Verdict
 from ..next_hop import NextHop, NextHopError, Patience
 from ..wire.smtp import (
     XFORWARD_NAMES,
@@ -355,10 +355,11 @@ class SmtpConnection(SMTP):
             return self._lost
         if sum(map(len, self._accepted.values())) >= self._section.recipients:
             return Reply(452, "4.5.3 Too many recipients")
-        verdict = transaction.recipient(path, time.time(), parameters)
+        mailbox = transaction.mailbox_of(path)
+        is_repeated = path in transaction.mail_data.envelope.recipients.get(mailbox, ())
+        verdict = transaction.recipient(path, time.time(), parameters, mailbox)
         if verdict is not None:
             return reply_of((await transaction.record(verdict)).reply)
-        mailbox = mailbox_of(path)
         line = b" ".join((b"RCPT TO:" + path, *parameters))
         assert self._hop is not None, "a mail that is begun has a next hop"
         try:
@@ -368,7 +369,7 @@ class SmtpConnection(SMTP):
             reply = error.reply
         if reply.is_positive:
             self._accepted.setdefault(mailbox, []).append(line)
-        elif mailbox not in self._accepted:
+        elif not is_repeated:
             transaction.withdraw(path)
         if not self._hop.is_open:
             self._lost = reply  # those that it took before are asked for anew, once the message is here

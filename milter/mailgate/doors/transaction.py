@@ -9,8 +9,9 @@ import re
 from collections.abc import Sequence
 
 from ..gate import Gate
+from ..identity.identity import Identity
 from ..mime.walker import Walker
-from ..model import Action, Envelope, Finding, Header, Mail, Session, Verdict, domain_of, mailbox_of
+from ..model import Action, Envelope, Finding, Header, Mail, Session, Verdict
 from ..spool import Spool
 
 
@@ -25,7 +26,7 @@ class Transaction:
         self.gate = gate
         self._keep = keep
         self.mail_data = Mail(
-            gate.organization,
+            gate.identity,
             session,
             mailboxes=gate.states(),
             exemptions=gate.exemptions(),
@@ -39,35 +40,55 @@ class Transaction:
 
     # -- commands -----------------------------------------------------------------------------
 
-    def mail(self, path: bytes, arguments: Sequence[bytes], login: str, now: float) -> Verdict | None:
-        """Begin with MAIL. login: SASL's user name; one without a domain is of our first domain."""
+    def mail(self, path: bytes, arguments: Sequence[bytes], login: str, now: float, said: str = "") -> Verdict | None:
+        """Begin with MAIL. login: SASL's user name. said: what the MTA made of the path, "" where it does not say."""
         gate = self.gate
-        sender = mailbox_of(path)
-        self.mail_data.envelope = Envelope(path, sender, tuple(arguments), {}, self._login_mailbox(login))
+        sender = self.mailbox_of(path, said)
+        self.mail_data.envelope = Envelope(path, sender, tuple(arguments), {}, gate.identity.login(login))
         return self._now_or_later(gate.policy.at_mail(self.mail_data, now))
 
-    def recipient(self, path: bytes, now: float, arguments: Sequence[bytes] = ()) -> Verdict | None:
-        """Add a recipient, unless he is refused. arguments: the ESMTP parameters of RCPT."""
-        verdict = self._now_or_later(self.gate.policy.at_rcpt(self.mail_data, mailbox_of(path), now))
+    def mailbox_of(self, path: bytes, said: str = "", mailer: str = "") -> str:
+        """Return the mailbox that a path leads to; said, mailer: what the MTA made of it, and who delivers to it."""
+        identity = self.gate.identity
+        return identity.said(said, mailer) if said else identity.typed(path)
+
+    def recipient(
+        self, path: bytes, now: float, arguments: Sequence[bytes] = (), mailbox: str | None = None
+    ) -> Verdict | None:
+        """Add a recipient, unless he is refused. arguments: the ESMTP parameters of RCPT. mailbox: whom he is."""
+        if mailbox is None:
+            mailbox = self.mailbox_of(path)
+        self.mail_data.envelope.asked = path
+        verdict = self._now_or_later(self.gate.policy.at_rcpt(self.mail_data, mailbox, now))
         if verdict is None:
-            self.add_recipient(path, arguments)
+            self.add_recipient(path, arguments, mailbox)
         return verdict
 
-    def add_recipient(self, path: bytes, arguments: Sequence[bytes] = ()) -> None:
-        """Add a recipient where the MTA waits for no answer: whether he is refused is seen at the end."""
-        envelope, mailbox = self.mail_data.envelope, mailbox_of(path)
-        envelope.recipients[mailbox] = path
+    def add_recipient(self, path: bytes, arguments: Sequence[bytes] = (), mailbox: str | None = None) -> None:
+        """Add a recipient where the MTA waits for no answer: whether he is refused is seen at the end.
+
+        One who stands there under another spelling is one recipient, whose paths are all kept.
+        """
+        envelope = self.mail_data.envelope
+        if mailbox is None:
+            mailbox = self.mailbox_of(path)
+        paths = envelope.recipients.get(mailbox, ())
+        envelope.recipients[mailbox] = paths if path in paths else (*paths, path)
         for argument in arguments:
             if argument[:6].upper() == b"ORCPT=":
-                original = original_recipient(argument[6:])
+                original = original_recipient(argument[6:], self.gate.identity)
                 if original != mailbox:
                     envelope.originals[mailbox] = original
 
     def withdraw(self, path: bytes) -> None:
         """Take a recipient out again, whom the door's next hop refuses, with what was found of him alone."""
-        mailbox = mailbox_of(path)
-        self.mail_data.envelope.recipients.pop(mailbox, None)
-        self.mail_data.envelope.originals.pop(mailbox, None)
+        envelope, mailbox = self.mail_data.envelope, self.mailbox_of(path)
+        left = tuple([other for other in envelope.recipients.get(mailbox, ()) if other != path])
+        if left:
+            envelope.recipients[mailbox] = left
+            return
+        envelope.recipients.pop(mailbox, None)
+        envelope.originals.pop(mailbox, None)
         self._earlier = [finding for finding in self._earlier if finding.recipient != mailbox]
 
     def more_fields(self, fields: list[Header]) -> None:
@@ -171,13 +192,6 @@ class Transaction:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _login_mailbox(self, login: str) -> str:
-        if not login:
-            return ""
-        if not domain_of(login):
-            login = f"{login}@{self.gate.settings.organization.domains[0]}"
-        return mailbox_of(login.encode("utf-8", "surrogateescape"))
-
     def _now_or_later(self, verdict: Verdict | None) -> Verdict | None:
         """Return a refusal; keep everything else for the end, and on non-SMTP mail refusals too.
 
@@ -195,12 +209,12 @@ class Transaction:
 _XTEXT = re.compile(rb"\+([0-9A-F]{2})")
 
 
-def original_recipient(value: bytes) -> str:
+def original_recipient(value: bytes, identity: Identity) -> str:
     """Return the mailbox of an ORCPT parameter (RFC 3461 section 4.2: `rfc822;` and xtext), "" for another type."""
     kind, _, text = value.partition(b";")
     if kind.lower() not in (b"rfc822", b"utf-8"):
         return ""
-    return mailbox_of(_XTEXT.sub(lambda match: bytes([int(match[1], 16)]), text))
+    return identity.typed(_XTEXT.sub(lambda match: bytes([int(match[1], 16)]), text))
 
 
 def header_octets(fields: Sequence[Header]) -> bytes:

@@ -41,6 +41,9 @@ _LONGEST_WORD = 120
 """Of what we name ourselves: rules, clauses, kinds of evidence."""
 _RCPTS, _REPLIES, _MAILBOXES = 9_000, 6_000, 6_000
 """Of lists of addresses: some 250 of them, or the replies to 20 recipients."""
+_PATHS = 4_000
+"""Of recipients' paths as they were typed, where they are no usual ones."""
+_MOST_PATHS = 10  # of one recipient
 _ATTACHMENTS = 7_000
 _DEFECTS = 1_500
 _FINDINGS = 22_000
@@ -260,8 +263,30 @@ def _mail_fields(mail: Mail, more: "_More", verdict: Verdict | None = None) -> d
         "rcpts": more.of(
             "rcpts", (bounded(recipient, _LONGEST_RECIPIENT) for recipient in recipients), len(recipients), _RCPTS
         ),
+        **_typed(mail, recipients, more),
         "message_id": bounded(mail.first_header(b"message-id").decode("utf-8", "replace"), _LONGEST_TEXT),
     }
+
+
+def _typed(mail: Mail, recipients: Iterable[str], more: "_More") -> dict[str, Any]:
+    """Return how sender and recipients were typed, where that is not how their mailboxes are written.
+
+    Each path of a recipient is there: so many were taken off the mail where he is refused.
+    """
+    envelope = mail.envelope
+    sender = envelope.sender_path.strip(b"<>").decode("utf-8", "replace")
+    typed: dict[str, Any] = {} if sender == envelope.sender else {"mail_path": bounded(sender, _LONGEST_ADDRESS)}
+    paths: list[tuple[str, list[str]]] = []
+    for recipient in recipients:
+        found = envelope.recipients.get(recipient) or (envelope.asked,)
+        shown = [path.strip(b"<>").decode("utf-8", "replace") for path in found]
+        if shown != [recipient]:
+            several = [bounded(path, _LONGEST_RECIPIENT) for path in shown[:_MOST_PATHS]]
+            more.add("rcpt_paths", len(shown) - len(several))
+            paths.append((bounded(recipient, _LONGEST_RECIPIENT), several))
+    if paths:
+        typed["rcpt_paths"] = dict(more.of("rcpt_paths", paths, len(paths), _PATHS))
+    return typed
 
 
 class _More:

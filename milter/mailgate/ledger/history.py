@@ -116,7 +116,7 @@ class History:
         envelope, session = mail.envelope, mail.session
         if session.hook == "egress" or not self._key or not self._keep_s:
             return []
-        organization = mail.organization
+        organization, identity = mail.organization, mail.identity
         refused = verdict.recipient_replies
         names: list[str] = []
         tokens = ""
@@ -124,7 +124,8 @@ class History:
             if recipient not in refused:
                 tokens += self._token(recipient)
                 if organization.is_official(recipient) and len(names) < MOST_NAMES:
-                    names.append(legal_text(organization.account(recipient)))
+                    named = recipient if identity.is_list(recipient) else identity.account(recipient)
+                    names.append(legal_text(named))
         submitter = submitter_of(mail)
         if not names and not submitter:
             return []
@@ -359,7 +360,7 @@ def _number(digest: bytes) -> int:
 def submitter_of(mail: Mail) -> str:
     """Return who of ours hands this mail over: the login, or, of a client without one, client and sender; else ""."""
     if mail.envelope.login:
-        return mail.organization.account(mail.envelope.login)
+        return mail.account
     if not mail.is_ours:
         return ""
     return f"{mail.session.client_ip or 'local'} {mail.envelope.sender}"

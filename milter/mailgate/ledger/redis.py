@@ -24,6 +24,7 @@ Times are whole Unix seconds.
     mailgate:{site}:states, :changes          hash: address → its state as JSON; list of all states ever set
     mailgate:{site}:exemptions, :exemption    hash: number → an exemption as JSON; the last number that was given
     mailgate:{site}:units                     set of the mailboxes that are a unit's
+    mailgate:{site}:delimited                 set of those whose local part holds more than letters, digits and dots
     mailgate:{site}:version                   counter of changes of states, exemptions and registry
     mailgate:{site}:secret                    the site's key of keyed hashes
     mailgate:claim:<name>                     "1", expires: said or done once
@@ -86,6 +87,7 @@ from .store import (
     civil_day,
     civil_midnight,
     civil_number,
+    is_delimited,
     moment,
     password_since,
     to_come,
@@ -104,9 +106,9 @@ _LETTERS = {
     MailClass.SPAM: "p",
 }
 _DAY = struct.Struct(">H3s3s3s")
-_STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET = (
+_STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET, _DELIMITED = (
     f"mailgate:{{site}}:{name}"
-    for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret")
+    for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret", "delimited")
 )
 
 _OLD_SITE = tuple(
@@ -360,6 +362,8 @@ class RedisStore:
         for change, kind in ((self._client.sadd, MailboxKind.UNIT), (self._client.srem, MailboxKind.INDIVIDUAL)):
             for addresses in chunks(kinds[kind], _AT_ONCE):
                 await self._ask(change(_UNITS, *addresses))
+        for addresses in chunks([one.address for one in registrations if is_delimited(one.address)], _AT_ONCE):
+            await self._ask(self._client.sadd(_DELIMITED, *addresses))
         await self._ask(self._client.incr(_VERSION))
 
     @_reads
@@ -393,6 +397,11 @@ class RedisStore:
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
         return frozenset(address.decode() for address in await self._ask(self._client.smembers(_UNITS)))
+
+    @_reads
+    async def delimited(self) -> frozenset[str]:
+        """Return the mailboxes whose local part holds more than letters, digits and dots."""
+        return frozenset(address.decode() for address in await self._ask(self._client.smembers(_DELIMITED)))
 
     # -- states --------------------------------------------------------------------------------
 

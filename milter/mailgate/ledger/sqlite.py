@@ -469,6 +469,12 @@ class SqliteStore:
         rows = await self._run(lambda connection: connection.execute(query, values).fetchall())
         return frozenset(row[0] for row in rows)
 
+    async def delimited(self) -> frozenset[str]:
+        """Return the mailboxes whose local part holds more than letters, digits and dots."""
+        query = "SELECT address FROM registry WHERE substr(address, 1, instr(address, '@') - 1) GLOB '*[^a-z0-9.]*'"
+        rows = await self._run(lambda connection: connection.execute(query).fetchall())
+        return frozenset(row[0] for row in rows)
+
     # -- rates ---------------------------------------------------------------------------------
 
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:

@@ -89,6 +89,12 @@ def moment(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
 
 
+def is_delimited(address: str) -> bool:
+    """Tell whether a mailbox's local part holds more than letters, digits and dots."""
+    local = address.rpartition("@")[0]
+    return not local.replace(".", "").isalnum() or not local.isascii()
+
+
 def password_since(registration: Registration, state: MailboxState | None) -> float | None:
     """Return since when a mailbox has a default password, None where it was changed (7.2d, 7.3b)."""
     if state is not None and state.must_change_password and state.at:
@@ -281,6 +287,10 @@ class Store(Protocol):
 
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's by the registry."""
+
+    async def delimited(self) -> frozenset[str]:
+        """Return the registered mailboxes whose local part holds more than letters, digits and dots: in some systems
+        they look like sub-addresses."""
 
     async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
         """Note that a login hands a mail over, from this client network, and return what it handed over of late."""

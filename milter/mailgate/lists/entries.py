@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from ..model import ListEntry, canonical_domain, mailbox_of
+from ..identity.spelling import canonical_domain, mailbox_of
+from ..model import ListEntry
 from ..text.folding import fold
 from ..text.organisational import organisational
 

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..model import MailboxKind, Organization, Registration, domain_of, mailbox_of
+from ..identity.identity import Identity
+from ..identity.spelling import domain_of, mailbox_of
+from ..model import MailboxKind, Registration
 from ..text import folding
 
 LOCAL_LIMIT = 64  # octets: RFC 5321 section 4.5.3.1.1
@@ -300,19 +302,19 @@ class Explanation:
 
 
 def explain(
-    address: str, organization: Organization, kind: MailboxKind | None = None, name: str = "", unit: str = ""
+    address: str, identity: Identity, kind: MailboxKind | None = None, name: str = "", unit: str = ""
 ) -> Explanation:
     """Say which forms of clause 5 an address fits, whether it is this name's, or why not."""
     mailbox = mailbox_of(address.encode("utf-8", "surrogateescape"))
-    if not organization.is_official(mailbox):
-        ours = ", ".join(sorted(organization.domains))
+    if not identity.organization.is_official(mailbox):
+        ours = ", ".join(sorted(identity.organization.domains))
         reason = f"{domain_of(mailbox) or address!r} is no domain of this system, which has {ours}"
         return Explanation(mailbox, (), reasons=(reason,))
-    account = organization.account(mailbox)
+    account = identity.account(mailbox)
     local = account.rpartition("@")[0]
     notes = []
     if account != mailbox:
-        notes.append(f"{mailbox} is a sub-address of {account}")
+        notes.append(f"{mailbox} is an address of {account}")
     if address.rpartition("@")[0].lower() != address.rpartition("@")[0]:
         notes.append("capitals are the same mailbox; write small letters")
     fitting = forms_of(local)

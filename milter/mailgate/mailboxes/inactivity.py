@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from ..identity.spelling import domain_of
 from ..ledger.store import Idle, Observed, password_since
-from ..model import Exemption, MailboxState, MailboxStatus, Registration, domain_of
+from ..model import Exemption, MailboxState, MailboxStatus, Registration
 from .calendar import civil, due_before, is_due, months_after
 
 RULE = "inactivity"

@@ -19,7 +19,9 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple, TextIO
 
-from ..model import MailboxKind, Organization, Registration, mailbox_of
+from ..identity.identity import Identity
+from ..identity.spelling import domain_of, mailbox_of
+from ..model import MailboxKind, Registration
 from .addresses import collisions, fold, forms_of
 
 FILE_LIMIT_BYTES = 256 << 20
@@ -48,7 +50,7 @@ class Problem(NamedTuple):
     is_warning: bool = False
 
 
-def read_csv(octets: bytes, organization: Organization, today: date) -> tuple[list[Registration], list[Problem]]:
+def read_csv(octets: bytes, identity: Identity, today: date) -> tuple[list[Registration], list[Problem]]:
     """Read a registry: the mailboxes of all good rows, and the problems by line; dates are not after `today`."""
     if len(octets) > FILE_LIMIT_BYTES:
         return [], [Problem(0, f"is larger than {FILE_LIMIT_BYTES >> 20} MB: split it")]
@@ -70,7 +72,7 @@ def read_csv(octets: bytes, organization: Organization, today: date) -> tuple[li
     order, problem = _order(header, separator)
     if problem:
         return [], [Problem(line, problem)]
-    return _read(rows, order, organization, today, encoding)
+    return _read(rows, order, identity, today, encoding)
 
 
 def _text(octets: bytes) -> tuple[io.TextIOWrapper | None, str]:
@@ -124,7 +126,7 @@ def _order(header: Sequence[str], separator: str) -> tuple[list[int], str]:
 def _read(
     rows: Iterator[tuple[int, list[str] | str]],
     order: Sequence[int],
-    organization: Organization,
+    identity: Identity,
     today: date,
     encoding: str,
 ) -> tuple[list[Registration], list[Problem]]:
@@ -142,7 +144,7 @@ def _read(
         if len(row) != width:
             problems.append(Problem(line, f"has {len(row)} fields, where the first line names {width}"))
             continue
-        read = _registration([row[at].strip() for at in order], organization, last_day, encoding)
+        read = _registration([row[at].strip() for at in order], identity, last_day, encoding)
         if isinstance(read, str):
             problems.append(Problem(line, read))
             continue
@@ -152,6 +154,10 @@ def _read(
             continue
         if not forms_of(read.address.rpartition("@")[0]):
             problems.append(Problem(line, _NO_FORM, is_warning=True))
+        if (account := identity.account(read.address)) != read.address:
+            problems.append(
+                Problem(line, f"{read.address} is no sub-address of {account} from now on", is_warning=True)
+            )
         registrations.append(read)
     problems += _same_names(registrations, lines)
     problems.sort(key=lambda problem: problem.line)
@@ -164,9 +170,7 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def _registration(
-    fields: Sequence[str], organization: Organization, last_day: str, encoding: str
-) -> Registration | str:
+def _registration(fields: Sequence[str], identity: Identity, last_day: str, encoding: str) -> Registration | str:
     """Return the mailbox of a row's fields, or what is wrong with them."""
     for column, text in zip(COLUMNS, fields, strict=True):
         if wrong := _wrong_text(text, encoding):
@@ -177,11 +181,12 @@ def _registration(
     mailbox = mailbox_of(address.encode())
     if not _ADDRESS.fullmatch(mailbox) or not mailbox.isprintable():
         return f"address {_shown(address)} is none: write LOCAL@DOMAIN"
-    if not organization.is_official(mailbox):
-        ours = ", ".join(sorted(organization.domains))
+    if not identity.organization.is_official(mailbox):
+        ours = ", ".join(sorted(identity.organization.domains))
         return f"address {mailbox} is not of this system, which has {ours}"
-    if organization.account(mailbox) != mailbox:
-        return f"address {mailbox} is a sub-address of {organization.account(mailbox)}, and no mailbox of its own"
+    account = identity.account(mailbox)
+    if domain_of(account) != domain_of(mailbox):
+        return f"address {mailbox} is {account}: its domain was merged into that one; write {account}"
     known_kind = _KINDS.get(fold(kind))
     if known_kind is None:
         return f"kind {_shown(kind)} is unknown: write individual (cá nhân) or unit (đơn vị, cơ quan)"

@@ -49,6 +49,9 @@ class StateStore(Protocol):
     async def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
 
+    async def delimited(self) -> frozenset[str]:
+        """Return the registered mailboxes whose local part holds more than letters, digits and dots."""
+
     async def state(self, mailbox: str) -> MailboxState | None:
         """Return one mailbox's latest state."""
 
@@ -89,8 +92,9 @@ class StateFollower:
     """The states as this process last saw them; kept while the store is away.
 
     `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
-    whoever asks it compares its time. units: the mailboxes that are a unit's. first: what must be known before any
-    state is, for mail is taken from then on. last_known: a file that keeps them, for a start while the store is away.
+    whoever asks it compares its time. units: the mailboxes that are a unit's. registered: those that are no
+    sub-address, though they look like one; always the same set. first: what must be known before any state is, for
+    mail is taken from then on. last_known: a file that keeps them, for a start while the store is away.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class StateFollower:
         self.states: Mapping[str, MailboxState] | None = None
         self.exemptions: tuple[Exemption, ...] = ()
         self.units: frozenset[str] = frozenset()
+        self.registered: set[str] = set()
         self._store = store
         self._failed = failed
         self._first = first
@@ -119,11 +124,14 @@ class StateFollower:
             states = await self._store.states()
             exemptions = tuple(await self._store.exemptions())
             units = await self._store.units()
+            registered = await self._store.delimited()
             self.states = {
                 address: state for address, state in states.items() if state.status is not MailboxStatus.ACTIVE
             }
             self.exemptions = exemptions
             self.units = units
+            self.registered.clear()
+            self.registered |= registered
             self._version = version
             self._keep()
 
@@ -134,14 +142,17 @@ class StateFollower:
         except Exception:
             if self._last_known is None or not self._last_known.exists():
                 raise
-            states, exemptions = orjson.loads(self._last_known.read_bytes())
+            states, exemptions, *more = orjson.loads(self._last_known.read_bytes())
             self.states = {fields["address"]: state_of(fields) for fields in states}
             self.exemptions = tuple(Exemption(**fields) for fields in exemptions)
+            for registered in more:  # version 0.1 kept none
+                self.registered |= set(registered)
 
     def _keep(self) -> None:
         """Write down what holds, for a start while the store is away."""
         if self._last_known is not None and self.states is not None:
-            octets = orjson.dumps(([*map(asdict, self.states.values())], [*map(asdict, self.exemptions)]))
+            held = [*map(asdict, self.states.values())], [*map(asdict, self.exemptions)], sorted(self.registered)
+            octets = orjson.dumps(held)
             with contextlib.suppress(OSError):  # the next start asks the store
                 draft = self._last_known.with_suffix(f".{os.getpid()}")
                 descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)

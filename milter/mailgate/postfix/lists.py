@@ -3,6 +3,7 @@
 Sources: postconf(5), master(5), regexp_table(5), DATABASE_README, and the code of readlline.c and mystrtok.c.
 """
 
+import re
 from collections.abc import Iterator
 
 
@@ -47,6 +48,11 @@ def split_list(text: str, separators: str = ", \t\n") -> list[str]:
     if start >= 0:
         items.append(text[start:])
     return items
+
+
+def items_of(text: str) -> list[str]:
+    """Split at commas outside double quotes; a backslash quotes the next character."""
+    return [item.strip() for item in re.findall(r'(?:[^,"\\]|\\.|"(?:[^"\\]|\\.)*"?)+', text) if item.strip()]
 
 
 def unbraced(text: str) -> str:

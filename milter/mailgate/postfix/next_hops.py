@@ -2,7 +2,8 @@
 
 import ipaddress
 
-from ..model import Organization, canonical_domain
+from ..identity.organization import Organization
+from ..identity.spelling import canonical_domain
 
 
 def transport_of(text: str) -> tuple[str, str]:

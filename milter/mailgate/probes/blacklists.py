@@ -14,7 +14,8 @@ from typing import Protocol
 
 import structlog
 
-from ..model import Listing, Mail, domain_of
+from ..identity.spelling import domain_of
+from ..model import Listing, Mail
 from .names import Resolver, Silence
 from .probe import Asked, Probe
 

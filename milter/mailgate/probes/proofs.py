@@ -15,10 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
+from ..identity.spelling import domain_of
 from ..inspection.job import Kind, Proven, SignatureJob
 from ..inspection.pool import Content, Ending, Outcome
 from ..inspection.tag_lists import instance_of, read_tags, signer_of
-from ..model import Mail, domain_of
+from ..model import Mail
 from ..spool import IN_MEMORY_BYTES, Spool
 from . import spf
 from .names import CarefulResolver

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..model import Mail, Sending, legal_text, network_of
+from ..model import AFTER_EXPANSION, Mail, Sending, legal_text, network_of
 from .breaker import Breaker
 from .probe import Asked, Probe
 
@@ -35,7 +35,7 @@ class SendingProbe(Probe):
 
     def concerns(self, asked: Asked) -> bool:
         mail = asked.mail
-        return bool(mail.envelope.login) and mail.session.hook == "submission"
+        return bool(mail.envelope.login) and mail.session.hook not in AFTER_EXPANSION
 
     async def ask(self, asked: Asked) -> None:
         mail = asked.mail
@@ -69,9 +69,9 @@ class AdvertisedProbe(Probe):
 
     async def ask(self, asked: Asked) -> None:
         mail = asked.mail
-        accounts = mail.organization.accounts
+        mailboxes = mail.identity.mailboxes
         recipients = {
-            account: legal_text(account) for recipient in mail.envelope.recipients for account in accounts(recipient)
+            account: legal_text(account) for recipient in mail.envelope.recipients for account in mailboxes(recipient)
         }
         identity = mail.first_header(b"message-id") or mail.queue_id.encode("utf-8", "replace")
         key = hashlib.sha256(identity).digest()[:8]

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from ..caches import remembered
-from ..model import mailbox_of
+from ..identity.spelling import mailbox_of
 
 _CAF = re.compile(r"(?P<user>.+?)\+caf_=(?P<local>.+)=(?P<domain>[^=]+)")
 _SRS0 = re.compile(r"srs0[=+-][^=]+=[^=]+=(?P<domain>[^=]+)=(?P<local>.+)")

@@ -2,7 +2,8 @@
 
 import re
 
-from ..model import Mail, domain_of
+from ..identity.spelling import domain_of
+from ..model import Mail
 from .addresses import listed_in
 from .organisational import organisational
 

@@ -8,7 +8,7 @@ the real one: the last of a line is the host's own.
 import re
 from collections.abc import Iterable
 
-from ..model import mailbox_of
+from ..identity.spelling import mailbox_of
 
 _LONGEST = 4_096  # octets of a Received line that are read
 

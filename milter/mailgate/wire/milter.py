@@ -11,6 +11,7 @@ all frames, are taken apart at once. i64 is an int; it tells the compiler that a
 
 import re
 import struct
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
@@ -239,14 +240,16 @@ class Conversation:
     receive(data, end) is given the buffer from its start each time: what it did not consume, the
     caller keeps and puts in front of the next octets. `macros[command]` is the last macro payload
     that was sent for a command; Postfix repeats it before every header and chunk, and a repeated one
-    costs one comparison.
+    costs one comparison. Those of RCPT wait in `recipient_macros`, one for each such frame: several recipients come
+    in one read, and each has its own.
     """
 
-    __slots__ = ("_header_macro", "_state", "consumed", "headers", "limits", "macros")
+    __slots__ = ("_header_macro", "_state", "consumed", "headers", "limits", "macros", "recipient_macros")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self.macros: dict[int, bytes] = {}
+        self.recipient_macros: deque[bytes] = deque()
         self.consumed = 0
         self.headers: list[list[Header]] = []
         self._state = _FRESH
@@ -306,6 +309,8 @@ class Conversation:
                 if command in (MAIL, ABORT):
                     self._forget_message()
                     repeated = self._header_macro
+                elif command == RECIPIENT:
+                    self.recipient_macros.append(self.macros.pop(RECIPIENT, b""))
                 frames.append((int(command), int(position + 5), int(stop)))
             state = following
             position = stop

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..config import Settings
-from ..model import Organization
+from ..identity.organization import Organization
 from ..postfix.instance import Instance, Service
 from ..postfix.lists import seconds_of, split_list
 from ..postfix.next_hops import host_of, is_outside_host, transport_of

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..model import Organization, canonical_domain
+from ..identity.organization import Organization
+from ..identity.spelling import canonical_domain
 from ..postfix.instance import Instance, Place, Service
 from ..postfix.lists import split_list
 from ..postfix.next_hops import host_of, is_outside_host, transport_of
