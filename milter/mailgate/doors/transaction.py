@@ -37,7 +37,6 @@ class Transaction:
         self._content_fields: list[Header] = []
         self._raw: Spool | None = None
         self._digest: hashlib._Hash | None = None
-        self._body_end = b""
         self._body_found = False
 
     # -- commands -----------------------------------------------------------------------------
@@ -120,9 +119,8 @@ class Transaction:
         walker = self._walker
         assert walker is not None, "headers() comes before body()"
         walker.feed(data, start, stop)
-        if self._digest is not None and stop > start:
+        if self._digest is not None:
             self._digest.update(memoryview(data)[start:stop])
-            self._body_end = (self._body_end + data[max(start, stop - 2) : stop])[-2:]
         if self._raw is not None:
             self._write(memoryview(data)[start:stop])
         verdict = self.gate.policy.at_body(self.mail_data, now)
@@ -160,8 +158,6 @@ class Transaction:
         if not walker.content.complete:
             walker.finish()
         if self._digest is not None:
-            if self._body_end not in (b"", b"\r\n"):
-                self._digest.update(b"\r\n")  # as the next SMTP client ends it
             self.mail_data.digest = self._digest.digest()
             self._digest = None
         return walker
