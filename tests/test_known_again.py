@@ -20,6 +20,9 @@ from tests.lab.system import MailSystem
 from tests.lab.waiting import wait_until
 from tests.test_bytes_unchanged import SAMPLES
 
+from mailgate.doors.transaction import _digest_of
+from mailgate.model import Envelope, Header, Mail, Organization, Session
+
 TARGET = "hop.hanam@gmail.com"
 MARKED = "Subject: TỐI MẬT: x\r\n".encode()
 """What every mail here bears to be held when it is submitted, and again where it leaves, unless it is known."""
@@ -181,3 +184,29 @@ def test_a_released_mail_is_known_by_what_is_in_it() -> None:
         records = [record for record in system.mailgate.incidents() if record["hook"] == "egress"]
         assert len(records) == sum(not goes_on for _, _, goes_on in LIKE.values())
         assert all(any(f["rule"] == "state-secret" for f in record["findings"]) for record in records)
+
+
+# -- which mails have a digest ---------------------------------------------------------------------
+
+MANY = [(b"X-A", b" x")] * 2_001
+LONG = [(b"Subject", b" x" * 20_000)]
+PLAIN = [(b"Subject", b" x")]
+
+DIGESTS: dict[str, tuple[str, str, list[Header], bool]] = {
+    "ours, to somebody outside": ("submission", TARGET, PLAIN, True),
+    "at egress": ("egress", TARGET, PLAIN, True),
+    "ours, to a state body": ("submission", "vp@ninhbinh.gov.vn", PLAIN, False),
+    "from outside": ("mx", OFFICER, PLAIN, False),
+    "more fields than are read": ("submission", TARGET, MANY, False),
+    "a longer subject than is read": ("submission", TARGET, LONG, False),
+}
+
+
+@pytest.mark.parametrize(("hook", "recipient", "fields", "has_one"), DIGESTS.values(), ids=DIGESTS)
+def test_what_is_hashed(hook: str, recipient: str, fields: list[Header], has_one: bool) -> None:
+    """What nobody asks for again is not hashed; and what was not read could be changed."""
+    organization = Organization(frozenset({"hanam.gov.vn"}), state_domains=frozenset({"gov.vn"}))
+    login = OFFICER if hook == "submission" else ""
+    envelope = Envelope(recipients={recipient: recipient.encode()}, login=login)
+    mail = Mail(organization, Session(hook, "203.0.113.7"), envelope)
+    assert (_digest_of(mail, mail.take_headers(fields)) is not None) is has_one
