@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.lab.redis import Redis
 
@@ -41,6 +42,7 @@ def mail(
     queue_id: str = "",
     message_id: str = "<1@example.com>",
     received: tuple[str, ...] = (),
+    digest: bytes = b"what is in it",
 ) -> Mail:
     """Return a mail; `received` are queue ids of Received lines of ours, newest first."""
     envelope = Envelope(sender.encode(), sender, (), {r: (r.encode(),) for r in recipients}, login)
@@ -52,6 +54,7 @@ def mail(
         headers.append((b"Message-ID", f" {message_id}".encode()))
     made = Mail(Identity(ORGANIZATION), Session(hook, client, mta=HOST), envelope, headers)
     made.queue_id = queue_id
+    made.digest = digest
     return made
 
 
@@ -106,6 +109,7 @@ async def test_a_submitted_mail_is_known_as_addressed(store: Store) -> None:
     (passage,) = leaving.passages
     assert passage.addressed == {OUTSIDE}
     assert (passage.is_same, passage.was_asked, passage.login) == (True, True, OFFICER)
+    assert passage.is_unchanged
     memory = leaving.memory
     assert memory == Memory((OFFICE,), was_submitted=True, is_submitter=False, addressed=frozenset({OUTSIDE}))
     again = await site.ask(mail(OTHER, hook="submission", login=OFFICER, sender=OFFICER))
@@ -193,6 +197,8 @@ async def test_workers_of_one_machine_know_at_once(store: Store) -> None:
         mail(OTHER, hook="egress", sender=OFFICER, received=("BBBB1",)),
         mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB2",)),
         mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",), message_id="<2@example.com>"),
+        mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",), digest=b"something else"),
+        mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",), digest=b""),
         mail(OUTSIDE, hook="submission", login=OFFICER, sender=OFFICER, received=("BBBB1",)),
     ):
         assert not other.history.settles(unlike)
@@ -205,6 +211,50 @@ async def test_a_mail_that_was_not_asked_for_proves_nothing(store: Store) -> Non
     site = Site(store, fresh)
     await site.take_in(mail(OUTSIDE, hook="submission", login=OFFICER, sender=OFFICER, queue_id="BBBB1"))
     assert not site.history.settles(mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",)))
+
+
+# What was in the mail when it was taken in, what is in the one that leaves, is it known to be the same?
+CONTENTS = {
+    "the same": (b"one", b"one", True),
+    "another": (b"one", b"two", False),
+    "unknown then": (b"", b"one", False),
+    "unknown now": (b"one", b"", False),
+    "never known": (b"", b"", False),
+}
+
+
+@pytest.mark.parametrize(("then", "now", "is_unchanged"), CONTENTS.values(), ids=CONTENTS)
+async def test_a_mail_is_known_by_its_content(store: Store, then: bytes, now: bytes, is_unchanged: bool) -> None:
+    site = Site(store)
+    await site.take_in(mail(OUTSIDE, hook="submission", login=OFFICER, queue_id="BBBB1", digest=then))
+    (passage,) = (await site.ask(mail(OUTSIDE, hook="egress", received=("BBBB1",), digest=now))).passages
+    assert passage.is_unchanged is is_unchanged
+    assert (passage.addressed, passage.is_same) == (frozenset({OUTSIDE}), True)
+
+
+# How values were written, what follows "tokens" → (whether they are read, whether the content is known)
+FORMS: dict[str, tuple[list[object], bool, bool]] = {
+    "before contents were known": ([], True, False),
+    "now": (["own"], True, True),
+    "a content that is no text": ([17], False, False),
+    "more than is known here": (["own", "more"], False, False),
+}
+
+
+@pytest.mark.parametrize(("more", "is_read", "is_unchanged"), FORMS.values(), ids=FORMS)
+async def test_values_of_other_versions(store: Store, more: list[object], is_read: bool, is_unchanged: bool) -> None:
+    site = Site(store)
+    sent = mail(OUTSIDE, hook="submission", login=OFFICER, sender=OFFICER, queue_id="BBBB1")
+    await site.history.load()
+    (trace,) = site.history.traces(sent, Verdict(), NOW)
+    *fields, content = orjson.loads(trace.value)
+    written = orjson.dumps(fields + [content if item == "own" else item for item in more])
+    await store.commit(Batch([trace._replace(value=written)]))
+    site.history = History(store, Fresh(), 14 * DAY_S, late_s=0)  # another machine: nothing fresh
+    copy = await site.ask(mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",)))
+    assert [(passage.addressed, passage.is_unchanged) for passage in copy.passages] == (
+        [(frozenset({OUTSIDE}), is_unchanged)] if is_read else []
+    )
 
 
 async def test_an_embedded_store_answers_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,8 +358,8 @@ def test_an_earlier_hold_still_holds() -> None:
 # -- what was judged when it was taken in ----------------------------------------------------------
 
 
-def passage(*addressed: str, is_same: bool = True, was_asked: bool = True) -> Passage:
-    return Passage("4ABC", "submission", ONE, ONE, (), frozenset(addressed), is_same, was_asked)
+def passage(*addressed: str, is_same: bool = True, was_asked: bool = True, is_unchanged: bool = True) -> Passage:
+    return Passage("4ABC", "submission", ONE, ONE, (), frozenset(addressed), is_same, was_asked, is_unchanged)
 
 
 @pytest.mark.parametrize(
@@ -372,6 +372,9 @@ def passage(*addressed: str, is_same: bool = True, was_asked: bool = True) -> Pa
         ("egress", [passage(TWO, is_same=False)], QUARANTINE, QUARANTINE),
         ("egress", [passage(TWO), passage(TWO, is_same=False)], QUARANTINE, QUARANTINE),
         ("egress", [passage(TWO, was_asked=False)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO, is_unchanged=False)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO, is_unchanged=False), passage(TWO)], QUARANTINE, QUARANTINE),
+        ("egress", [passage(TWO), passage(TWO, is_unchanged=False)], QUARANTINE, ACCEPT),
         ("egress", [passage(TWO)], REJECT, REJECT),
         ("egress", [passage(TWO)], TEMPFAIL, TEMPFAIL),
         ("submission", [passage(TWO)], QUARANTINE, QUARANTINE),

@@ -443,6 +443,11 @@ BROKEN: dict[str, tuple[Sequence[Edit], Callable[[Path], None], set[tuple[str, s
         nothing,
         {("egress-conversion", "main.cf")},
     ),
+    "egress breaks lines": (
+        (("-PX", "egress/unix/smtp_line_length_limit"),),
+        nothing,
+        {("egress-lines", "main.cf")},
+    ),
     "egress maps once more": (
         (("-P", f"{EGRESS}/receive_override_options=no_header_body_checks"),),
         nothing,
@@ -679,6 +684,11 @@ BROKEN_DOOR: dict[str, tuple[Sequence[Edit], Found, bool]] = {
     "a client that rewrites": (
         (("-PX", f"{CLIENT}/disable_mime_output_conversion"),),
         {("egress-conversion", "main.cf")},
+        True,
+    ),
+    "a client that breaks lines": (
+        (("-P", f"{CLIENT}/smtp_line_length_limit=998"),),
+        {("egress-lines", "master.cf:?")},
         True,
     ),
     "a client without XFORWARD": (

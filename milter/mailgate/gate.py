@@ -159,6 +159,8 @@ class Gate:
         self.keeps_body = "inspection" in names
         """Whether at least its body must be."""
         self.is_scanned = "clamd" in names
+        self.remembers: bool = settings.keep_s() > 0
+        """Whether what is in a mail that leaves is to be known again."""
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
 

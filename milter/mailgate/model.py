@@ -539,7 +539,8 @@ class Passage:
 
     mailboxes: the official mailboxes that it was addressed to then. addressed: which of the mail's present
     recipients it was addressed to. is_same: the Message-ID was the same. was_asked: what is remembered of
-    the Message-ID was asked for then, so that the passage as a whole was judged.
+    the Message-ID was asked for then, so that the passage as a whole was judged. is_unchanged: the mail was known
+    then to have the content that it has now (Mail.digest).
     """
 
     queue_id: str
@@ -550,18 +551,20 @@ class Passage:
     addressed: frozenset[str]
     is_same: bool
     was_asked: bool
+    is_unchanged: bool
 
 
 def was_judged(passages: Sequence[Passage], recipients: Iterable[str]) -> bool:
-    """Tell whether this mail was addressed to these recipients when it was taken in last, and judged then.
+    """Tell whether this very mail was addressed to these recipients when it was taken in last, and judged then.
 
     Whatever its headers say was there to be seen at that hook, and who had logged in, which egress is not told. With
-    a line of another mail's passage among them, which somebody may have written, they prove nothing.
+    a line of another mail's passage among them, which somebody may have written, they prove nothing; nor do they of
+    another content: what was judged, and released where it was held, is what was in the mail, not its name.
     """
     if not passages or not all(passage.is_same for passage in passages):
         return False
     newest = passages[0]
-    return newest.was_asked and all(recipient in newest.addressed for recipient in recipients)
+    return newest.was_asked and newest.is_unchanged and all(recipient in newest.addressed for recipient in recipients)
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,7 +636,8 @@ class Mail:
     for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
-    for. listings: what DNS blacklists say of the sender. at: when it is judged, in Unix seconds.
+    for. listings: what DNS blacklists say of the sender. at: when it is judged, in Unix seconds. digest: a
+    hash of what is in it, as doors.transaction makes it; b"" where nobody will ask whether it was judged before.
     """
 
     def __init__(
@@ -669,6 +673,7 @@ class Mail:
         self._read: dict[object, object] = {}
         self.content = content or Content()
         self.queue_id = ""
+        self.digest = b""
         self.mailboxes = mailboxes
         self.scans = scans
         self.spam = spam

@@ -26,7 +26,7 @@ from functools import cached_property
 from typing import Literal
 
 from mailgate.identity.organization import Organization
-from mailgate.identity.spelling import domain_of, mailbox_of
+from mailgate.identity.spelling import domain_of
 from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Memory, Passage, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
 from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
@@ -166,7 +166,7 @@ def _says_nothing(mail: Mail) -> bool:
     received = mail.header_values(b"received")
     if received and b"(fetchmail-" in received[0]:
         return False
-    return not any(b"for " in value and _is_foreign_trace(mail.organization, value) for value in received)
+    return not any(_is_foreign_trace(mail.organization, value) for value in received)
 
 
 @dataclass(slots=True)
@@ -470,11 +470,7 @@ def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
 
 def _is_foreign_trace(organization: Organization, value: bytes) -> bool:
     """Tell whether a Received line may speak of a delivery to a mailbox that no state body issued."""
-    start = value.find(b"for <")
-    if start >= 0 and value.count(b"for ") == 1:  # as nearly always: no need to look where it stands
-        mailbox = mailbox_of(value[start + 5 : value.find(b">", start)])
-    else:
-        mailbox = received_for(value)
+    mailbox = received_for(value)
     return bool(mailbox) and not organization.is_state(mailbox)
 
 
@@ -653,7 +649,7 @@ def _example(title: str, wants: Action, headers: bytes = b"", **others: object) 
 
 
 _OUT = ("lan@gmail.com",)
-_PASSAGE = Passage("4Cw3Jx2yZz", "mx", "", "", ("ptp.bl@hanam.gov.vn",), frozenset(), is_same=True, was_asked=True)
+_PASSAGE = Passage("4Cw3Jx2yZz", "mx", "", "", ("ptp.bl@hanam.gov.vn",), frozenset(), True, True, is_unchanged=True)
 _DELIVERED = Memory(("ptp.bl@hanam.gov.vn",))
 _STATE_PAIR = b"X-Forwarded-To: ptp.bl@hanam.gov.vn\r\nX-Forwarded-For: vp@ninhbinh.gov.vn ptp.bl@hanam.gov.vn\r\n"
 _PROVEN = {"ninhbinh.gov.vn": "spf"}

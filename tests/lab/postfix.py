@@ -71,6 +71,7 @@ postlog unix-dgram n - n - 1 postlogd
 EGRESS = """\
 egress unix - - n - - smtp
   -o disable_mime_output_conversion=yes
+  -o smtp_line_length_limit=0
 127.0.0.1:{port} inet n - n - - smtpd
   -o milter_macro_daemon_name=EGRESS
   -o {{ smtpd_milters = {milters} }}
@@ -87,9 +88,9 @@ class Postfix(Daemon):
     authenticated clients only.  Both take XCLIENT from loopback (tests.lab.smtp_client sends it): ADDR, NAME,
     and LOGIN, which is {auth_authen}.  Each `*_milters` is a value of smtpd_milters.  Accepted mail goes by
     SMTP to `deliver_to`, a loopback port, or, without one, nowhere (discard).  With `egress_milters`, or "",
-    mail that leaves for other domains passes once more through an smtpd, whose name is EGRESS.  `main_cf`
-    adds or replaces main.cf settings; `master_cf` appends services.  `is_system` makes it the Postfix of the
-    programs that it starts: sendmail works for users who are not root.  `parent` may name a folder on a tmpfs,
+    mail that leaves for other domains passes once more through an smtpd at `egress_port`, whose name is EGRESS.
+    `main_cf` adds or replaces main.cf settings; `master_cf` appends services.  `is_system` makes it the Postfix of
+    the programs that it starts: sendmail works for users who are not root.  `parent` may name a folder on a tmpfs,
     for benchmarks.
     """
 
@@ -117,7 +118,7 @@ class Postfix(Daemon):
         self._is_system = is_system
         self.maillog = self.folder / "mail.log"
         next_hop = "discard:" if deliver_to is None else f"smtp:[127.0.0.1]:{deliver_to}"
-        egress_port = free_port()
+        self.egress_port = free_port()
         settings = {
             **shipped_settings(),
             "compatibility_level": "3.6",
@@ -133,7 +134,7 @@ class Postfix(Daemon):
             "alias_maps": "",
             "alias_database": "",
             "relay_domains": ", ".join(domains),
-            "default_transport": next_hop if egress_milters is None else f"egress:[127.0.0.1]:{egress_port}",
+            "default_transport": next_hop if egress_milters is None else f"egress:[127.0.0.1]:{self.egress_port}",
             "relay_transport": next_hop,
             "smtpd_milters": smtpd_milters,
             "non_smtpd_milters": non_smtpd_milters,
@@ -163,7 +164,7 @@ class Postfix(Daemon):
             config=self.config,
         )
         if egress_milters is not None:
-            services += EGRESS.format(port=egress_port, milters=egress_milters, next_hop=next_hop)
+            services += EGRESS.format(port=self.egress_port, milters=egress_milters, next_hop=next_hop)
         (self.config / "auth-greeting").write_text(AUTH_GREETING)
         (self.config / "master.cf").write_text(services + "".join(f"{line}\n" for line in master_cf))
         self._create_queue()
@@ -192,6 +193,11 @@ class Postfix(Daemon):
     def flush(self) -> None:
         """Try to deliver all deferred mail now."""
         self._run("postqueue", "-f")
+
+    def release_all(self) -> None:
+        """Let all mail go on that is held."""
+        self._run("postsuper", "-H", "ALL")
+        self.flush()
 
     def reload(self) -> None:
         """Make Postfix read its configuration again, and wait until it has."""

@@ -5,6 +5,7 @@ of the first four returns a Verdict only when something must be said at once; it
 recorded with `record` before it is said.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -36,6 +37,7 @@ class Transaction:
         self._walker: Walker | None = None
         self._content_fields: list[Header] = []
         self._raw: Spool | None = None
+        self._digest: hashlib._Hash | None = None
         self._body_found = False
 
     # -- commands -----------------------------------------------------------------------------
@@ -112,6 +114,8 @@ class Transaction:
             self._write(header_octets(fields) + b"\r\n" if octets is None else octets)
         elif gate.keeps_body:
             self._raw = Spool(gate.spool_folder)
+        if gate.remembers:
+            self._digest = _digest_of(self.mail_data, self._content_fields)
         walker.begin(self._content_fields, self._raw.size if self._raw is not None else 0)
 
     def _read_fields(self, fields: list[Header]) -> Walker:
@@ -136,6 +140,8 @@ class Transaction:
         walker = self._walker
         assert walker is not None, "headers() comes before body()"
         walker.feed(data, start, stop)
+        if self._digest is not None:
+            self._digest.update(memoryview(data)[start:stop])
         if self._raw is not None:
             self._write(memoryview(data)[start:stop])
         verdict = self.gate.policy.at_body(self.mail_data, now)
@@ -172,6 +178,9 @@ class Transaction:
         assert walker is not None, "headers() comes before the end"
         if not walker.content.complete:
             walker.finish()
+        if self._digest is not None:
+            self.mail_data.digest = self._digest.digest()
+            self._digest = None
         return walker
 
     async def record(self, verdict: Verdict) -> Verdict:
@@ -204,6 +213,25 @@ class Transaction:
             return verdict
         self._earlier.extend(verdict.findings)
         return None
+
+
+_JUDGED = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition"))
+
+
+def _digest_of(mail: Mail, content_fields: Sequence[Header]) -> "hashlib._Hash | None":
+    """Begin the hash of what is in a mail that would leave, with what is judged of its header and no MTA changes.
+
+    However it is folded: RFC 5322 section 2.2.3. None for mail of which nobody asks whether it was judged before, and
+    where not all of its header was read. SHA-256 takes half the time of BLAKE2b where the processor has its
+    instructions (2026-11-30: 4 KB 5 and 9 µs); ledger.history keys what it keeps of it.
+    """
+    if mail.content.exceeded or not mail.leaving():
+        return None
+    fields = [(b"subject", value) for value in mail.header_values(b"subject")]
+    fields += [field for field in content_fields if field[0] in _JUDGED]
+    return hashlib.sha256(
+        b"".join([name + b":" + b" ".join(value.split()) + b"\n" for name, value in fields]) + b"\n"
+    )
 
 
 _XTEXT = re.compile(rb"\+([0-9A-F]{2})")

@@ -15,7 +15,7 @@ from zlib import crc32
 _SLOTS = 65_536
 """Two a mail: at 1,000 mails a second 30 seconds of them, at 10 nearly an hour. 32 MB where all are in use: that long
 what was taken in may leave while the store is away."""
-_SLOT_BYTES = 512  # about 35 recipients
+_SLOT_BYTES = 512  # about 25 recipients of what leaves
 _HEAD = struct.Struct(">IqdH")  # checksum, key, when it was put, length
 _STAMP = struct.Struct(">qd")
 _ROOM = _SLOT_BYTES - _HEAD.size

@@ -3,7 +3,8 @@
 Two keys lead to one trace: the queue id that our MTA gave the mail (a copy carries it in its Received lines: it
 cannot be forged), and the Message-ID (what is left where a mailbox store on another host made the copy). Both
 are keyed hashes, as are the recipients: who holds the store learns from it neither a Message-ID nor to whom
-a mail went, but for the official mailboxes, whose activity the store has anyway.
+a mail went, but for the official mailboxes, whose activity the store has anyway. A hash of the content goes with the
+trace of what leaves: a mail that bears an earlier one's names is not that mail.
 
 A trace is written as the activity events are: into the journal before the mail is answered, into the store with
 the next group. Workers of one machine see each other's at once (ledger.fresh). Traces go after `keep_s`; where
@@ -55,7 +56,10 @@ class TraceStore(Protocol):
 
 
 class _Trace(NamedTuple):
-    """What the value of a trace says. submitter, message: a token, "" for none. tokens: of all recipients."""
+    """What the value of a trace says. submitter, message: a token, "" for none. tokens: of all recipients.
+
+    content: of what was in the mail, "" where that is not known.
+    """
 
     at: int
     hook: str
@@ -66,6 +70,7 @@ class _Trace(NamedTuple):
     was_asked: bool
     names: tuple[str, ...]
     tokens: str
+    content: str
 
 
 class History:
@@ -141,6 +146,7 @@ class History:
                 mail.memory is not None,
                 names,
                 tokens,
+                self._content(mail),
             )
         )
         if message_key:
@@ -262,7 +268,8 @@ class History:
         hosts = mail.organization.hostnames
         if mail.session.mta:
             hosts |= {mail.session.mta.lower()}
-        return passages_in(mail.header_values(b"received"), hosts)[:_MOST_PASSAGES]
+        found = mail.once("passages", lambda: passages_in(mail.header_values(b"received"), hosts))
+        return found[:_MOST_PASSAGES]
 
     def _passage(self, mail: Mail, queue_id: str, trace: _Trace) -> Passage:
         _, token = self._message(mail.first_header(b"message-id"))
@@ -275,6 +282,7 @@ class History:
             self._addressed(mail, trace.tokens),
             trace.message in (token, ""),
             trace.was_asked,
+            bool(trace.content) and trace.content == self._content(mail),
         )
 
     def _memory(self, mail: Mail, known: dict[int, list[_Trace]]) -> Memory:
@@ -310,6 +318,10 @@ class History:
             self._last_message = message_id, key, token
         return key, token
 
+    def _content(self, mail: Mail) -> str:
+        """Return 16 digits for what is in a mail, "" where that is not known."""
+        return self._digest(b"c" + mail.digest)[:8].hex() if mail.digest else ""
+
     def _token(self, text: str) -> str:
         """Return 12 digits for an address, a comma behind them, so that one is found among many."""
         token = self._tokens.get(text)
@@ -328,7 +340,10 @@ class History:
 
 
 def _read(value: bytes) -> _Trace | None:
-    """Return what a value says; one of another form than `traces` writes is None, as if it were not there."""
+    """Return what a value says; one of another form than `traces` writes is None, as if it were not there.
+
+    A value of before contents were known has none.
+    """
     try:
         fields = orjson.loads(value)
     except orjson.JSONDecodeError:
@@ -344,8 +359,10 @@ def _read(value: bytes) -> _Trace | None:
             bool() as was_asked,
             list() as names,
             str() as tokens,
-        ] if all(isinstance(name, str) for name in names):
-            return _Trace(at, hook, login, sender, submitter, message, was_asked, tuple(names), tokens)
+            *more,
+        ] if len(more) <= 1 and all(isinstance(text, str) for text in (*names, *more)):
+            content = more[0] if more else ""
+            return _Trace(at, hook, login, sender, submitter, message, was_asked, tuple(names), tokens, content)
     return None
 
 

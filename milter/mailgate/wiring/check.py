@@ -461,6 +461,14 @@ def _client(instance: Instance, client: Service) -> Iterator[Road]:
             "8-bit mail is rewritten on its way to the hop, and signatures break",
             f"add -o disable_mime_output_conversion=yes to {client.key}",
         )
+    if instance.get("smtp_line_length_limit", client) != "0":
+        yield Road(
+            "egress-lines",
+            str(instance.place("smtp_line_length_limit", client)),
+            f"smtp_line_length_limit of {client.key} is not 0",
+            "long lines are broken on their way to the hop: signatures break, and what was released is held again",
+            f"add -o smtp_line_length_limit=0 to {client.key}",
+        )
     if fallback := instance.get("smtp_fallback_relay", client):
         yield Road(
             "egress-fallback",

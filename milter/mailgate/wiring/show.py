@@ -24,6 +24,7 @@ _BYHAND = ("round-egress", "unread", "content-filter", "proxy-filter", "milter-m
 # The hop hands a mail on as it is: what main.cf says of mail to and from other machines is not for it.
 CLIENT_OPTIONS = {
     "disable_mime_output_conversion": "yes",
+    "smtp_line_length_limit": "0",
     "smtp_tls_security_level": "none",
     "smtp_sasl_auth_enable": "no",
     "smtp_fallback_relay": "",
@@ -44,10 +45,15 @@ SERVER_OPTIONS = {
     "smtpd_discard_ehlo_keywords": "",
 }
 # What a hop must have whatever its administrator made of the rest.
-_CLIENT_NEEDS = ("disable_mime_output_conversion", "smtp_fallback_relay", "smtp_discard_ehlo_keywords")
+_CLIENT_NEEDS = (
+    "disable_mime_output_conversion",
+    "smtp_line_length_limit",
+    "smtp_fallback_relay",
+    "smtp_discard_ehlo_keywords",
+)
 # And what one that leads to an SMTP door needs besides: who the client was, and the queue id.
 _XFORWARD = "smtp_send_xforward_command"
-DOOR_CLIENT_OPTIONS = {_XFORWARD: "yes", **CLIENT_OPTIONS, "smtp_line_length_limit": "0"}
+DOOR_CLIENT_OPTIONS = {_XFORWARD: "yes", **CLIENT_OPTIONS}
 _HOLD = "check_client_access,static:HOLD,permit_mynetworks,reject"
 _SERVER_NEEDS = ("receive_override_options", "smtpd_discard_ehlo_keywords")
 # Main.cf settings that would change the mail on its way to the hop, or where it comes from; only where they are set.
