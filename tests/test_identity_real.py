@@ -122,6 +122,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSystem]:
             "mydestination": ", ".join((*LOCAL, MARKED)),
             "myorigin": OURS,
             "mynetworks": "127.0.0.0/8, 10.0.0.0/8",
+            "allow_percent_hack": "yes",
+            "swap_bangpath": "yes",
             "local_transport": "$relay_transport",
             "local_recipient_maps": "",
             "recipient_delimiter": "+",

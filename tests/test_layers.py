@@ -179,6 +179,7 @@ MAY_IMPORT = {
     # what puts them together
     "mailgate.config": "documents identity inspection ledger mailboxes mailgate_rules mime model policy probes rule",
     "mailgate.wiring": "",
+    "mailgate.wiring.addresses": "identity postfix",
     "mailgate.wiring.check": "config identity model postfix",
     "mailgate.wiring.doors": "config postfix",
     "mailgate.wiring.egress": "postfix",

@@ -71,7 +71,8 @@ def stock(folder: Path, master_cf: str = SUBMISSION) -> Path:
     master = folder / "master.cf"
     shutil.copy(STOCK / "master.cf.dist", master)
     master.write_text(master.read_text() + master_cf)
-    edit(folder, ("-e", "myhostname=mx.hanam.gov.vn", "mydestination=localhost", "relay_domains=hanam.gov.vn"))
+    names = ("myhostname=mx.hanam.gov.vn", "mydestination=localhost", "relay_domains=hanam.gov.vn")
+    edit(folder, ("-e", *names, "myorigin=hanam.gov.vn", "append_dot_mydomain=no"))
     return folder
 
 
@@ -183,8 +184,8 @@ def test_show_keeps_other_filters_and_where_mail_went(tmp_path: Path) -> None:
     edit(folder, ("-e", "smtpd_milters=inet:127.0.0.1:8890", "relayhost=[relay.example]:587"))
     apply(folder, wiring(folder))
     instance = read_instance(folder)
-    assert instance.get("smtpd_milters").startswith(f"{{ {MAIN}, default_action=tempfail, ")
-    assert instance.get("smtpd_milters").endswith("content_timeout=180s }, inet:127.0.0.1:8890")
+    assert instance.get("smtpd_milters").startswith(f"inet:127.0.0.1:8890, {{ {MAIN}, default_action=tempfail, ")
+    assert instance.get("smtpd_milters").endswith("content_timeout=180s }")
     server = instance.named("127.0.0.1:10026", "inet")
     assert server is not None
     assert server.options["content_filter"] == "smtp:[relay.example]:587"
@@ -265,7 +266,11 @@ def test_the_pieces_that_are_shipped_leave_no_road_open(tmp_path: Path) -> None:
     lines = (STOCK / "master.cf.dist").read_text().splitlines(keepends=True)
     kept = "".join(line for line in lines if not line.startswith(replaced))
     (folder / "master.cf").write_text(kept + (SHIPPED / "postfix/master.cf.mailgate").read_text())
-    settle(folder)
+    unqualified = (
+        "smtpd_sender_restrictions=reject_non_fqdn_sender",
+        "smtpd_recipient_restrictions=reject_non_fqdn_recipient",
+    )
+    edit(folder, ("-e", "myorigin=hanam.gov.vn", "append_dot_mydomain=no", *unqualified))
     toml = (SHIPPED / "mailgate.toml").read_text().replace('"inet:127.0.0.1:8891"', ", ".join(SOCKETS))
     stanzas = toml[toml.index("# [[hook]]") :].partition("\n\n")[0]
     (folder / "mailgate.toml").write_text(toml.replace(stanzas, re.sub("(?m)^# ", "", stanzas)))
@@ -554,6 +559,40 @@ BROKEN: dict[str, tuple[Sequence[Edit], Callable[[Path], None], set[tuple[str, s
         nothing,
         set(),
     ),
+    "the percent hack": ((("-e", "allow_percent_hack=yes"),), nothing, {("address-forms", "main.cf:?")}),
+    "bang paths": ((("-e", "swap_bangpath=yes"),), nothing, {("address-forms", "main.cf:?")}),
+    "a sender without a domain": (
+        (("-e", "smtpd_sender_restrictions=permit"),),
+        nothing,
+        {("address-forms", "main.cf:?")},
+    ),
+    "a milter behind": (
+        (("-e", f"smtpd_milters={{ {MAIN}, default_action=tempfail, content_timeout=180s }}, inet:127.0.0.1:8890"),),
+        nothing,
+        {("milter-behind", "main.cf:?")},
+    ),
+    "a milter before": (
+        (("-e", f"smtpd_milters=inet:127.0.0.1:8890, {{ {MAIN}, default_action=tempfail, content_timeout=180s }}"),),
+        nothing,
+        set(),
+    ),
+    "logins where mail from outside comes": (
+        (("-P", "smtp/inet/smtpd_sasl_auth_enable=yes"),),
+        nothing,
+        {("login-at-mx", "master.cf:?")},
+    ),
+    "another delimiter": ((("-e", "recipient_delimiter=-"),), nothing, {("address-settings", "main.cf:?")}),
+    "another origin": ((("-e", "myorigin=hn.gov.vn"),), nothing, {("address-settings", "main.cf:?")}),
+    "a domain that is completed": (
+        (("-e", "append_dot_mydomain=yes"),),
+        nothing,
+        {("address-settings", "main.cf:?")},
+    ),
+    "aliases that Mailgate does not know": (
+        (("-e", "virtual_alias_maps=texthash:{dir}/t"),),
+        table("t", "vanthu@hanam.gov.vn ptp.bl@hanam.gov.vn\n"),
+        {("address-settings", "main.cf:?")},
+    ),
     "routes that cannot be read": (
         (("-e", "transport_maps=texthash:{dir}/nowhere"),),
         nothing,
@@ -621,7 +660,12 @@ def test_an_smtp_door_of_ours_judges_as_well(tmp_path: Path, edits: Sequence[Edi
     """Without milters: what local(8) copies passes no content filter, and there is no hop to see it."""
     more = "mailgate unix - - n - 20 smtp\n127.0.0.1:10026 inet n - n - - smtpd\n  -o content_filter=\n"
     folder = stock(tmp_path / "postfix", SUBMISSION + more)
-    edit(folder, ("-e", "message_size_limit=31457280", "smtpd_forbid_bare_newline=yes"), *edits)
+    clear = (
+        "allow_percent_hack=no",
+        "swap_bangpath=no",
+        "smtpd_client_restrictions=reject_non_fqdn_recipient,reject_non_fqdn_sender",
+    )
+    edit(folder, ("-e", "message_size_limit=31457280", "smtpd_forbid_bare_newline=yes", *clear), *edits)
     settings = wiring_settings(ListenSection(milter=[], smtp=["inet:127.0.0.1:10025"]), [])
     assert {name for name, _ in roads(wiring_of(read_instance(folder), settings))} == {"no-egress"} | back
 
@@ -865,7 +909,8 @@ def test_mail_passes_a_postfix_that_show_has_wired() -> None:
     hooks = [{"name": n, "listener": milter, "daemon_name": n.upper()} for n in ("mx", "submission", "egress")]
     config = {"listen": {"milter": [milter, local]}, "hook": [*hooks, {"name": "non-smtp", "listener": local}]}
     alias = {"virtual_alias_maps": f"inline:{{ {{ {OFFICER} = lan@gmail.com }} }}"}
-    with mail_system(config, main_cf=alias) as system:
+    clear = {"myorigin": "hanam.gov.vn", "append_dot_mydomain": "no"}
+    with mail_system(config, main_cf=alias | clear) as system:
         folder = system.postfix.config
         arguments = ("postfix", "show", "--config-dir", str(folder))
         *lines, _ = system.mailgate.run(*arguments).stdout.splitlines()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from ..config import Settings
 from ..identity.organization import Organization
 from ..postfix.instance import Instance, Service
-from ..postfix.lists import seconds_of, split_list
+from ..postfix.lists import seconds_of, settings_of, split_list
 from ..postfix.next_hops import host_of, is_outside_host, transport_of
 from ..postfix.tables import ANY, Entry, Shape, read_table
+from .addresses import settings_that_differ, unclear_forms
 from .doors import Doors, Milter, doors_of
 from .egress import Egress, find_egress, is_loopback, is_on_loopback, listening_of, smtpd_at, ways_back
 from .roads import Road
@@ -25,6 +26,7 @@ class Wiring:
 
     instance: Instance
     doors: Doors
+    settings: Settings
     organization: Organization
     egress: Egress | None
     max_message_bytes: int
@@ -71,6 +73,7 @@ def wiring_of(instance: Instance, settings: Settings) -> Wiring:
     return Wiring(
         instance,
         doors,
+        settings,
         settings.resolved_organization(),
         None if isinstance(egress, str) else egress,
         settings.rules["attachment-size"].max_message_bytes,
@@ -595,6 +598,67 @@ def _instances(wiring: Wiring) -> Iterator[Road]:
         )
 
 
+# -- who is meant ----------------------------------------------------------------------------------
+
+
+def milters_behind(wiring: Wiring, service: Service | None, parameter: str) -> list[str]:
+    """Return the milters of others that a list has behind ours."""
+    items = [settings_of(item)[0] for item in split_list(wiring.instance.get(parameter, service))]
+    ours = {milter.address for milter in wiring.milters(service, parameter)}
+    places = [at for at, address in enumerate(items) if address in ours]
+    return [address for address in items[places[-1] + 1 :] if address not in ours] if places else []
+
+
+def _last_of_milters(wiring: Wiring) -> Iterator[Road]:
+    seen = set()
+    for service, name in wiring.askers():
+        place = str(wiring.instance.place(name, service))
+        if place not in seen and (behind := milters_behind(wiring, service, name)):
+            seen.add(place)
+            yield Road(
+                "milter-behind",
+                place,
+                f"{', '.join(behind)} stands behind Mailgate in {name}",
+                "a mail that it refuses was counted as received: a mailbox that nobody uses looks alive",
+                f"put Mailgate last: {SHOW}",
+            )
+
+
+def _logins_at_mx(wiring: Wiring) -> Iterator[Road]:
+    for service in wiring.smtpds():
+        lets_in = wiring.instance.get("smtpd_sasl_auth_enable", service) == "yes"
+        if lets_in and not is_submission(wiring.instance, service):
+            yield Road(
+                "login-at-mx",
+                str(wiring.instance.place("smtpd_sasl_auth_enable", service)),
+                f"{service.key} lets people log in, and takes mail from outside too",
+                "their mail is rated and judged as theirs, but by the rules of mx",
+                "let them log in at submission (587, 465) alone: smtpd_sasl_auth_enable = no here",
+                is_note=True,
+            )
+
+
+def _addresses(wiring: Wiring) -> Iterator[Road]:
+    yield from unclear_forms(wiring.instance)
+    settings = wiring.settings
+    rewriting, organization = settings.resolved_rewriting(), settings.organization
+    toml = {
+        "myorigin": rewriting.myorigin,
+        "mydomain": rewriting.mydomain,
+        "mydestination": " ".join(sorted(rewriting.mydestination)),
+        "recipient_delimiter": "".join(sorted(organization.subaddress_separators)),
+        "append_at_myorigin": _yes(rewriting.append_at_myorigin),
+        "append_dot_mydomain": _yes(rewriting.append_dot_mydomain),
+        "resolve_dequoted_address": _yes(rewriting.resolve_dequoted_address),
+    }
+    files = frozenset(str(settings.folder / text.removeprefix("alias:")) for text in organization.alias_files)
+    yield from settings_that_differ(wiring.instance, toml, wiring.organization.domains, files)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 CHECKS: tuple[Callable[[Wiring], Iterator[Road]], ...] = (
     _smtpds,
     _proxied,
@@ -608,5 +672,8 @@ CHECKS: tuple[Callable[[Wiring], Iterator[Road]], ...] = (
     _bare_newline,
     _egress,
     _content_filters,
+    _last_of_milters,
+    _logins_at_mx,
+    _addresses,
     _instances,
 )

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from ..postfix.instance import Place, Service
 from ..postfix.lists import settings_of, split_list
 from ..postfix.next_hops import host_of, transport_of
-from .check import Wiring, comes_back, is_holding, is_submission, milter_settings, open_roads, takes_back
+from .addresses import HACKS, UNQUALIFIED, refuses_unqualified
+from .check import (
+    Wiring,
+    comes_back,
+    is_holding,
+    is_submission,
+    milter_settings,
+    milters_behind,
+    open_roads,
+    takes_back,
+)
 from .egress import Egress, is_on_loopback, listening_of, smtpd_at, ways_back
 
 CLIENT = "egress"
@@ -338,7 +348,11 @@ def _as_options(options: dict[str, str]) -> str:
 def _main(wiring: Wiring) -> Iterator[Step]:
     instance = wiring.instance
     for parameter, hook, reason in (
-        ("smtpd_milters", "mx", "mail from outside and from our own people, before other filters change it"),
+        (
+            "smtpd_milters",
+            "mx",
+            "mail from outside and from our own people; last, so that only what all others took is counted",
+        ),
         ("non_smtpd_milters", "non-smtp", "mail that local programs hand over, by a socket of its own"),
     ):
         held = instance.get(parameter)
@@ -354,15 +368,31 @@ def _main(wiring: Wiring) -> Iterator[Step]:
     if size.isdigit() and 0 < int(size) < wiring.max_message_bytes:
         reason = "a lawful attachment of 20 MiB is 28,697,872 octets in base64"
         yield ("-e", f"message_size_limit={wiring.max_message_bytes}"), reason
+    yield from _clear_addresses(wiring)
     if instance.get("smtpd_forbid_bare_newline") == "no":
         yield ("-e", "smtpd_forbid_bare_newline=yes"), "bare newlines smuggle a second mail into the first"
+
+
+def _clear_addresses(wiring: Wiring) -> Iterator[Step]:
+    """Refuse what leaves it open who is meant."""
+    instance = wiring.instance
+    for name, form in HACKS.items():
+        if instance.get(name) == "yes":
+            yield ("-e", f"{name}=no"), f"{form}: nobody need write it so, and filters judge what was typed"
+    for name, (restriction, form) in UNQUALIFIED.items():
+        if not refuses_unqualified(instance, restriction):
+            held = instance.get(name) or "permit_mynetworks, permit_sasl_authenticated"
+            yield (
+                ("-e", f"{name}={held}, {restriction}"),
+                f"{form} from outside would be completed with our own domain",
+            )
 
 
 def _asks_well(wiring: Wiring, service: Service | None, parameter: str) -> bool:
     """Tell whether a list of milters names ours, as it should be asked."""
     where = str(wiring.instance.place(parameter, service))
     unsound = any(road.where == where or _is_global(wiring, road.where) for road in milter_settings(wiring))
-    return bool(wiring.milters(service, parameter)) and not unsound
+    return bool(wiring.milters(service, parameter)) and not unsound and not milters_behind(wiring, service, parameter)
 
 
 def _is_global(wiring: Wiring, where: str) -> bool:
@@ -372,10 +402,13 @@ def _is_global(wiring: Wiring, where: str) -> bool:
 
 
 def _joined(wiring: Wiring, hook: str, held: str) -> str:
-    """Return a list of milters: ours first, then the others' as they stand."""
+    """Return a list of milters: the others' as they stand, then ours: what they refuse counts for nobody then.
+
+    A field that Mailgate adds at the end is in no signature that a milter before it made, and breaks none.
+    """
     ours = {milter.address for milter in wiring.doors.ours(wiring.instance, held, None)}
     others = [item for item in split_list(held) if settings_of(item)[0] not in ours]
-    return ", ".join([_ours(wiring, hook), *others])
+    return ", ".join([*others, _ours(wiring, hook)])
 
 
 def _ours(wiring: Wiring, hook: str) -> str:
