@@ -151,6 +151,7 @@ MAY_IMPORT = {
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
+    "mailgate.ledger.sqlite_rates": "model",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
     "mailgate.mailboxes.addresses": "model text",
@@ -252,7 +253,7 @@ ONLY_IN = {
     "publicsuffixlist": {"mailgate.text.organisational"},
     "redis": {"mailgate.ledger.redis"},
     "sievelib": {"mailgate.audit.sieve"},
-    "sqlite3": {"mailgate.ledger.sqlite"},
+    "sqlite3": {"mailgate.ledger.sqlite", "mailgate.ledger.sqlite_rates"},
     "typer": {
         f"mailgate.cli.{name}"
         for name in (

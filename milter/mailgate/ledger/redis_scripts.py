@@ -139,38 +139,134 @@ return 1
 """
 
 SENDING = """
--- Note what a login hands over, and add up what it handed over of late. KEYS[1]: its hash of minutes (mails and
--- recipients, m<minute>) and of quarters of an hour (q<quarter>). ARGV: time, recipients, network. What is noted of a
--- time more than 5 minutes ahead is of a clock that was wrong, and does not count; so it is with advertisements.
-local at, minute = tonumber(ARGV[1]), math.floor(tonumber(ARGV[1]) / 60)
+-- Note what a login hands over, add up what it handed over of late, and let the mail pass or wait. KEYS[1]: its hash
+-- of minutes (m<minute>) and quarters of an hour (q<quarter>), 4 octets each: mails and recipients that came for the
+-- first time, that passed in the line's order, and beside it; and n, the number of the last new mail. :mails, a hash:
+-- of each mail its number, recipients, last attempt, attempts, and 0 (passed), 1 (waits) or 2 (waits, is single).
+-- :line, a sorted set: those that wait and came again, by number. ARGV: time, mail, recipients, network, limits, and
+-- constants of ledger.store. What is noted of a time more than 5 minutes ahead is of a clock that was wrong, and does
+-- not count; so it is with advertisements.
+local at, mail, own = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local minute, limits = math.floor(at / 60), {}
 local quarter = math.floor(minute / 15)
-local sums, drop = {0, 0, 0, 0, 0, 0}, {}
-local function add(field)
-  local mails, recipients = string.match(redis.call('HGET', KEYS[1], field) or '0 0', '(%d+) (%d+)')
-  redis.call('HSET', KEYS[1], field, string.format('%d %d', mails + 1, recipients + ARGV[2]))
+for i = 1, 7 do limits[i] = tonumber(ARGV[4 + i]) end
+local kept_s, again_s, returns = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local few, beside, most = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local mails, line, networks = KEYS[1] .. ':mails', KEYS[1] .. ':line', KEYS[1] .. ':networks'
+local SUMS, MAIL = '>I4I4I4I4I4I4', '>I4I4I5I4I1'
+
+local burst, hour, day = {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}
+local recent, this_minute, this_quarter, drop = 0, nil, nil, {}
+local function add(sums, record)
+  for i = 1, 6 do sums[i] = sums[i] + record[i] end
 end
-add('m' .. string.format('%d', minute))
-add('q' .. string.format('%d', quarter))
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
-  local mails, recipients = string.match(all[i + 1], '(%d+) (%d+)')
   if kind == 'm' then
-    if number <= minute - 60 then drop[#drop + 1] = all[i] elseif number <= minute + 5 then
-      sums[3], sums[4] = sums[3] + mails, sums[4] + recipients
-      if number > minute - 5 then sums[1], sums[2] = sums[1] + mails, sums[2] + recipients end
+    if number <= minute - 66 then drop[#drop + 1] = all[i]  -- a node's clock may be 5 minutes behind
+    elseif number > minute - 60 and number <= minute + 5 then
+      local record = {struct.unpack(SUMS, all[i + 1])}
+      add(hour, record)
+      if number > minute - 5 then add(burst, record) end
+      if number > minute - 2 then recent = recent + record[1] end
+      if number == minute then this_minute = record end
     end
-  elseif number <= quarter - 96 then drop[#drop + 1] = all[i]
-  elseif number <= quarter + 1 then sums[5], sums[6] = sums[5] + mails, sums[6] + recipients end
+  elseif kind == 'q' then
+    if number <= quarter - 97 then drop[#drop + 1] = all[i]
+    elseif number > quarter - 96 and number <= quarter + 1 then
+      local record = {struct.unpack(SUMS, all[i + 1])}
+      add(day, record)
+      if number == quarter then this_quarter = record end
+    end
+  end
 end
 if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
-local networks = KEYS[1] .. ':networks'
-redis.call('ZADD', networks, at, ARGV[3])
+
+redis.call('ZADD', networks, at, ARGV[4])
 redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3600)
-redis.call('EXPIRE', KEYS[1], 90000)
 redis.call('EXPIRE', networks, 3600)
-sums[7] = redis.call('ZCOUNT', networks, '-inf', at + 300)
-return sums
+local networks_count = redis.call('ZCOUNT', networks, '-inf', at + 300)
+
+local known, has_line, added = redis.call('HGET', mails, mail), redis.call('EXISTS', line) == 1, {0, 0, 0, 0, 0, 0}
+local number, tried, tries, state, _
+if known then
+  number, _, tried, tries, state = struct.unpack(MAIL, known)
+  known = tried > at - kept_s and tried <= at + 300 and not (state == 0 and tries >= returns)
+end
+if not known then
+  number, tries, state = redis.call('HINCRBY', KEYS[1], 'n', 1), 0, recent < few and 2 or 1
+  added[1], added[2] = 1, own
+  if has_line then redis.call('ZREM', line, mail) end
+end
+tries = tries + 1
+
+local passes, waiting, largest = state == 0, 0, math.min(limits[2], limits[4], limits[6])
+local left = {}  -- of the limits' mails and recipients, then of those beside the line: the least of the three windows
+for i = 1, 2 do
+  left[i] = math.min(limits[i] - burst[i + 2], limits[i + 2] - hour[i + 2], limits[i + 4] - day[i + 2])
+  left[i + 2] = math.min(math.floor(limits[i] / beside) - burst[i + 4],
+    math.floor(limits[i + 2] / beside) - hour[i + 4], math.floor(limits[i + 4] / beside) - day[i + 4])
+end
+if not passes and networks_count <= limits[7] then
+  local before = own  -- recipients of the older ones, and of this one
+  local found = has_line and left[1] > 0
+  while found do
+    found, waiting, before = false, 0, own
+    local older = redis.call('ZRANGEBYSCORE', line, '-inf', '(' .. number, 'LIMIT', 0, left[1])
+    local records = #older > 0 and redis.call('HMGET', mails, unpack(older)) or {}
+    for i, record in ipairs(records) do
+      local _, recipients, last = struct.unpack(MAIL, record or string.rep('\\0', 18))
+      if last <= at - again_s or last > at + 300 or recipients > largest then
+        redis.call('ZREM', line, older[i])
+        found = true  -- another one may come into its place
+      else waiting, before = waiting + 1, before + recipients end
+    end
+  end
+  if left[1] > waiting and left[2] >= before then passes, added[3], added[4] = true, 1, own
+  elseif state == 2 and left[3] > 0 and left[4] >= own then passes, added[5], added[6] = true, 1, own end
+  if passes then
+    tries, state = 0, 0
+    if has_line then redis.call('ZREM', line, mail) end
+  end
+end
+if state > 0 and tries > 1 then
+  redis.call('ZADD', line, number, mail)
+  redis.call('EXPIRE', line, 90000)
+end
+redis.call('HSET', mails, mail, struct.pack(MAIL, number, own, at, tries, state))
+redis.call('EXPIRE', mails, 90000)
+
+if added[1] + added[3] + added[5] > 0 then
+  add(burst, added); add(hour, added); add(day, added)
+  local function sum(record)
+    if record then add(record, added) else record = added end
+    return struct.pack(SUMS, unpack(record))
+  end
+  redis.call('HSET', KEYS[1], string.format('m%d', minute), sum(this_minute),
+    string.format('q%d', quarter), sum(this_quarter))
+end
+redis.call('EXPIRE', KEYS[1], 90000)
+
+if not known and (not this_quarter or redis.call('HLEN', mails) > most) then
+  local old, rest = {}, {}
+  all = redis.call('HGETALL', mails)
+  for i = 1, #all, 2 do
+    local number, _, last = struct.unpack(MAIL, all[i + 1])
+    if last <= at - kept_s or last > at + 300 then old[#old + 1] = all[i]
+    else rest[#rest + 1] = {last, number, all[i]} end
+  end
+  if #rest > most then
+    table.sort(rest, function(a, b) if a[1] == b[1] then return a[2] < b[2] end return a[1] < b[1] end)
+    for i = 1, #rest - math.floor(most / 2) do old[#old + 1] = rest[i][3] end
+  end
+  if #old > 0 then
+    redis.call('HDEL', mails, unpack(old))
+    redis.call('ZREM', line, unpack(old))
+  end
+end
+return {waiting, passes and 1 or 0, burst[1], burst[2], hour[1], hour[2], day[1], day[2],
+  burst[3], burst[4], hour[3], hour[4], day[3], day[4], networks_count}
 """
 
 ADVERTISED = """
