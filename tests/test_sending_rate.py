@@ -197,9 +197,9 @@ async def test_stores_agree(store: Store, seed: int) -> None:
 async def test_stores_forget_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who sends a million mails fills no memory; what is forgotten is a new mail."""
     rates = RatesInMemory()
-    for module in (sqlite_rates, ledger_store):
-        monkeypatch.setattr(module, "MOST_MAILS", 40)
-    monkeypatch.setattr("mailgate.ledger.redis._SENDING", (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, 3, 10, 40))
+    monkeypatch.setattr(sqlite_rates, "MOST_MAILS", 40)
+    monkeypatch.setattr(sqlite_rates, "LOOKED_AT", 8)
+    monkeypatch.setattr("mailgate.ledger.redis._SENDING", (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, 3, 10, 40, 8))
     keys = [new_key() for _ in range(100)]
     order = [*keys, *keys[::-1]]
     for number, key in enumerate(order):
@@ -215,7 +215,7 @@ async def test_what_is_kept_of_a_login_is_bounded(redis_server: Redis) -> None:
         sending = await hand_over(store, OFFICER, START + number / 10)
     assert sending.day_mails == ledger_store.MOST_MAILS + 100, "all that came counts"
     client = store._client
-    assert await client.hlen(f"{_key('rate', OFFICER)}:mails") <= ledger_store.MOST_MAILS
+    assert await client.hlen(f"{_key('rate', OFFICER)}:mails") <= ledger_store.MOST_MAILS + ledger_store.LOOKED_AT
     names = [name async for name in client.scan_iter()]
     ttls = [await client.ttl(name) for name in names if b":rate:" in name]
     assert len(ttls) >= 3

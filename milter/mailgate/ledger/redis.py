@@ -76,6 +76,7 @@ from .store import (
     COMES_AGAIN_S,
     FEW_MAILS,
     FREE_RETURNS,
+    LOOKED_AT,
     MAIL_KEPT_S,
     MOST_MAILS,
     MOST_OF_ONE,
@@ -113,7 +114,7 @@ _LETTERS = {
     MailClass.SPAM: "p",
 }
 _DAY = struct.Struct(">H3s3s3s")
-_SENDING = (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, FEW_MAILS, BESIDE, MOST_MAILS)
+_SENDING = (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, FEW_MAILS, BESIDE, MOST_MAILS, LOOKED_AT)
 _STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET = (
     f"mailgate:{{site}}:{name}"
     for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret")

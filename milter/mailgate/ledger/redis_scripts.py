@@ -151,42 +151,43 @@ local minute, limits = math.floor(at / 60), {}
 local quarter = math.floor(minute / 15)
 for i = 1, 7 do limits[i] = tonumber(ARGV[4 + i]) end
 local kept_s, again_s, returns = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
-local few, beside, most = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local few, beside, most, looked_at = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
 local mails, line, networks = KEYS[1] .. ':mails', KEYS[1] .. ':line', KEYS[1] .. ':networks'
 local SUMS, MAIL = '>I4I4I4I4I4I4', '>I4I4I5I4I1'
 
-local burst, hour, day = {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}
-local recent, this_minute, this_quarter, drop = 0, nil, nil, {}
-local function add(sums, record)
-  for i = 1, 6 do sums[i] = sums[i] + record[i] end
-end
+local last, this_minute, this_quarter, this_hour, drop, recent = 0, nil, nil, false, {}, 0
+local b1, b2, b3, b4, b5, b6 = 0, 0, 0, 0, 0, 0
+local h1, h2, h3, h4, h5, h6 = 0, 0, 0, 0, 0, 0
+local d1, d2, d3, d4, d5, d6 = 0, 0, 0, 0, 0, 0
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
-  if kind == 'm' then
-    if number <= minute - 66 then drop[#drop + 1] = all[i]  -- a node's clock may be 5 minutes behind
-    elseif number > minute - 60 and number <= minute + 5 then
-      local record = {struct.unpack(SUMS, all[i + 1])}
-      add(hour, record)
-      if number > minute - 5 then add(burst, record) end
-      if number > minute - 2 then recent = recent + record[1] end
-      if number == minute then this_minute = record end
-    end
-  elseif kind == 'q' then
-    if number <= quarter - 97 then drop[#drop + 1] = all[i]
+  local kind, number = string.byte(all[i]), tonumber(string.sub(all[i], 2))
+  if kind == 113 then  -- q
+    if number <= quarter - 97 then drop[#drop + 1] = all[i]  -- a node's clock may be 5 minutes behind
     elseif number > quarter - 96 and number <= quarter + 1 then
-      local record = {struct.unpack(SUMS, all[i + 1])}
-      add(day, record)
-      if number == quarter then this_quarter = record end
+      local n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, all[i + 1])
+      d1, d2, d3, d4, d5, d6 = d1 + n1, d2 + n2, d3 + n3, d4 + n4, d5 + n5, d6 + n6
+      if number == quarter then this_quarter = all[i + 1] end
     end
-  end
+  elseif kind == 109 then  -- m
+    if number <= minute - 66 then drop[#drop + 1] = all[i]
+    elseif number > minute - 60 and number <= minute + 5 then
+      local n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, all[i + 1])
+      h1, h2, h3, h4, h5, h6 = h1 + n1, h2 + n2, h3 + n3, h4 + n4, h5 + n5, h6 + n6
+      if number > minute - 5 then
+        b1, b2, b3, b4, b5, b6 = b1 + n1, b2 + n2, b3 + n3, b4 + n4, b5 + n5, b6 + n6
+      end
+      if number > minute - 2 then recent = recent + n1 end
+      if number == minute then this_minute = all[i + 1] end
+      this_hour = this_hour or math.floor(number / 60) == math.floor(minute / 60)
+    end
+  else last = tonumber(all[i + 1]) end
 end
+local burst, hour, day = {b1, b2, b3, b4, b5, b6}, {h1, h2, h3, h4, h5, h6}, {d1, d2, d3, d4, d5, d6}
 if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
 
 redis.call('ZADD', networks, at, ARGV[4])
-redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3600)
-redis.call('EXPIRE', networks, 3600)
-local networks_count = redis.call('ZCOUNT', networks, '-inf', at + 300)
+local networks_count = redis.call('ZCOUNT', networks, '(' .. (at - 3600), at + 300)
 
 local known, has_line, added = redis.call('HGET', mails, mail), redis.call('EXISTS', line) == 1, {0, 0, 0, 0, 0, 0}
 local number, tried, tries, state, _
@@ -195,7 +196,7 @@ if known then
   known = tried > at - kept_s and tried <= at + 300 and not (state == 0 and tries >= returns)
 end
 if not known then
-  number, tries, state = redis.call('HINCRBY', KEYS[1], 'n', 1), 0, recent < few and 2 or 1
+  number, tries, state = last + 1, 0, recent < few and 2 or 1
   added[1], added[2] = 1, own
   if has_line then redis.call('ZREM', line, mail) end
 end
@@ -235,20 +236,24 @@ if state > 0 and tries > 1 then
   redis.call('EXPIRE', line, 90000)
 end
 redis.call('HSET', mails, mail, struct.pack(MAIL, number, own, at, tries, state))
-redis.call('EXPIRE', mails, 90000)
 
-if added[1] + added[3] + added[5] > 0 then
-  add(burst, added); add(hour, added); add(day, added)
-  local function sum(record)
-    if record then add(record, added) else record = added end
-    return struct.pack(SUMS, unpack(record))
-  end
-  redis.call('HSET', KEYS[1], string.format('m%d', minute), sum(this_minute),
-    string.format('q%d', quarter), sum(this_quarter))
+local function sum(record)
+  local n1, n2, n3, n4, n5, n6 = 0, 0, 0, 0, 0, 0
+  if record then n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, record) end
+  return struct.pack(SUMS, n1 + added[1], n2 + added[2], n3 + added[3], n4 + added[4], n5 + added[5], n6 + added[6])
 end
-redis.call('EXPIRE', KEYS[1], 90000)
+if added[1] + added[3] + added[5] > 0 then
+  redis.call('HSET', KEYS[1], string.format('m%d', minute), sum(this_minute),
+    string.format('q%d', quarter), sum(this_quarter), 'n', math.max(last, number))
+end
+if not this_hour then
+  redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3900)
+  redis.call('EXPIRE', KEYS[1], 90000)
+  redis.call('EXPIRE', mails, 90000)
+  redis.call('EXPIRE', networks, 7200)
+end
 
-if not known and (not this_quarter or redis.call('HLEN', mails) > most) then
+if not this_hour or not known and day[1] >= most and day[1] % looked_at == 0 and redis.call('HLEN', mails) > most then
   local old, rest = {}, {}
   all = redis.call('HGETALL', mails)
   for i = 1, #all, 2 do
@@ -265,8 +270,15 @@ if not known and (not this_quarter or redis.call('HLEN', mails) > most) then
     redis.call('ZREM', line, unpack(old))
   end
 end
-return {waiting, passes and 1 or 0, burst[1], burst[2], hour[1], hour[2], day[1], day[2],
-  burst[3], burst[4], hour[3], hour[4], day[3], day[4], networks_count}
+local answer = {waiting, passes and 1 or 0}
+for i = 1, 3, 2 do
+  for _, sums in ipairs({burst, hour, day}) do
+    answer[#answer + 1] = sums[i] + added[i]
+    answer[#answer + 1] = sums[i + 1] + added[i + 1]
+  end
+end
+answer[#answer + 1] = networks_count
+return answer
 """
 
 ADVERTISED = """

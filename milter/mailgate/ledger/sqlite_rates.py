@@ -16,6 +16,7 @@ from .store import (
     FEW_MAILS,
     FREE_RETURNS,
     HOUR_MINUTES,
+    LOOKED_AT,
     MAIL_KEPT_S,
     MOST_MAILS,
 )
@@ -42,23 +43,20 @@ CREATE UNIQUE INDEX IF NOT EXISTS rate_mail_key ON rate_mail (login, key);
 CREATE INDEX IF NOT EXISTS rate_line ON rate_mail (login, number) WHERE waits AND tries > 1;
 """
 _COLUMNS = ("mails", "recipients", "passed", "passed_recipients", "beside", "beside_recipients")
-_SUMS = (
-    "SELECT "
-    + ", ".join(
-        f"coalesce(sum({column}) FILTER (WHERE minute > ?{since} AND minute <= ?{until}), 0)"
-        for since, until in ((2, 6), (3, 6), (4, 7))
-        for column in _COLUMNS
-    )
-    + ", coalesce(sum(mails) FILTER (WHERE minute > ?5 AND minute <= ?6), 0)"
-    ", count(*) FILTER (WHERE minute / 15 = ?8) FROM rate WHERE login = ?1"
+_ALL = f"SELECT {', '.join(f'sum({name})' for name in _COLUMNS)}"
+_DAY = f"{_ALL} FROM rate WHERE login = ? AND minute > ? AND minute <= ?"
+_HOUR = (
+    f"{_ALL}, {', '.join(f'sum({name}) FILTER (WHERE minute > ?2)' for name in _COLUMNS)}"
+    ", sum(mails) FILTER (WHERE minute > ?3), count(*) FILTER (WHERE minute / 60 = ?4)"
+    " FROM rate WHERE login = ?1 AND minute > ?5 AND minute <= ?6"
 )
 _ADD = f"""INSERT INTO rate VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (login, minute)
     DO UPDATE SET {", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)}"""
-_KNOWN = """SELECT number, tries, waits, is_single FROM rate_mail
-    WHERE login = ? AND key = ? AND tried > ? AND tried <= ? AND (waits OR tries < ?)"""
+_KNOWN = "SELECT number, tried, tries, waits, is_single FROM rate_mail WHERE login = ? AND key = ?"
 _OLDER = """SELECT recipients FROM rate_mail WHERE login = ? AND number < ? AND waits AND tries > 1
     AND tried > ? AND tried <= ? AND recipients <= ? ORDER BY number LIMIT ?"""
 _OLD = "DELETE FROM rate_mail WHERE login = ? AND (tried <= ? OR tried > ?)"
+_LAST = 1 << 62  # a new mail is after all others
 _OLDEST = """DELETE FROM rate_mail WHERE number IN (
     SELECT number FROM rate_mail WHERE login = ? ORDER BY tried, number LIMIT ?)"""
 
@@ -75,31 +73,30 @@ def sending(
     """Do what Store.sending does, within the caller's transaction."""
     now = int(at)
     minute, ahead = now // 60, now + AHEAD_S
-    day_begins = (minute // 15 - DAY_MINUTES // 15 + 1) * 15 - 1  # the window of a day slides by quarters of an hour
-    number_of_key = int.from_bytes(key, "big", signed=True)
+    quarter = minute // 15
+    day_begins = (quarter - DAY_MINUTES // 15 + 1) * 15 - 1  # the window of a day slides by quarters of an hour
     execute = connection.execute
-    since = (minute - BURST_MINUTES, minute - HOUR_MINUTES, day_begins, minute - 2)
-    until = (minute + AHEAD_S // 60, (minute // 15 + 2) * 15 - 1)
-    *sums, recent, in_quarter = execute(_SUMS, (login, *since, *until, minute // 15)).fetchone()
-    windows = [sums[:6], sums[6:12], sums[12:]]
+    day = execute(_DAY, (login, day_begins, (quarter + 2) * 15 - 1)).fetchone()
+    since_until = (minute - HOUR_MINUTES, minute + AHEAD_S // 60)
+    values = (login, minute - BURST_MINUTES, minute - 2, minute // 60, *since_until)
+    *sums, recent, this_hour = execute(_HOUR, values).fetchone()
+    windows = [[count or 0 for count in window] for window in (sums[6:], sums[:6], day)]
 
     execute("INSERT OR REPLACE INTO rate_network VALUES (?, ?, ?)", (login, network, now))
-    execute("DELETE FROM rate_network WHERE login = ? AND at <= ?", (login, now - 3_600))
-    query = "SELECT count(*) FROM rate_network WHERE login = ? AND at <= ?"
-    (networks,) = execute(query, (login, ahead)).fetchone()
+    query = "SELECT count(*) FROM rate_network WHERE login = ? AND at > ? AND at <= ?"
+    (networks,) = execute(query, (login, now - 3_600, ahead)).fetchone()
 
+    number_of_key = int.from_bytes(key, "big", signed=True)
+    known = execute(_KNOWN, (login, number_of_key)).fetchone()
+    number, tried, tries, waits, is_single = known or (_LAST, 0, 0, True, False)
+    is_new = not now - MAIL_KEPT_S < tried <= ahead or (not waits and tries >= FREE_RETURNS)
     added = [0] * 6
-    row = execute(_KNOWN, (login, number_of_key, now - MAIL_KEPT_S, ahead, FREE_RETURNS)).fetchone()
-    if row is None:
-        is_single = recent < FEW_MAILS
+    if is_new:
+        if known:
+            execute("DELETE FROM rate_mail WHERE number = ?", (number,))
+        number, tries, waits, is_single = _LAST, 0, True, (recent or 0) < FEW_MAILS
         added[:2] = 1, recipients
-        execute("DELETE FROM rate_mail WHERE login = ? AND key = ?", (login, number_of_key))
-        statement = "INSERT INTO rate_mail VALUES (NULL, ?, ?, ?, ?, 1, TRUE, ?)"
-        number = execute(statement, (login, number_of_key, recipients, now, is_single)).lastrowid
-        tries, waits = 1, True
-    else:
-        number, tries, waits, is_single = row
-        tries += 1
+    tries += 1
 
     older: list[int] = []
     if waits and networks <= limits.networks:
@@ -120,20 +117,26 @@ def sending(
             waits, tries, added[2:4] = False, 0, (1, recipients)
         elif is_single and beside_left > 0 and beside_recipients_left >= recipients:
             waits, tries, added[4:] = False, 0, (1, recipients)
-    statement = "UPDATE rate_mail SET recipients = ?, tried = ?, tries = ?, waits = ? WHERE number = ?"
-    execute(statement, (recipients, now, tries, waits, number))
+    if is_new:
+        mail = (login, number_of_key, recipients, now, tries, waits, is_single)
+        execute("INSERT INTO rate_mail VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", mail)
+    else:
+        statement = "UPDATE rate_mail SET recipients = ?, tried = ?, tries = ?, waits = ? WHERE number = ?"
+        execute(statement, (recipients, now, tries, waits, number))
 
     if any(added):
         execute(_ADD, (login, minute, *added))
+    after = [[sum(pair) for pair in zip(window, added, strict=True)] for window in windows]
+    if not this_hour:
         # A node's clock may be behind.
         execute("DELETE FROM rate WHERE login = ? AND minute <= ?", (login, day_begins - AHEAD_S // 60))
-    if row is None:
-        (known,) = execute("SELECT count(*) FROM rate_mail WHERE login = ?", (login,)).fetchone()
-        if not in_quarter or known > MOST_MAILS:
-            known -= execute(_OLD, (login, now - MAIL_KEPT_S, ahead)).rowcount
-        if known > MOST_MAILS:
-            execute(_OLDEST, (login, known - MOST_MAILS // 2))
-    after = [[sum(pair) for pair in zip(window, added, strict=True)] for window in windows]
+        execute("DELETE FROM rate_network WHERE login = ? AND at <= ?", (login, now - 3_600 - AHEAD_S))
+        execute(_OLD, (login, now - MAIL_KEPT_S, ahead))
+    if is_new and windows[2][0] >= MOST_MAILS and windows[2][0] % LOOKED_AT == 0:
+        (kept,) = execute("SELECT count(*) FROM rate_mail WHERE login = ?", (login,)).fetchone()
+        if kept > MOST_MAILS:
+            kept -= execute(_OLD, (login, now - MAIL_KEPT_S, ahead)).rowcount
+            execute(_OLDEST, (login, max(0, kept - MOST_MAILS // 2)))
     came, passed = (cast(Tally, tuple(count for sums in after for count in sums[i : i + 2])) for i in (0, 2))
     return Sending(*came, networks, passes=not waits, passed=passed, waiting=len(older))
 

@@ -50,8 +50,11 @@ BESIDE = 10
 """The part of each limit, a tenth, that single mails may have on top of it, beside the line."""
 
 MOST_MAILS = 3_000
-"""Mails of one login that are known again at the most, twice a unit's limit of a day: beyond it half of them are
+"""Mails of one login that are known again, twice a unit's limit of a day: where there are more, half of them are
 forgotten, those that did not come for longest."""
+
+LOOKED_AT = 64
+"""Whether there are more is looked at with each so many mails that come: counting them all takes a while."""
 
 BREAK_S = 180.0
 """Beats of a node that are further apart than this leave a hole between them: they come each minute."""
