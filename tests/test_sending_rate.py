@@ -21,8 +21,9 @@ from mailgate.ledger.redis import RedisStore, _key
 from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.sqlite_rates import RatesInMemory
 from mailgate.ledger.store import COMES_AGAIN_S, FREE_RETURNS, MAIL_KEPT_S, Store
-from mailgate.model import LOCK, Content, Envelope, Mail, Organization, Sending, Session
-from mailgate.probes.rates import mail_key
+from mailgate.model import LOCK, Content, Envelope, Mail, Organization, Sending, SendingLimits, Session
+from mailgate.probes.probe import Asked
+from mailgate.probes.rates import AdvertisedProbe, SendingProbe, mail_key
 from mailgate_rules.sending_rate import Stanza
 
 START = 1_790_000_100.0 - 1_790_000_100.0 % 900
@@ -425,3 +426,38 @@ KEYS: dict[str, tuple[Mail, Mail, bool]] = {
 def test_which_mail_it_is(one: Mail, other: Mail, same: bool) -> None:
     assert len(mail_key(one)) == 8
     assert (mail_key(one) == mail_key(other)) is same
+
+
+class Told:
+    """Keeps the keys of the mails that it is told of."""
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
+        self.keys.append(key)
+        return Sending()
+
+    async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
+        self.keys.append(key)
+        return dict.fromkeys(recipients, 1)
+
+
+@pytest.mark.parametrize(("exempt", "told"), [((), 1), ((OFFICER,), 0)])
+async def test_nobody_is_asked_about_a_login_that_is_exempt(exempt: tuple[str, ...], told: int) -> None:
+    rates, mail = Told(), mail_of(ID)
+    await SendingProbe(rates, Stanza(exempt=exempt).limits, lambda: START, 1.0, None).ask(Asked(mail, None, ()))
+    assert (len(rates.keys), mail.sending is None) == (told, not told)
+
+
+@pytest.mark.parametrize(("one", "other", "same"), KEYS.values(), ids=KEYS)
+async def test_which_advertisement_it_is(one: Mail, other: Mail, same: bool) -> None:
+    """The same as which mail, but for its recipients, each of whom is counted for himself."""
+    rates = Told()
+    probe = AdvertisedProbe(rates, lambda mail: "shop.example", lambda: START, 1.0, None)
+    for mail in (one, other):
+        await probe.ask(Asked(mail, None, ()))
+    is_for_the_same = sorted(one.envelope.recipients) == sorted(other.envelope.recipients)
+    assert (rates.keys[0] == rates.keys[1]) is (same or not is_for_the_same)
