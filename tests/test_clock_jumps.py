@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 from tests.lab.mails import OFFICER
+from tests.lab.rates import LIMITS, hand_over, new_key
 from tests.lab.waiting import until
 from tests.test_ledger import all_days, count, sent
 
@@ -127,14 +128,29 @@ def test_a_jump_takes_no_archive_away(tmp_path: Path, wall: Any) -> None:
 
 async def test_what_a_login_hands_over_later_does_not_count_now(store: Store) -> None:
     for number in range(50):
-        await store.sending(OFFICER, 9, f"10.0.{number}.0/24", NOON + JUMP_S)
-    assert await store.sending(OFFICER, 1, "203.0.113.0/24", NOON) == Sending(1, 1, 1, 1, 1, 1, 1)
-    assert await store.sending(OFFICER, 1, "203.0.113.0/24", NOON + 200) == Sending(2, 2, 2, 2, 2, 2, 1)
+        await hand_over(store, OFFICER, NOON + JUMP_S, 9, f"10.0.{number}.0/24")
+    one = Sending(1, 1, 1, 1, 1, 1, 1, passed=(1, 1, 1, 1, 1, 1))
+    assert await hand_over(store, OFFICER, NOON) == one
+    two = Sending(2, 2, 2, 2, 2, 2, 1, passed=(2, 2, 2, 2, 2, 2))
+    assert await hand_over(store, OFFICER, NOON + 200) == two
+
+
+async def test_what_waits_since_a_time_to_come_keeps_nobody_waiting(store: Store) -> None:
+    limits = replace(LIMITS, burst_mails=1)
+    first, waiting = new_key(), new_key()
+    for key in (first, waiting, waiting):
+        await hand_over(store, OFFICER, NOON + JUMP_S, key=key, limits=limits)
+    assert (await hand_over(store, OFFICER, NOON, limits=limits)).passes
+    assert not (await hand_over(store, OFFICER, NOON + 1, key=waiting, limits=limits)).passes
+    assert (await hand_over(store, OFFICER, NOON + 301, key=waiting, limits=limits)).passes
 
 
 async def test_clocks_of_nodes_may_be_apart(store: Store) -> None:
-    await store.sending(OFFICER, 1, "203.0.113.0/24", NOON + 120)
-    assert await store.sending(OFFICER, 1, "198.51.100.0/24", NOON) == Sending(2, 2, 2, 2, 2, 2, 2)
+    await hand_over(store, OFFICER, NOON + 120)
+    both = await hand_over(store, OFFICER, NOON, network="198.51.100.0/24")
+    assert both == Sending(2, 2, 2, 2, 2, 2, 2, passed=(2, 2, 2, 2, 2, 2))
+    await hand_over(store, OFFICER, NOON + 3_610)
+    assert (await hand_over(store, OFFICER, NOON + 3_590)).hour_mails == 4, "none left before its time"
 
 
 async def test_advertisements_of_a_time_to_come_do_not_count_now(store: Store) -> None:

@@ -157,6 +157,7 @@ MAY_IMPORT = {
     "mailgate.ledger.redis": "model wire",
     "mailgate.ledger.redis_scripts": "",
     "mailgate.ledger.sqlite": "model wire",
+    "mailgate.ledger.sqlite_rates": "model",
     "mailgate.ledger.store": "model wire",
     "mailgate.mailboxes": "",
     "mailgate.mailboxes.addresses": "identity model text",
@@ -259,7 +260,7 @@ ONLY_IN = {
     "publicsuffixlist": {"mailgate.text.organisational"},
     "redis": {"mailgate.ledger.redis"},
     "sievelib": {"mailgate.audit.sieve"},
-    "sqlite3": {"mailgate.ledger.sqlite"},
+    "sqlite3": {"mailgate.ledger.sqlite", "mailgate.ledger.sqlite_rates"},
     "typer": {
         f"mailgate.cli.{name}"
         for name in (

@@ -16,6 +16,7 @@ import redis.asyncio
 import uvloop
 from tests.lab.gates import Notes, make_gate, settings_of
 from tests.lab.generated import MAILS, REPLIES, feed, opened
+from tests.lab.rates import LIMITS
 from tests.lab.redis import Redis
 
 from mailgate.config import NoticeSection
@@ -275,8 +276,8 @@ async def test_a_store_takes_what_a_mail_calls_itself(store: Store) -> None:
     mail.session.hook, mail.envelope.login = "submission", f"{NO_UTF8}@hanam.gov.vn"
     mail.envelope.recipients = {f"{NO_UTF8}@hanam.gov.vn": (b"",), "a@hanam.gov.vn": (b"",)}
     asked = Asked(mail, None, ())
-    await SendingProbe(store, lambda: NOW, 1.0, None).ask(asked)
-    assert mail.sending == Sending(1, 2, 1, 2, 1, 2, 1)
+    await SendingProbe(store, lambda _: LIMITS, lambda: NOW, 1.0, None).ask(asked)
+    assert mail.sending == Sending(1, 2, 1, 2, 1, 2, 1, passed=(1, 2, 1, 2, 1, 2))
     probe = AdvertisedProbe(store, lambda _: f"{NO_UTF8}.example", lambda: NOW, 1.0, None)
     await probe.ask(asked)
     assert mail.advertised == {f"{NO_UTF8}@hanam.gov.vn": 1, "a@hanam.gov.vn": 1}

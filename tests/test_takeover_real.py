@@ -139,6 +139,26 @@ def test_a_burst_is_deferred(url: str) -> None:
         assert [piece["kind"] for piece in finding["evidence"]] == ["login", "rate"], "a burst proposes no lock"
 
 
+def test_a_mail_that_is_tried_again_locks_nobody(url: str) -> None:
+    """With a Message-ID, and without one: our Postfix makes another at each attempt."""
+    limits = {"burst_mails": 1, "hour_mails": 3, "lock": True}
+    config = {"store": {"url": url}, "rules": {"sending-rate": limits}}
+    with mail_system(config, main_cf={"always_add_missing_headers": "yes"}) as system:
+
+        def sent(message: bytes) -> str:
+            return system.submit(OFFICER, [OUTSIDER], message).status
+
+        assert sent(letter(author=OFFICER)) == "250 2.0.0"
+        named = letter(author=OFFICER)
+        nameless = b"".join(line for line in named.splitlines(True) if not line.startswith(b"Message-ID:"))
+        assert len(nameless) < len(named)
+        assert {sent(message) for _ in range(5) for message in (named, nameless)} == {"450 4.7.1"}
+        incidents = system.mailgate.incidents()
+        assert {piece["kind"] for one in incidents for piece in one["findings"][0]["evidence"]} == {"login", "rate"}
+        ids = {one["message_id"] for one in incidents}
+        assert len(ids) == 6, "so it is as the test says"
+
+
 def test_what_lasts_locks_the_mailbox_where_configured(url: str) -> None:
     config = {"store": {"url": url}, "rules": {"sending-rate": {"hour_mails": 2, "lock": True}}}
     with mail_system(config) as system:

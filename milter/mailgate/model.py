@@ -186,7 +186,7 @@ Header = tuple[bytes, bytes]
 
 FIELDS_READ = frozenset(
     (
-        *(b"from", b"sender", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
+        *(b"from", b"sender", b"date", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
         *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
         *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
         *(b"resent-from", b"resent-sender", b"resent-message-id"),
@@ -580,9 +580,37 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class SendingLimits:
+    """The most that may pass of one login within 5 minutes (burst), an hour and a day, and from how many client
+    networks within an hour."""
+
+    burst_mails: int
+    burst_recipients: int
+    hour_mails: int
+    hour_recipients: int
+    day_mails: int
+    day_recipients: int
+    networks: int
+
+    @property
+    def most_recipients(self) -> int:
+        """The most recipients of one mail: with more, it could never pass."""
+        return min(self.burst_recipients, self.hour_recipients, self.day_recipients)
+
+
+Tally = tuple[int, int, int, int, int, int]
+"""Mails and recipients within 5 minutes, within an hour and within a day."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sending:
-    """What a login handed over up to now, this mail included, whatever became of it: mails and recipients within the
-    last 5 minutes (burst), the last hour and the last day, and the client networks of the last hour."""
+    """What a login handed over up to now, this mail included: different mails and their recipients that came for the
+    first time within the last 5 minutes (burst), the last hour and the last day, and the client networks of the last
+    hour, those of retries included.
+
+    passes: whether this mail is let through. passed: what passed in the order of the line, this mail included.
+    waiting: older mails whose turn is before this one's, as far as that decided.
+    """
 
     burst_mails: int = 0
     burst_recipients: int = 0
@@ -591,6 +619,9 @@ class Sending:
     day_mails: int = 0
     day_recipients: int = 0
     networks: int = 0
+    passes: bool = True
+    passed: Tally = (0, 0, 0, 0, 0, 0)
+    waiting: int = 0
 
 
 def network_of(client: str) -> str:

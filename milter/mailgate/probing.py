@@ -13,7 +13,7 @@ from .inspection.inspector import Inspector
 from .inspection.pool import Pool
 from .ledger.history import LATE_S
 from .metrics import Metrics
-from .model import Mail
+from .model import Mail, SendingLimits
 from .policy import Policy
 from .probes.blacklists import WAIT_S, Asks, Blacklists, BlacklistsProbe
 from .probes.breaker import Breaker
@@ -46,6 +46,13 @@ class Advertising(Protocol):
 
         Asked once what is inside the mail is known; how many came is in mail.advertised at the end.
         """
+
+
+class SendingLimited(Protocol):
+    """A rule that limits what a login hands over."""
+
+    def limits(self, mail: Mail) -> SendingLimits | None:
+        """Return the limits of this mail's login, None where none hold for it."""
 
 
 @dataclass(slots=True)
@@ -147,8 +154,9 @@ def probes_for(
     store = breakers.get("store")
     store_s = settings.store.commit_wait_ms / 1_000
     probes: list[Probe] = [HistoryProbe(past, seconds, store_s + LATE_S, store)]
-    if rates is not None and any(rule.NEEDS == "sending" for rule in policy.rules):
-        probes.append(SendingProbe(rates, seconds, store_s, store))
+    limited = [cast(SendingLimited, rule) for rule in policy.rules if rule.NEEDS == "sending"]
+    if rates is not None and limited:
+        probes.append(SendingProbe(rates, limited[0].limits, seconds, store_s, store))
     if clients.inspector is not None:
         probes.append(InspectionProbe(clients.inspector, lists, settings.workers.deadline_s))
     if clients.blacklists is not None:

@@ -21,12 +21,13 @@ from .ledger.fresh import Fresh
 from .ledger.history import History
 from .ledger.journal import Journal
 from .ledger.opening import open_store
-from .ledger.store import BURST_MINUTES, DAY_MINUTES, HOUR_MINUTES, Store, StoreError
+from .ledger.sqlite_rates import RatesInMemory
+from .ledger.store import Store, StoreError
 from .lists.site import SiteLists
 from .mailboxes.states import StateFollower
 from .mailboxes.takeover import BY, CLAUSE, to_lock
 from .metrics import Metrics
-from .model import ActivityEvent, MailboxState, MailboxStatus, Noted, Sending, Trace, Verdict
+from .model import ActivityEvent, MailboxState, MailboxStatus, Noted, Sending, SendingLimits, Trace, Verdict
 
 
 class Scratch:
@@ -36,7 +37,7 @@ class Scratch:
         self.records: list[Mapping[str, Any]] = []
         self.events: dict[bytes, ActivityEvent] = {}
         self.traces: dict[int, list[bytes]] = {}
-        self.sent: dict[str, list[tuple[float, int, str]]] = {}
+        self._rates = RatesInMemory()
         self.advertisements: dict[tuple[str, str], dict[bytes, float]] = {}
 
     def note_record(self, record: Mapping[str, Any]) -> asyncio.Future[None]:
@@ -58,16 +59,11 @@ class Scratch:
         """Do the same; never called, since `note` takes all."""
         self.note(noted)
 
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
-        """Note that a login hands a mail over, and return what it handed over of late, as a store does."""
-        sent = self.sent.setdefault(login, [])
-        sent.append((at, recipients, network))
-        counts: list[int] = []
-        for minutes in (BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES):
-            within = [number for then, number, _ in sent if -minutes < then // 60 - at // 60 <= 0]
-            counts += (len(within), sum(within))
-        counts.append(len({network for then, _, network in sent if at - 3_600 < then <= at}))
-        return Sending(*counts)
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
+        """Note that a login hands a mail over, and let it pass or wait, as a store does."""
+        return self._rates.sending(login, key, recipients, network, at, limits)
 
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
         """Note an advertisement, and return how many each recipient had within 24 hours, as a store would."""

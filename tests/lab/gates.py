@@ -28,6 +28,7 @@ from mailgate.model import (
     Passage,
     Scan,
     Sending,
+    SendingLimits,
     SpamReport,
     Spotted,
     Text,
@@ -98,7 +99,9 @@ class _Rates:
         self._sending = sending
         self._advertised = advertised
 
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
         await asyncio.sleep(0)
         if isinstance(self._sending, str):
             raise OSError(self._sending)

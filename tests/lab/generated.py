@@ -96,8 +96,10 @@ from mailgate.model import (
     Noted,
     Scan,
     Sending,
+    SendingLimits,
     Session,
     SpamReport,
+    Tally,
     Trace,
     Verdict,
 )
@@ -232,11 +234,14 @@ class _Rates:
         self._chance = chance
         self._store = store
 
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
         chance = self._chance()
         if chance.random() < 0.1:
-            return await self._store.sending(login, recipients, network, at)
-        return Sending(*(chance.choice((0, 1, 1, 1, 5_000)) for _ in range(7)))
+            return await self._store.sending(login, key, recipients, network, at, limits)
+        came, passed = (cast(Tally, tuple(chance.choice((0, 1, 1, 1, 5_000)) for _ in range(6))) for _ in range(2))
+        return Sending(*came, chance.choice((1, 9)), chance.random() < 0.5, passed, chance.choice((0, 1, 5_000)))
 
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
         if self._chance().random() < 0.1:
@@ -789,7 +794,9 @@ _CALLS: Mapping[str, Callable[[RedisStore], Awaitable[object]]] = {
     "recall": lambda store: store.recall([1, -2]),
     "secret": lambda store: store.secret(),
     "once": lambda store: store.once("a", 1.0, NOW),
-    "sending": lambda store: store.sending("a@hanam.gov.vn", 1, "203.0.113.0/24", NOW),
+    "sending": lambda store: store.sending(
+        "a@hanam.gov.vn", b"12345678", 1, "203.0.113.0/24", NOW, SendingLimits(30, 500, 100, 1_000, 500, 3_000, 5)
+    ),
     "advertised": lambda store: store.advertised("shop.vn", ["a@hanam.gov.vn", "b@hanam.gov.vn"], b"12345678", NOW),
     "commit": lambda store: store.commit(
         Batch(
@@ -829,7 +836,9 @@ async def _redis(chance: random.Random, site: Site, report: Report) -> None:
     report.outcomes[name] += 1
     if name == "sending":
         assert isinstance(answer, Sending)
-        assert all(isinstance(count, int) for count in astuple(answer)), answer
+        *counts, passed, waiting = astuple(answer)
+        assert all(isinstance(count, int) for count in (*counts, *passed, waiting)), answer
+        assert len(passed) == 6, answer
     elif name == "recall":
         assert all(isinstance(value, bytes) for _, value in cast(list[tuple[int, bytes]], answer)), answer
     elif name == "advertised":

@@ -17,7 +17,8 @@ Times are whole Unix seconds.
     mailgate:{<shard>}:trace:<key>            set of the traces under a key (ledger.history); expires
     mailgate:{<shard>}:batches, :runs         the last batch of each run that was taken, and when
     mailgate:{<shard>}:observed:<node>        list of "begin end": when the node counted; :nodes their set
-    mailgate:{<shard>}:sending:<login>        hash: what a login handed over of late, :networks from where; expires
+    mailgate:{<shard>}:rate:<login>           hash: what a login handed over of late, by minutes and quarters of an
+                                              hour; :networks from where, :mails which, :line those that wait; expire
     mailgate:{<shard>}:advertised:<address> <advertiser>
                                               sorted set: keys of the advertisements of one to the other, by when they
                                               came; expires
@@ -37,11 +38,11 @@ import secrets
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from datetime import date
 from functools import wraps
 from hashlib import sha1
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 from zlib import crc32
 
@@ -64,12 +65,21 @@ from ..model import (
     MailClass,
     Registration,
     Sending,
+    SendingLimits,
+    Tally,
     Trace,
 )
 from . import redis_scripts as scripts
 from .store import (
     ADVERTISED_KEPT,
     ADVERTISED_S,
+    BESIDE,
+    COMES_AGAIN_S,
+    FEW_MAILS,
+    FREE_RETURNS,
+    LOOKED_AT,
+    MAIL_KEPT_S,
+    MOST_MAILS,
     MOST_OF_ONE,
     REMEMBERED_S,
     Activity,
@@ -106,6 +116,7 @@ _LETTERS = {
     MailClass.SPAM: "p",
 }
 _DAY = struct.Struct(">H3s3s3s")
+_SENDING = (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, FEW_MAILS, BESIDE, MOST_MAILS, LOOKED_AT)
 _STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET, _DELIMITED = (
     f"mailgate:{{site}}:{name}"
     for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret", "delimited")
@@ -327,10 +338,17 @@ class RedisStore:
         return bool(await self._ask(self._client.srem(f"{_prefix(_shard(node))}nodes", node)))
 
     @_reads
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
-        """Note what a login hands over, and return what it handed over of late."""
-        call = _Call(scripts.SENDING, [_key("sending", login)], [int(at), recipients, network])
-        return Sending(*map(_count, (await self._answers([call]))[0]))
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
+        """Note what a login hands over, and return what it handed over of late, and whether this mail passes."""
+        arguments = [int(at), key, recipients, network, *astuple(limits), *_SENDING]
+        (answer,) = await self._answers([_Call(scripts.SENDING, [_key("rate", login)], arguments)])
+        waiting, passes, *counts, networks = map(_count, answer)
+        if len(counts) != 12:
+            raise ValueError("not what the script answers")
+        came, passed = cast(Tally, tuple(counts[:6])), cast(Tally, tuple(counts[6:]))
+        return Sending(*came, networks, passes=passes == 1, passed=passed, waiting=waiting)
 
     @_reads
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:

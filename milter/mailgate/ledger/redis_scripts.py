@@ -139,38 +139,146 @@ return 1
 """
 
 SENDING = """
--- Note what a login hands over, and add up what it handed over of late. KEYS[1]: its hash of minutes (mails and
--- recipients, m<minute>) and of quarters of an hour (q<quarter>). ARGV: time, recipients, network. What is noted of a
--- time more than 5 minutes ahead is of a clock that was wrong, and does not count; so it is with advertisements.
-local at, minute = tonumber(ARGV[1]), math.floor(tonumber(ARGV[1]) / 60)
+-- Note what a login hands over, add up what it handed over of late, and let the mail pass or wait. KEYS[1]: its hash
+-- of minutes (m<minute>) and quarters of an hour (q<quarter>), 4 octets each: mails and recipients that came for the
+-- first time, that passed in the line's order, and beside it; and n, the number of the last new mail. :mails, a hash:
+-- of each mail its number, recipients, last attempt, attempts, and 0 (passed), 1 (waits) or 2 (waits, is single).
+-- :line, a sorted set: those that wait and came again, by number. ARGV: time, mail, recipients, network, limits, and
+-- constants of ledger.store. What is noted of a time more than 5 minutes ahead is of a clock that was wrong, and does
+-- not count; so it is with advertisements.
+local at, mail, own = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local minute, limits = math.floor(at / 60), {}
 local quarter = math.floor(minute / 15)
-local sums, drop = {0, 0, 0, 0, 0, 0}, {}
-local function add(field)
-  local mails, recipients = string.match(redis.call('HGET', KEYS[1], field) or '0 0', '(%d+) (%d+)')
-  redis.call('HSET', KEYS[1], field, string.format('%d %d', mails + 1, recipients + ARGV[2]))
-end
-add('m' .. string.format('%d', minute))
-add('q' .. string.format('%d', quarter))
+for i = 1, 7 do limits[i] = tonumber(ARGV[4 + i]) end
+local kept_s, again_s, returns = tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
+local few, beside, most, looked_at = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
+local mails, line, networks = KEYS[1] .. ':mails', KEYS[1] .. ':line', KEYS[1] .. ':networks'
+local SUMS, MAIL = '>I4I4I4I4I4I4', '>I4I4I5I4I1'
+
+local last, this_minute, this_quarter, this_hour, drop, recent = 0, nil, nil, false, {}, 0
+local b1, b2, b3, b4, b5, b6 = 0, 0, 0, 0, 0, 0
+local h1, h2, h3, h4, h5, h6 = 0, 0, 0, 0, 0, 0
+local d1, d2, d3, d4, d5, d6 = 0, 0, 0, 0, 0, 0
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  local kind, number = string.sub(all[i], 1, 1), tonumber(string.sub(all[i], 2))
-  local mails, recipients = string.match(all[i + 1], '(%d+) (%d+)')
-  if kind == 'm' then
-    if number <= minute - 60 then drop[#drop + 1] = all[i] elseif number <= minute + 5 then
-      sums[3], sums[4] = sums[3] + mails, sums[4] + recipients
-      if number > minute - 5 then sums[1], sums[2] = sums[1] + mails, sums[2] + recipients end
+  local kind, number = string.byte(all[i]), tonumber(string.sub(all[i], 2))
+  if kind == 113 then  -- q
+    if number <= quarter - 97 then drop[#drop + 1] = all[i]  -- a node's clock may be 5 minutes behind
+    elseif number > quarter - 96 and number <= quarter + 1 then
+      local n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, all[i + 1])
+      d1, d2, d3, d4, d5, d6 = d1 + n1, d2 + n2, d3 + n3, d4 + n4, d5 + n5, d6 + n6
+      if number == quarter then this_quarter = all[i + 1] end
     end
-  elseif number <= quarter - 96 then drop[#drop + 1] = all[i]
-  elseif number <= quarter + 1 then sums[5], sums[6] = sums[5] + mails, sums[6] + recipients end
+  elseif kind == 109 then  -- m
+    if number <= minute - 66 then drop[#drop + 1] = all[i]
+    elseif number > minute - 60 and number <= minute + 5 then
+      local n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, all[i + 1])
+      h1, h2, h3, h4, h5, h6 = h1 + n1, h2 + n2, h3 + n3, h4 + n4, h5 + n5, h6 + n6
+      if number > minute - 5 then
+        b1, b2, b3, b4, b5, b6 = b1 + n1, b2 + n2, b3 + n3, b4 + n4, b5 + n5, b6 + n6
+      end
+      if number > minute - 2 then recent = recent + n1 end
+      if number == minute then this_minute = all[i + 1] end
+      this_hour = this_hour or math.floor(number / 60) == math.floor(minute / 60)
+    end
+  else last = tonumber(all[i + 1]) end
 end
+local burst, hour, day = {b1, b2, b3, b4, b5, b6}, {h1, h2, h3, h4, h5, h6}, {d1, d2, d3, d4, d5, d6}
 if #drop > 0 then redis.call('HDEL', KEYS[1], unpack(drop)) end
-local networks = KEYS[1] .. ':networks'
-redis.call('ZADD', networks, at, ARGV[3])
-redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3600)
-redis.call('EXPIRE', KEYS[1], 90000)
-redis.call('EXPIRE', networks, 3600)
-sums[7] = redis.call('ZCOUNT', networks, '-inf', at + 300)
-return sums
+
+redis.call('ZADD', networks, at, ARGV[4])
+local networks_count = redis.call('ZCOUNT', networks, '(' .. (at - 3600), at + 300)
+
+local known, has_line, added = redis.call('HGET', mails, mail), redis.call('EXISTS', line) == 1, {0, 0, 0, 0, 0, 0}
+local number, tried, tries, state, _
+if known then
+  number, _, tried, tries, state = struct.unpack(MAIL, known)
+  known = tried > at - kept_s and tried <= at + 300 and not (state == 0 and tries >= returns)
+end
+if not known then
+  number, tries, state = last + 1, 0, recent < few and 2 or 1
+  added[1], added[2] = 1, own
+  if has_line then redis.call('ZREM', line, mail) end
+end
+tries = tries + 1
+
+local passes, waiting, largest = state == 0, 0, math.min(limits[2], limits[4], limits[6])
+local left = {}  -- of the limits' mails and recipients, then of those beside the line: the least of the three windows
+for i = 1, 2 do
+  left[i] = math.min(limits[i] - burst[i + 2], limits[i + 2] - hour[i + 2], limits[i + 4] - day[i + 2])
+  left[i + 2] = math.min(math.floor(limits[i] / beside) - burst[i + 4],
+    math.floor(limits[i + 2] / beside) - hour[i + 4], math.floor(limits[i + 4] / beside) - day[i + 4])
+end
+if not passes and networks_count <= limits[7] then
+  local before = own  -- recipients of the older ones, and of this one
+  local found = has_line and left[1] > 0
+  while found do
+    found, waiting, before = false, 0, own
+    local older = redis.call('ZRANGEBYSCORE', line, '-inf', '(' .. number, 'LIMIT', 0, left[1])
+    local records = #older > 0 and redis.call('HMGET', mails, unpack(older)) or {}
+    for i, record in ipairs(records) do
+      local _, recipients, last = struct.unpack(MAIL, record or string.rep('\\0', 18))
+      if last <= at - again_s or last > at + 300 or recipients > largest then
+        redis.call('ZREM', line, older[i])
+        found = true  -- another one may come into its place
+      else waiting, before = waiting + 1, before + recipients end
+    end
+  end
+  if left[1] > waiting and left[2] >= before then passes, added[3], added[4] = true, 1, own
+  elseif state == 2 and left[3] > 0 and left[4] >= own then passes, added[5], added[6] = true, 1, own end
+  if passes then
+    tries, state = 0, 0
+    if has_line then redis.call('ZREM', line, mail) end
+  end
+end
+if state > 0 and tries > 1 then
+  redis.call('ZADD', line, number, mail)
+  redis.call('EXPIRE', line, 90000)
+end
+redis.call('HSET', mails, mail, struct.pack(MAIL, number, own, at, tries, state))
+
+local function sum(record)
+  local n1, n2, n3, n4, n5, n6 = 0, 0, 0, 0, 0, 0
+  if record then n1, n2, n3, n4, n5, n6 = struct.unpack(SUMS, record) end
+  return struct.pack(SUMS, n1 + added[1], n2 + added[2], n3 + added[3], n4 + added[4], n5 + added[5], n6 + added[6])
+end
+if added[1] + added[3] + added[5] > 0 then
+  redis.call('HSET', KEYS[1], string.format('m%d', minute), sum(this_minute),
+    string.format('q%d', quarter), sum(this_quarter), 'n', math.max(last, number))
+end
+if not this_hour then
+  redis.call('ZREMRANGEBYSCORE', networks, '-inf', at - 3900)
+  redis.call('EXPIRE', KEYS[1], 90000)
+  redis.call('EXPIRE', mails, 90000)
+  redis.call('EXPIRE', networks, 7200)
+end
+
+if not this_hour or not known and day[1] >= most and day[1] % looked_at == 0 and redis.call('HLEN', mails) > most then
+  local old, rest = {}, {}
+  all = redis.call('HGETALL', mails)
+  for i = 1, #all, 2 do
+    local number, _, last = struct.unpack(MAIL, all[i + 1])
+    if last <= at - kept_s or last > at + 300 then old[#old + 1] = all[i]
+    else rest[#rest + 1] = {last, number, all[i]} end
+  end
+  if #rest > most then
+    table.sort(rest, function(a, b) if a[1] == b[1] then return a[2] < b[2] end return a[1] < b[1] end)
+    for i = 1, #rest - math.floor(most / 2) do old[#old + 1] = rest[i][3] end
+  end
+  if #old > 0 then
+    redis.call('HDEL', mails, unpack(old))
+    redis.call('ZREM', line, unpack(old))
+  end
+end
+local answer = {waiting, passes and 1 or 0}
+for i = 1, 3, 2 do
+  for _, sums in ipairs({burst, hour, day}) do
+    answer[#answer + 1] = sums[i] + added[i]
+    answer[#answer + 1] = sums[i + 1] + added[i + 1]
+  end
+end
+answer[#answer + 1] = networks_count
+return answer
 """
 
 ADVERTISED = """

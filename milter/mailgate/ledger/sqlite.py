@@ -33,17 +33,16 @@ from ..model import (
     MailClass,
     Registration,
     Sending,
+    SendingLimits,
     Trace,
 )
+from . import sqlite_rates as rates
 from .store import (
     ADVERTISED_KEPT,
     ADVERTISED_S,
     AHEAD_S,
     BREAK_S,
-    BURST_MINUTES,
-    DAY_MINUTES,
     DAYS_KEPT,
-    HOUR_MINUTES,
     MOST_OF_ONE,
     REMEMBERED_S,
     Activity,
@@ -98,13 +97,6 @@ CREATE TABLE IF NOT EXISTS registry (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS registry_password ON registry (password_since);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sending (
-    login TEXT NOT NULL, minute INTEGER NOT NULL, mails INTEGER NOT NULL, recipients INTEGER NOT NULL,
-    PRIMARY KEY (login, minute)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sending_network (
-    login TEXT NOT NULL, network TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (login, network)
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS advertised (
     advertiser TEXT NOT NULL, recipient TEXT NOT NULL, key INTEGER NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (advertiser, recipient, key)
@@ -130,6 +122,7 @@ CREATE TABLE IF NOT EXISTS exemption (
     removed INTEGER NOT NULL DEFAULT 0
 );
 """
+_SCHEMA += rates.SCHEMA
 _ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
 _PRUNED_AT_ONCE = 10_000
 _RUNS_KEPT = 1_000  # processes whose last batch is known, however long ago the clock says that was
@@ -477,33 +470,14 @@ class SqliteStore:
 
     # -- rates ---------------------------------------------------------------------------------
 
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
-        """Note what a login hands over, and return what it handed over of late."""
-        minute = int(at) // 60
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
+        """Note what a login hands over, and return what it handed over of late, and whether this mail passes."""
 
         def work(connection: sqlite3.Connection) -> Sending:
             with _transaction(connection):
-                connection.execute(
-                    "INSERT INTO sending VALUES (?, ?, 1, ?) ON CONFLICT (login, minute)"
-                    " DO UPDATE SET mails = mails + 1, recipients = recipients + excluded.recipients",
-                    (login, minute, recipients),
-                )
-                connection.execute(
-                    "DELETE FROM sending WHERE login = ? AND minute <= ?", (login, minute - DAY_MINUTES)
-                )
-                connection.execute("INSERT OR REPLACE INTO sending_network VALUES (?, ?, ?)", (login, network, at))
-                connection.execute("DELETE FROM sending_network WHERE login = ? AND at <= ?", (login, at - 3_600))
-                sums: list[int] = []
-                for minutes in (BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES):
-                    query = (
-                        "SELECT sum(mails), sum(recipients) FROM sending"
-                        " WHERE login = ? AND minute > ? AND minute <= ?"
-                    )
-                    values = (login, minute - minutes, minute + AHEAD_S // 60)
-                    sums += connection.execute(query, values).fetchone()
-                query = "SELECT count(*) FROM sending_network WHERE login = ? AND at <= ?"
-                sums += connection.execute(query, (login, at + AHEAD_S)).fetchone()
-                return Sending(*sums)
+                return rates.sending(connection, login, key, recipients, network, at, limits)
 
         return await self._run(work)
 
@@ -814,6 +788,9 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
         connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
         connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")
+    if "sending" in names:  # attempts by the minute, of a day at the most
+        connection.execute("DROP TABLE sending")
+        connection.execute("DROP TABLE IF EXISTS sending_network")
     if "event" in names:
         octets = connection.execute("SELECT key FROM event")
         keys = ((int.from_bytes(key[-8:], "big", signed=True),) for (key,) in octets)

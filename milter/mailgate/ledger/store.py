@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from ..model import Exemption, MailboxState, MailClass, Noted, Registration, Sending
+from ..model import Exemption, MailboxState, MailClass, Noted, Registration, Sending, SendingLimits
 
 _T = TypeVar("_T")
 
@@ -30,7 +30,31 @@ AHEAD_S = 300
 not count."""
 
 BURST_MINUTES, HOUR_MINUTES, DAY_MINUTES = 5, 60, 1_440
-"""The windows of model.Sending; they slide by whole minutes."""
+"""The windows of model.Sending; they slide by whole minutes, that of a day by quarters of an hour."""
+
+MAIL_KEPT_S = 86_400
+"""How long after its last attempt a mail that a login handed over is known again: then no window knows it either."""
+
+COMES_AGAIN_S = 4_500
+"""After so long without an attempt a mail is not waited for any more: Postfix tries again within 4,000 s at the most
+(maximal_backoff_time), when its queue is run, each 300 s (queue_run_delay)."""
+
+FREE_RETURNS = 30
+"""How often a mail that passed may come again, because another rule deferred it or its reply was lost, until it is
+taken for another one: as often as Postfix tries within a day. So one mail that is sent for ever is limited, too."""
+
+FEW_MAILS = 3
+"""A mail is single where so few, itself included, came for the first time within this minute and the one before."""
+
+BESIDE = 10
+"""The part of each limit, a tenth, that single mails may have on top of it, beside the line."""
+
+MOST_MAILS = 3_000
+"""Mails of one login that are known again, twice a unit's limit of a day: where there are more, half of them are
+forgotten, those that did not come for longest."""
+
+LOOKED_AT = 64
+"""Whether there are more is looked at with each so many mails that come: counting them all takes a while."""
 
 BREAK_S = 180.0
 """Beats of a node that are further apart than this leave a hole between them: they come each minute."""
@@ -292,8 +316,16 @@ class Store(Protocol):
         """Return the registered mailboxes whose local part holds more than letters, digits and dots: in some systems
         they look like sub-addresses."""
 
-    async def sending(self, login: str, recipients: int, network: str, at: float) -> Sending:
-        """Note that a login hands a mail over, from this client network, and return what it handed over of late."""
+    async def sending(
+        self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits
+    ) -> Sending:
+        """Note that a login hands a mail over, from this client network, and return what it handed over of late, and
+        whether this mail passes.
+
+        key: 8 octets; the same is the same mail, which comes again: it counts once, from when it came first, and
+        from when it passed. One that does not pass waits: from its second attempt on it has a place in the order in
+        which the mails came first, and no younger one takes it, until it passed or did not come for COMES_AGAIN_S.
+        """
 
     async def advertised(self, advertiser: str, recipients: Sequence[str], key: bytes, at: float) -> dict[str, int]:
         """Note that an advertisement came to these recipients, and return how many of this advertiser's came to each
