@@ -5,17 +5,20 @@ addresses of a domain stand for: `@domain` again for the same local part there, 
 domain has such an entry, an address that stands for itself is in the mapping too, since it is looked up first.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from sys import intern
 
 from ..postfix.lists import items_of
-from ..postfix.tables import Entry, Shape, read_source_table
+from ..postfix.tables import Shape, source_entries
 from ..sources import Unread
 from .rewriting import Rewriting, is_clear
 from .spelling import canonical_domain
 
 _DEEPEST = 20  # Postfix gives up at 1,000 levels (virtual_alias_recursion_limit); nobody writes more than three
+
+_PLAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*@[a-z0-9-]+(?:\.[a-z0-9-]+)+")
+"""An address that compares as it stands, as nearly all in such files do."""
 
 Steps = dict[str, tuple[str, ...]]
 """Each name of a file, and what stands beside it: other names, of ours or not."""
@@ -44,46 +47,58 @@ class Aliases(dict[str, tuple[str, ...]]):
     def read(self) -> tuple[dict[str, tuple[str, ...]], list[Unread]]:
         """Read the files, and return the aliases, and what of them could not be read or goes round in a circle."""
         problems: list[Unread] = []
-        steps: dict[str, tuple[str, ...]] = {}
+        steps: Steps = {}
         for path, shape in self._files:
-            reading = read_source_table(path, shape)
-            problems += reading.unread
-            if not reading.unread or path not in self._held:
-                held, circles = self._steps(reading.entries)
+            read, unread = self._steps(path, shape)
+            problems += unread
+            if unread and len(self._files) == 1 and self:
+                return dict(self), problems
+            held = self._held.get(path, read) if unread else read
+            if len(self._files) > 1:
                 self._held[path] = held
-                problems += circles
-            for name, targets in self._held[path].items():
+            for name, targets in held.items():
                 # The first file that has a name is the one that answers; what virtual(5) leaves as it is, local(8)
                 # looks up again.
                 if name not in steps or steps[name] == (name,):
                     steps[name] = targets
-        return resolved(steps, self._domains), problems
+        found, circles = resolved(steps, self._domains)
+        return found, problems + (self._named(circles) if circles else [])
 
     def take(self, aliases: Mapping[str, tuple[str, ...]]) -> None:
         """Hold these from now on."""
         self.clear()
         self.update(aliases)
 
-    def _steps(self, entries: Iterable[Entry]) -> tuple[Steps, list[Unread]]:
-        """Return what a file says, and the entries that lead back to themselves."""
+    def _steps(self, path: Path, shape: Shape) -> tuple[Steps, list[Unread]]:
+        """Return what a file says, and its lines that say nothing."""
         steps: Steps = {}
-        places: dict[str, Entry] = {}
-        for entry in entries:
-            targets = tuple([intern(name) for item in items_of(entry.value) for name in self._targets(item)])
+        unread: list[Unread] = []
+        for entry in source_entries(path, shape):
+            if isinstance(entry, Unread):
+                unread.append(entry)
+                continue
+            targets = tuple([name for item in items_of(entry.value) for name in self._targets(item)])
             for name in self._names(entry.key):
-                if (
-                    steps.setdefault(intern(name), targets) is targets
-                ):  # of two lines for one name Postfix has the first
-                    places[name] = entry
-        circles = []
-        for name, entry in places.items():
-            if circle := _circle(name, steps):
-                way = " > ".join((*circle, name))
-                circles.append(Unread(entry.place.file, entry.place.line, f"goes round in a circle: {way}"))
-        return steps, circles
+                steps.setdefault(name, targets)  # of two lines for one name Postfix has the first
+        return steps, unread
+
+    def _named(self, circles: Mapping[str, tuple[str, ...]]) -> list[Unread]:
+        """Return the circles with the lines that they begin on."""
+        found = []
+        for path, shape in self._files:
+            for entry in source_entries(path, shape):
+                if isinstance(entry, Unread):
+                    continue
+                place = entry.place
+                for name in self._names(entry.key):
+                    if way := circles.get(name):
+                        found.append(Unread(place.file, place.line, f"goes round in a circle: {' > '.join(way)}"))
+        return found
 
     def _names(self, key: str) -> list[str]:
         """Return the addresses that a key stands for: one without a domain is of each of ours."""
+        if _PLAIN.fullmatch(key) and key.rpartition("@")[2] in self._domains:
+            return [key]
         if key.startswith("@"):
             return ["@" + canonical_domain(key[1:])]
         if "@" in key:
@@ -94,6 +109,8 @@ class Aliases(dict[str, tuple[str, ...]]):
 
     def _targets(self, item: str) -> list[str]:
         """Return the address that an item of a value is; a pipe, a file or an include is none."""
+        if _PLAIN.fullmatch(item) and item.rpartition("@")[2] in self._domains:
+            return [item]
         bare = item.strip('"').lstrip()
         if bare.startswith(("|", "/", "~", ":")):
             return []
@@ -108,33 +125,34 @@ def _words(item: str) -> list[str]:
     return [item] if '"' in item or "<" in item or "(" in item else item.split()
 
 
-def resolved(steps: Mapping[str, Sequence[str]], domains: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    """Return the mailboxes of ours behind each alias; one that leads only outside is left out.
+def resolved(
+    steps: Mapping[str, tuple[str, ...]], domains: frozenset[str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Return the mailboxes of ours behind each alias, and the ways by which names lead back to themselves.
 
-    So is one that stands for itself alone, but in a domain whose other addresses stand for something.
+    An alias that leads only outside is left out. So is one that stands for itself alone, but in a domain whose other
+    addresses stand for something.
     """
     found: dict[str, tuple[str, ...]] = {}
-    alone: dict[str, tuple[str, ...]] = {}
+    circles: dict[str, tuple[str, ...]] = {}
     for name, targets in steps.items():
-        if name.startswith("@"):
-            behind = tuple(dict.fromkeys(_follow_all((name,), targets, steps, domains)))
-            if behind and behind != (name,):
-                found[name] = behind
-            continue
-        if len(targets) == 1:
-            target = targets[0]
+        if len(targets) == 1 and not name.startswith("@"):
+            (target,) = targets
+            domain = target.rpartition("@")[2]
             if target == name:
-                if "@" + name.rpartition("@")[2] in steps:
-                    found[name] = targets if isinstance(targets, tuple) else tuple(targets)
+                if "@" + domain in steps:
+                    found[name] = targets
                 continue
-            if target not in steps and "@" + target.rpartition("@")[2] not in steps:  # as nearly always
-                if target.rpartition("@")[2] in domains:
-                    found[name] = alone.setdefault(target, (target,))
+            if target not in steps and "@" + domain not in steps:  # as nearly always
+                if domain in domains:
+                    found[name] = targets
                 continue
         behind = tuple(dict.fromkeys(_follow_all((name,), targets, steps, domains)))
         if behind and behind != (name,):
             found[name] = behind
-    return found
+        if circle := _circle(name, steps):
+            circles[name] = (*circle, name)
+    return found, circles
 
 
 def _follow_all(

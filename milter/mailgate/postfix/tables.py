@@ -7,7 +7,7 @@ cidr_table(5), aliases(5), and the manual pages of the other types.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -121,19 +121,30 @@ def _inline(instance: Instance, kind: str, name: str, place: Place, shape: Shape
 def read_source_table(path: Path, shape: Shape) -> Reading:
     """Read the source of a table."""
     reading = Reading()
+    for entry in source_entries(path, shape):
+        if isinstance(entry, Unread):
+            reading.unread.append(entry)
+        else:
+            reading.entries.append(entry)
+    return reading
+
+
+def source_entries(path: Path, shape: Shape) -> Iterator[Entry | Unread]:
+    """Yield the entries of a source, and its lines that are none: a million entries need not be in memory at once."""
     try:
         text = text_of(read_source(path, TABLE_LIMIT_BYTES))
     except UnreadError as error:
-        return Reading(unread=[error.unread])
+        yield error.unread
+        return
+    file, pattern = str(path), _LINE[shape]
     for number, line in logical_lines(text):
-        match = _LINE[shape].fullmatch(line)
+        match = pattern.fullmatch(line)
         if match is None:
             wanted = "NAME: VALUE" if shape is Shape.ALIAS else "KEY VALUE"
-            reading.unread.append(Unread(str(path), number, f"is no entry: write {wanted}"))
+            yield Unread(file, number, f"is no entry: write {wanted}")
             continue
         quoted, plain, value = match.groups()
-        reading.entries.append(Entry(_unquoted(quoted) if quoted else plain, value.strip(), Place(str(path), number)))
-    return reading
+        yield Entry(_unquoted(quoted) if quoted else plain, value.strip(), Place(file, number))
 
 
 _LINE = {
