@@ -153,6 +153,17 @@ def test_an_smtp_door_needs_a_next_hop(tmp_path: Path) -> None:
     assert loaded(text + 'next_hop = "inet:127.0.0.1:10026"\n', tmp_path).smtp.next_hop == "inet:127.0.0.1:10026"
 
 
+@pytest.mark.parametrize(
+    "merged",
+    ['"a.vn" = "c.vn"', '"c.vn" = "a.vn"', '"a.vn" = "b.vn", "b.vn" = "a.vn"', '"a.vn" = "a.vn"'],
+)
+def test_domains_are_merged_within_the_system(tmp_path: Path, merged: str) -> None:
+    text = f'[organization]\ndomains = ["a.vn", "b.vn"]\nmerged_domains = {{ {merged} }}\n'
+    (problem,) = problems(text, tmp_path)
+    assert "merged_domains" in problem
+    assert "write two of domains" in problem
+
+
 def test_an_exemption_of_no_rule_is_an_error(tmp_path: Path) -> None:
     text = '[[exemption]]\nrule = "viruses"\nuntil = 2027-01-31\ndocument = "1"\n'
     (problem,) = problems(text, tmp_path)

@@ -1,6 +1,10 @@
 """The header fields that findings add to a mail: one line of printable ASCII, whatever the mail says."""
 
+from pathlib import Path
+
+import dkim
 import pytest
+from tests.lab.mails import letter
 
 from mailgate.config import load
 from mailgate.model import Inspection, ListEntry, Lists, Mail, Session, Spotted, Text, TextKind
@@ -50,3 +54,32 @@ def test_an_author_adds_no_line(author: bytes) -> None:
     verdict = settings.policy().decide(mail, 0.0)
     ((_, value),) = [header for header in verdict.headers if header[0] == b"X-Mailgate-Advertising"]
     assert value.decode("ascii").isprintable()
+
+
+DATA = Path(__file__).parent / "data"
+PUBLIC = (DATA / "dkim-test-key.pub").read_bytes().strip()
+
+
+@pytest.mark.parametrize("name", _TAGGING)
+@pytest.mark.parametrize("canonicalize", [(b"relaxed", b"relaxed"), (b"simple", b"simple")])
+def test_a_tag_breaks_no_signature_of_a_signer_before_us(name: str, canonicalize: tuple[bytes, bytes]) -> None:
+    """Mailgate is the last milter: what it adds stands below the mail's fields, and in no signature."""
+    message = letter()
+    fields = [
+        field.partition(b":")[0] for field in message.partition(b"\r\n\r\n")[0].split(b"\r\n") if field[:1] > b" "
+    ]
+    signed: bytes = dkim.sign(
+        message,
+        b"s1",
+        b"hanam.gov.vn",
+        (DATA / "dkim-test-key.pem").read_bytes(),
+        canonicalize=canonicalize,
+        include_headers=[*fields, b"From", b"Subject"],  # oversigned, as opendkim's OversignHeaders has it
+    )
+    header, _, body = (signed + message).partition(b"\r\n\r\n")
+    ((field, value),) = tag(STANZAS[name]().header or "X-Mailgate", "x")  # type: ignore[attr-defined]
+    tagged = header + b"\r\n" + field + b": " + value + b"\r\n\r\n" + body
+    assert dkim.verify(tagged, dnsfunc=lambda *_, **__: b"v=DKIM1; k=rsa; p=" + PUBLIC)
+    assert not dkim.verify(
+        tagged.replace(b"Subject:", b"Subject: x"), dnsfunc=lambda *_, **__: b"v=DKIM1; p=" + PUBLIC
+    )

@@ -16,11 +16,20 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from mailgate_rules import STANZAS
 
@@ -174,6 +183,13 @@ class OrganizationSection(_Section):
     state_networks: list[Network] = []
     alias_files: list[str] = []
     merged_domains: dict[Domain, Domain] = {}
+
+    @model_validator(mode="after")
+    def _check_merged(self) -> Self:
+        for old, new in self.merged_domains.items():
+            if not {old, new} <= set(self.domains) or new in self.merged_domains:
+                raise ValueError(f'merged_domains: "{old}" = "{new}": write two of domains, and no chain of them')
+        return self
 
 
 class RewritingSection(_Section):

@@ -41,7 +41,7 @@ class Stanza(RuleStanza):
         self, mail: Mail, mailboxes: Mapping[str, MailboxState], senders: Iterable[tuple[str, str, str]]
     ) -> Iterator[Hit]:
         for kind, name, mailbox in senders:
-            states = _states(mail, mailboxes, mailbox)
+            states = [mailboxes.get(each) for each in _owners(mail, mailbox)]
             if states and all(states):
                 worst = states[0]
                 assert worst is not None
@@ -71,7 +71,9 @@ class Stanza(RuleStanza):
             return [Hit((shown, _NO_MAILBOX), recipient, reply=self.reply or f"553 5.1.3 Recipient: {_UNCLEAR}")]
         if not mail.mailboxes or not mail.organization.is_official(recipient):
             return ()
-        states = _states(mail, mail.mailboxes, recipient)
+        account = mail.identity.account(recipient)
+        behind = (account,) if account in mail.mailboxes else mail.identity.mailboxes(recipient)
+        states = [mail.mailboxes.get(mailbox) for mailbox in behind]
         revoked = [state for state in states if state is not None and state.status is MailboxStatus.REVOKED]
         if not revoked:
             return ()
@@ -97,12 +99,10 @@ _MOST_NAMED = 10
 _NO_MAILBOX = Evidence("mailbox", "unclear", "leads to no mailbox")
 
 
-def _states(mail: Mail, known: Mapping[str, MailboxState], address: str) -> tuple[MailboxState | None, ...]:
-    """Return the state of each mailbox that an address stands for, None for an active one."""
-    identity = mail.identity
-    account = identity.account(address)
-    behind = identity.aliases.get(account, (account,))
-    return tuple([known.get(mailbox) for mailbox in behind])
+def _owners(mail: Mail, address: str) -> tuple[str, ...]:
+    """Return the mailboxes whose address this is: one, or all that are behind an alias of several."""
+    account = mail.identity.account(address)
+    return mail.identity.aliases.get(account, (account,))
 
 
 def _is_of_our_networks(mail: Mail) -> bool:
