@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mailgate.config import OrganizationSection, Settings
 from mailgate.identity.identity import Identity
 from mailgate.identity.organization import Organization
+from mailgate.identity.rewriting import Rewriting, is_clear
 from mailgate.identity.spelling import canonical_domain, domain_of, mailbox_of
 from mailgate.model import Envelope
 from mailgate.text.addresses import Spoken, is_bounce_home, mailboxes_in, spoken_of
@@ -228,3 +229,13 @@ def test_a_size_of_thousands_of_digits_is_no_error() -> None:
     """Python refuses to read a number of over 4,300 digits."""
     declared = Envelope(arguments=(b"SIZE=" + b"9" * 5_000,)).declared_bytes()
     assert declared is None or declared > 1 << 40
+
+
+@given(st.binary(max_size=60) | st.text(alphabet='abA.@%!"\\()<>[],:; \t', max_size=40).map(str.encode))
+def test_whatever_is_typed_leads_to_one_mailbox_or_to_none(path: bytes) -> None:
+    """What it leads to is written in the one form that compares: read again, it is the same."""
+    rewriting = Rewriting("hanam.gov.vn", mydestination=frozenset({"hanam.gov.vn", "b.vn"}))
+    mailbox = rewriting.mailbox(path)
+    if is_clear(mailbox):
+        assert mailbox_of(mailbox.encode("utf-8", "surrogateescape")) == mailbox
+        assert rewriting.mailbox(mailbox.encode("utf-8", "surrogateescape")) == mailbox

@@ -593,6 +593,11 @@ BROKEN: dict[str, tuple[Sequence[Edit], Callable[[Path], None], set[tuple[str, s
         table("t", "vanthu@hanam.gov.vn ptp.bl@hanam.gov.vn\n"),
         {("address-settings", "main.cf:?")},
     ),
+    "addresses that cleanup(8) makes of others": (
+        (("-e", "recipient_canonical_maps=hash:{dir}/t"),),
+        table("t", "cu@hanam.gov.vn ptp.bl@hanam.gov.vn\n"),
+        {("address-settings", "main.cf:?")},
+    ),
     "routes that cannot be read": (
         (("-e", "transport_maps=texthash:{dir}/nowhere"),),
         nothing,

@@ -24,6 +24,8 @@ UNQUALIFIED: Mapping[str, tuple[str, str]] = {
 
 _SWITCHES = ("append_at_myorigin", "append_dot_mydomain", "resolve_dequoted_address")
 _REWRITING = (*_SWITCHES, "myorigin", "mydomain", "mydestination")
+_ALIASES = {"canonical_maps": "", "recipient_canonical_maps": "", "virtual_alias_maps": "", "alias_maps": "alias:"}
+"""Parameters whose tables make one address of another, and what stands before the name of such a file."""
 _FILES = ("hash", "btree", "lmdb", "cdb", "dbm", "texthash")
 
 
@@ -86,7 +88,7 @@ def settings_that_differ(
                 f"write the same as {key} under [{section}]",
                 is_note=True,
             )
-    for parameter, prefix in (("virtual_alias_maps", ""), ("alias_maps", "alias:")):
+    for parameter, prefix in _ALIASES.items():
         if prefix and not local & domains:
             continue
         for spec in split_list(instance.get(parameter)):
