@@ -3,14 +3,17 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.lab.gates import Notes, make_gate, settings_of
 
 from mailgate.config import OrganizationSection, RewritingSection
+from mailgate.doors.milter import resolution_of
 from mailgate.doors.offline import Case, judge_case
+from mailgate.doors.transaction import Transaction
 from mailgate.identity.identity import Identity
-from mailgate.model import Mode
+from mailgate.model import Mode, Session
 from mailgate_rules.auto_forward import Stanza as AutoForward
 from mailgate_rules.mailbox_state import Stanza as MailboxState
 from mailgate_rules.sender_identity import Stanza as SenderIdentity
@@ -146,3 +149,24 @@ def test_the_scenes_differ() -> None:
     found = {name: judged(scene, "ptp.bl", f"ptp.bl@{OURS}")[:2] for name, scene in SCENES.items()}
     assert {str(action) for action, _ in found.values()} == {"accept", "reject"}
     assert len(set(found.values())) == 5, found
+
+
+@pytest.mark.parametrize(
+    ("said", "mailer", "path", "wanted"),
+    [
+        ("thuhoi@hanam.gov.vn", "relay", "<hanam.gov.vn!thuhoi>", f"thuhoi@{OURS}"),
+        ('"a b"@hanam.gov.vn', "relay", '<"a b"@hanam.gov.vn>', f'"a b"@{OURS}'),
+        ("thuhoi@hàm.gov.vn", "relay", "<thuhoi@hàm.gov.vn>", "thuhoi@xn--hm-jia.gov.vn"),
+        ("thuhoi@mx1.lan", "local", "<thuhoi@mx1.lan>", f"thuhoi@{OURS}"),
+        ("lan@mx1.lan", "smtp", "<lan@mx1.lan>", "lan@mx1.lan"),
+        ("thuhoi", "local", f"<thuhoi@{OURS}>", f"thuhoi@{OURS}"),  # as Sendmail says it
+        ("thuhoi", "local", "<thuhoi>", f"thuhoi@{OURS}"),
+        ("", "", f"<thuhoi%{OURS}>", f"thuhoi@{OURS}"),
+        ("", "", "<>", ""),
+        ("5.1.1 no such user", "error", f"<thuhoi@{OURS}>", f"thuhoi@{OURS}"),
+    ],
+)
+def test_what_an_mta_says_of_an_address(said: str, mailer: str, path: str, wanted: str) -> None:
+    transaction = Transaction(make_gate(settings_of(**SECTIONS)), Session("mx", "203.0.113.7"))
+    resolution = resolution_of({"rcpt_addr": said, "rcpt_mailer": mailer})
+    assert transaction.mailbox_of(path.encode(), *resolution) == wanted

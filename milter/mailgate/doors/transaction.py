@@ -50,9 +50,12 @@ class Transaction:
         return self._now_or_later(gate.policy.at_mail(self.mail_data, now))
 
     def mailbox_of(self, path: bytes, said: str = "", mailer: str = "") -> str:
-        """Return the mailbox that a path leads to; said, mailer: what the MTA made of it, and who delivers to it."""
+        """Return the mailbox that a path leads to; said, mailer: what the MTA made of it, and who delivers to it.
+
+        Sendmail says of its own users the name alone: that tells less than the path.
+        """
         identity = self.gate.identity
-        return identity.said(said, mailer) if said else identity.typed(path)
+        return identity.said(said, mailer) if "@" in said else identity.typed(path)
 
     def recipient(
         self, path: bytes, now: float, arguments: Sequence[bytes] = (), mailbox: str | None = None
