@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from mailgate.config import Settings
 from mailgate.incidents.log import IncidentLog
 from mailgate.incidents.search import Query, search
 
@@ -198,6 +199,8 @@ def test_an_error_writes_nothing_that_counts(log: IncidentLog) -> None:
         (Query(mailbox="A3@example.com"), [3]),
         (Query(mailbox="ptp.bl@hanam.gov.vn"), [0, 1, 2, 3, 4]),
         (Query(mailbox="nobody@hanam.gov.vn"), []),
+        (Query(mailbox="PTP.BL+a@hanam.gov.vn", account=Settings().identity().account), [0, 1, 2, 3, 4]),
+        (Query(mailbox="chutich+a@hanam.gov.vn", account=Settings().identity().account), []),
         (Query(rule="virus"), [1, 3]),
         (Query(case="case-4"), [4]),
         (Query(case="case-"), []),

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from ..config import TIME_ZONE, Settings, load
+from ..identity.identity import Identity
 from ..identity.spelling import domain_of, mailbox_of
 from ..ledger.journal import counted
 from ..ledger.opening import open_store
@@ -82,6 +83,11 @@ def caught_up(settings: Settings) -> bool:
     return counted(settings.journal_folder(), _CATCH_UP_S)
 
 
+def aliased_identity(settings: Settings) -> Identity:
+    """Return who is meant by an address, with the aliases of the configured files as they are now."""
+    return settings.identity(settings.aliases().read()[0])
+
+
 def official_mailbox(settings: Settings, address: str) -> str:
     """Return the official mailbox whose address this is, by the aliases and the registry too.
 
@@ -90,8 +96,7 @@ def official_mailbox(settings: Settings, address: str) -> str:
     mailbox = mailbox_of(address.encode("utf-8", "surrogateescape"))
     if not re.fullmatch(r"[^\s@]+@[^\s@]+", mailbox):
         raise Misused(f"{address!r} is no address: write LOCAL@DOMAIN, such as ptp.bl@hanam.gov.vn")
-    aliases = settings.aliases()
-    identity = settings.identity(aliases.read()[0])
+    identity = aliased_identity(settings)
     domains = identity.organization.domains
     if domain_of(identity.account(mailbox)) not in domains:
         raise Refused(f"{mailbox} is not of this system: its domains are {', '.join(sorted(domains))}")

@@ -11,7 +11,7 @@ import typer
 from ..incidents.log import IncidentLog
 from ..incidents.search import Query, search
 from ..tables import Format, render
-from .common import ConfigOption, FormatOption, Refused, moment_of, read_settings
+from .common import ConfigOption, FormatOption, Refused, aliased_identity, moment_of, read_settings
 
 app = typer.Typer(help="The security incident log.", no_args_is_help=True)
 
@@ -49,8 +49,10 @@ def incidents_search(
     style: FormatOption = Format.TABLE,
 ) -> None:
     """Find incidents by time, mailbox, rule, case number and text; the newest of them, oldest first."""
-    query = Query(moment_of("--from", since), moment_of("--to", until, 1), mailbox, rule, case, text)
-    found = list(search(_log(config), query))
+    identity = aliased_identity(read_settings(config))
+    sought = identity.typed(mailbox.encode("utf-8", "surrogateescape")) if mailbox else ""
+    begin, end = moment_of("--from", since), moment_of("--to", until, 1)
+    found = list(search(_log(config), Query(begin, end, sought, rule, case, text, identity.account)))
     print(render(_rows(found[-limit:]), _INCIDENT_COLUMNS, style))
 
 

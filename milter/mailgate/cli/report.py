@@ -14,7 +14,7 @@ from ..ledger.store import Store
 from ..reports.figures import COLUMNS, Figures, Period, long_rows, year_of
 from ..reports.page import Head, page
 from ..tables import Format, render
-from .common import ConfigOption, Refused, now, read_settings, with_store
+from .common import ConfigOption, Refused, aliased_identity, now, read_settings, with_store
 from .inactivity import ask, not_counted
 
 
@@ -57,7 +57,8 @@ def _figures(settings: Settings, period: Period, made_at: datetime, unit: str) -
         registrations = await store.registrations()
         if unit and all(one.unit != unit for one in registrations):
             raise Refused(f"--unit {unit}: no mailbox is registered for it: see mailgate mailboxes export")
-        figures = Figures(period, made_at, registrations, await store.states(), unit or None)
+        account = aliased_identity(settings).account
+        figures = Figures(period, made_at, registrations, await store.states(), unit or None, account)
         async for mailbox, days in store.days(period.first, period.last):
             figures.add_days(mailbox, days)
         for change in await store.changes():

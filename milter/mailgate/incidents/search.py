@@ -1,6 +1,6 @@
 """Find incidents: by time, mailbox, rule, case number and text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from .log import IncidentLog
 class Query:
     """What to look for; every condition that is given must hold. since is inclusive, until exclusive.
 
-    case: of a record, or of the one that it refers to.
+    case: of a record, or of the one that it refers to. mailbox: under whatever of its addresses; account says whose
+    one is (identity).
     """
 
     since: datetime | None = None
@@ -23,6 +24,7 @@ class Query:
     rule: str = ""
     case: str = ""
     text: str = ""
+    account: Callable[[str], str] = str
 
     def matches(self, record: dict[str, Any]) -> bool:
         """Tell whether a record is among what is looked for."""
@@ -30,8 +32,10 @@ class Query:
             return False
         if self.rule and all(finding.get("rule") != self.rule for finding in record.get("findings", ())):
             return False
-        if self.mailbox and self.mailbox.lower() not in named_in(record):
-            return False
+        if self.mailbox:
+            sought, names = self.mailbox.lower(), named_in(record)
+            if sought not in names and self.account(sought) not in map(self.account, names):
+                return False
         if self.since or self.until:
             at = datetime.fromisoformat(record["time"])
             if (self.since and at < self.since) or (self.until and at >= self.until):

@@ -4,7 +4,7 @@ What cannot be known is told among the figures, each time with its reason, for a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -66,6 +66,7 @@ class Figures:
 
     Mailboxes and their states are those of `made_at`, whatever the period. An incident belongs to every unit that
     has a mailbox named in its record, since the log knows no units: those of the units add up to more than all.
+    account: whose address one is (identity).
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Figures:
         registrations: Iterable[Registration],
         states: Mapping[str, MailboxState],
         unit: str | None = None,
+        account: Callable[[str], str] = str,
     ) -> None:
+        self._account = account
         self.period, self.made_at, self.unit = period, made_at, unit
         self._states = states
         self._unit_of: dict[str, str | None] = {}  # of every mailbox that counts; None where it is not registered
@@ -144,7 +147,8 @@ class Figures:
         """
         if record["kind"] == "hold" or not self._is_within(record["time"]):
             return
-        named = [address for address in named_in(record) if address in self._unit_of]
+        addresses = named_in(record)
+        named = [address for address in {*addresses, *map(self._account, addresses)} if address in self._unit_of]
         if self.unit is not None and not named:
             return
         mails = record.get("count", 1) if self.unit is None else _mails_of(record, named)
