@@ -76,7 +76,7 @@ def identity_of(local: str) -> Identity:
 
 
 @given(mailboxes())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_every_spelling_is_the_mailbox(mailbox: tuple[str, str]) -> None:
     local, spelling = mailbox
     identity = identity_of(local)
@@ -138,7 +138,7 @@ def judged(scene: dict[str, Any], local: str, spelling: str) -> tuple[Any, ...]:
 
 
 @given(mailboxes(), st.sampled_from(sorted(SCENES)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_spelling_has_one_verdict_and_one_count(mailbox: tuple[str, str], scene: str) -> None:
     local, spelling = mailbox
     assert judged(SCENES[scene], local, spelling) == judged(SCENES[scene], local, f"{local}@{OURS}")

@@ -111,9 +111,11 @@ def test_skip_bad_wants_one_good_line(run: Run, stdin: str, says: str) -> None:
     assert summary == "mailgate: -: nothing was imported; bad lines: 1: mend them"
 
 
-@pytest.fixture
-def changed(registered: Run) -> Run:
-    """The same with one mailbox locked, one revoked and one restored."""
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same with one mailbox locked, one revoked and one restored; no test changes it."""
+    registered = runner(tmp_path_factory.mktemp("changed"))
+    assert registered("mailboxes", "import", "-", stdin=REGISTRY).returncode == 0
     for arguments in (
         ("lock", HA, "--clause", "7.2b", "--reason", "virus"),
         ("revoke", OFFICER, "--document", "1/QĐ"),
@@ -154,7 +156,7 @@ def test_states_for_what_holds_logins(changed: Run, tmp_path: Path, arguments: t
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line for line in done.stdout.splitlines(keepends=True) if not line.startswith(("#", "version: 1"))]
     assert "".join(lines) == want
-    assert changed("mailboxes", "export", "--format", *arguments, "--output", "out").returncode == 0
+    assert changed("mailboxes", "export", "--format", *arguments, "--output", str(tmp_path / "out")).returncode == 0
     assert (tmp_path / "out").read_text() == done.stdout
 
 

@@ -328,9 +328,9 @@ def test_no_line_takes_long(piece: bytes) -> None:
         line = b" from x " + (piece * octets)[:octets]
         taken = []
         for _ in range(5):
-            started = time.perf_counter()
+            started = time.thread_time()
             stamp_of(line)
-            taken.append(time.perf_counter() - started)
+            taken.append(time.thread_time() - started)
         return min(taken)
 
     assert seconds(8_192) < max(0.002, 4 * seconds(4_096)), "linear"

@@ -130,6 +130,8 @@ def test_addresses_mean_what_they_mean_to_postfix(main_cf: Mapping[str, str], re
     settings = {
         "myorigin": OURS,
         "append_dot_mydomain": "no",
+        "allow_percent_hack": "yes",
+        "swap_bangpath": "yes",
         "allow_untrusted_routing": "yes",
         "virtual_transport": "discard:",
         "local_transport": "discard:",

@@ -20,7 +20,7 @@ def zipped(parts: Mapping[str, str | bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, octets in parts.items():
-            archive.writestr(name, octets)
+            archive.writestr(zipfile.ZipInfo(name), octets, archive.compression)  # the same octets each time
     return out.getvalue()
 
 
@@ -99,7 +99,7 @@ def odt(*lines: str, body: str = "", kind: str = "text", parts: Mapping[str, str
             f"<office:document-content {_ODF}><office:body>{inner}</office:body></office:document-content>",
         )
         for name, octets in (parts or {}).items():
-            archive.writestr(name, octets)
+            archive.writestr(zipfile.ZipInfo(name), octets, archive.compression)  # the same octets each time
     return out.getvalue()
 
 
