@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "mailgate.mime.transfer": "model",
     "mailgate.mime.walker": "model",
     "mailgate.text": "",
-    "mailgate.text.addresses": "caches identity model",
+    "mailgate.text.addresses": "caches identity mime",
     "mailgate.text.advertisement": "",
     "mailgate.text.charsets": "caches",
     "mailgate.text.file_names": "caches",

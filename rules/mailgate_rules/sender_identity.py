@@ -173,7 +173,7 @@ def _authors(mail: Mail, name: bytes) -> list[tuple[str, str]]:
     """Return each mailbox in the fields of this name, with the field as it is shown in evidence."""
     return mail.once(
         (name, "authors"),
-        lambda: [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in _mailboxes(value)],
+        lambda: [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in listed_in(value)],
     )
 
 
@@ -183,15 +183,6 @@ def _spoken_in_from(mail: Mail) -> list[tuple[str, str]]:
         "spoken in From",
         lambda: [(_shown(value), mailbox) for value in mail.header_values(b"from") for mailbox in _spoken(value)],
     )
-
-
-@remembered("sender_identity._mailboxes")
-def _mailboxes(value: bytes) -> tuple[str, ...]:
-    """Return the mailboxes of an address list; of one without any that encoded words hide what they show."""
-    listed = listed_in(value)
-    if b"=?" not in value or any("@" in mailbox for mailbox in listed):
-        return listed
-    return tuple(mailboxes_in(decode_words(value).encode("utf-8", "replace"))) or listed
 
 
 def _display_names(mail: Mail) -> list[Evidence]:
@@ -279,6 +270,12 @@ EXAMPLES = (
     _login("a redirect that shows another official", Action.REJECT, f"{_REDIRECT}From: {_BOSS}"),
     _login("another's redirect", Action.REJECT, f"{_REDIRECT}From: lan@example.com", sender=_BOSS, login=_BOSS),
     _login("another's address as its name", Action.ACCEPT, f'From: "{_BOSS}" <{_ME}>', finds=True),
+    _login(
+        "the same without quotes, which some programs show as the author", Action.REJECT, f"From: {_BOSS} <{_ME}>"
+    ),
+    _login("a comma in a name without quotes", Action.ACCEPT, f"From: Nguyen, Van A <{_ME}>"),
+    _login("quotes around its address", Action.ACCEPT, f"From: <'{_ME}'>"),
+    _login("its address as a link", Action.ACCEPT, f"From: Nguyen Van A <mailto:{_ME}>"),
     _example("an outsider as himself", Action.ACCEPT, "From: Lan <a@example.com>"),
     _example("an outsider with our envelope sender", Action.REJECT, "From: a@example.com", sender=_ME),
     _example("an outsider with our From", Action.REJECT, f"From: {_ME}"),
@@ -327,6 +324,8 @@ EXAMPLES = (
     _example("the second From is ours", Action.REJECT, f"From: a@example.com\nFrom: {_ME}"),
     _example("one of two mailboxes is ours", Action.REJECT, f"From: a@example.com, {_ME}"),
     _example("ours in a group", Action.REJECT, f"From: Nhom: {_ME};"),
+    _example("ours as a name without quotes", Action.REJECT, f"From: {_ME} <x@gmail.com>"),
+    _example("ours between single quotes", Action.REJECT, f"From: '{_ME}'"),
     _example("ours after an open quote", Action.REJECT, f'From: "Lan <{_ME}>'),
     _example("a look-alike domain", Action.ACCEPT, "From: ptp.bl@hanam.gov.vn.example", sender="ptp.bl@hanam-gov.vn"),
     _example("a domain below ours", Action.ACCEPT, "From: a@mail.hanam.gov.vn"),
