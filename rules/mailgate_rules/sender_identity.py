@@ -96,8 +96,9 @@ class Stanza(RuleStanza):
             return () if mail.session.hook in AFTER_EXPANSION else self._of_login(mail)
         if not _is_outside(mail):
             return ()
-        hits = list(self._of_outside(mail)) if _names_ours(mail) else []
-        hits += self._deceptions(mail)
+        names_ours = _names_ours(mail)
+        hits = list(self._of_outside(mail)) if names_ours else []
+        hits += self._deceptions(mail, names_ours)
         return hits or ()
 
     def claims(self, mail: Mail) -> frozenset[str]:
@@ -170,10 +171,12 @@ class Stanza(RuleStanza):
         mailboxes = tuple(dict.fromkeys(map(mail.identity.account, named)))
         yield Hit(tuple(dict.fromkeys(pieces)), action=action, mailboxes=mailboxes)
 
-    def _deceptions(self, mail: Mail) -> Iterator[Hit]:
-        """Yield what looks like ours, and is not."""
+    def _deceptions(self, mail: Mail, names_ours: bool) -> Iterator[Hit]:
+        """Yield what looks like ours, and is not; names_ours: whether an address of ours stands anywhere in it."""
         claims = [*_look_alikes(mail), *self._registered_names(mail)]
-        others = [] if _is_list(mail) else [*_names_of_ours(mail), *_several_authors(mail)]
+        others = [] if _is_list(mail) else _several_authors(mail)
+        if names_ours and not _is_list(mail):
+            others += _display_names(mail)[:_MOST_OF_A_KIND]
         if claims and self.name_header:
             value = "; ".join(f"{piece.kind} {piece.name}" for piece in claims)
             pieces = [Evidence(piece.kind, piece.name, piece.value) for piece in claims]
@@ -270,10 +273,6 @@ def _display_names(mail: Mail) -> list[Evidence]:
 def _spoken(value: bytes) -> tuple[str, ...]:
     text = decode_words(value).encode("utf-8", "replace") if b"=?" in value else value
     return tuple(mailboxes_in(text)) if text.count(b"@") > 1 else ()
-
-
-def _names_of_ours(mail: Mail) -> list[Evidence]:
-    return _display_names(mail)[:_MOST_OF_A_KIND] if _names_ours(mail) else []
 
 
 def _look_alikes(mail: Mail) -> list[Evidence]:

@@ -37,6 +37,7 @@ _BODIES = (
 _BEFORE = re.compile(rf"(?:(?:{_STYLES}|{_OFFICES}|{_BODIES}) )+")
 _BEHIND = re.compile(rf" (?:{_OFFICES}|{_BODIES})(?= |$).*")
 _OFFICE = re.compile(rf"(?:^| )(?:{_OFFICES}|{_BODIES})(?= |$)")
+_FIRST_WORDS = frozenset(phrase.split()[0] for phrase in f"{_STYLES}|{_OFFICES}|{_BODIES}".split("|"))
 _PART = re.compile(r"[^\w\s.']+|_+")
 _GAP = re.compile(r"[\W_]+")
 
@@ -72,8 +73,12 @@ def claims_of(shown: str) -> tuple[Claim, ...]:
         _GAP.sub(" ", part).strip() for part in _PART.split(bare(shown).replace("d/c ", "dc "))[: 4 * _MOST_PARTS]
     ]
     parts = [part for part in parts if part][:_MOST_PARTS]
-    offices = [bool(_OFFICE.search(part)) for part in parts]
+    titled = [not _FIRST_WORDS.isdisjoint(part.split(" ")) for part in parts]
     names = {" ".join(parts): False}
+    if not any(titled):  # as nearly always: people are called by their names
+        names |= dict.fromkeys(parts, False)
+        parts = []
+    offices = [_OFFICE.search(part) is not None for part in parts]
     for at, part in enumerate(parts):
         beside = any(offices[:at]) or any(offices[at + 1 :])
         before = _BEFORE.match(part)
