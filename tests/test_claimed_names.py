@@ -122,9 +122,9 @@ def test_with_a_field_for_it_the_mail_is_marked_and_goes_on() -> None:
         [(b"From", b" Tran Thi Buoi <x@h4nam-gov.vn>")],
         names=REGISTERED,
     )
-    (hit,) = Stanza(name_header="X-Mailgate-Impersonation").at_end(mail)
-    assert hit.action is Action.ACCEPT
-    assert not hit.is_soft
+    soft, hit = Stanza(name_header="X-Mailgate-Impersonation").at_end(mail)
+    assert (soft.is_soft, soft.headers, [piece.kind for piece in soft.evidence]) == (True, (), ["look-alike", "name"])
+    assert (hit.is_soft, hit.action) == (False, Action.ACCEPT)
     assert hit.headers == ((b"X-Mailgate-Impersonation", b"look-alike hanam.gov.vn; name From"),)
     (plain,) = Stanza().at_end(mail)
     assert (plain.is_soft, plain.headers) == (True, ())

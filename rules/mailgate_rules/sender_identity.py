@@ -56,7 +56,7 @@ class Stanza(RuleStanza):
     grants: login → further addresses that it may send as. list_action: what is done with a mailing list's mail, or a
     report, whose From alone claims to be ours. on_missing: what is done while DNS cannot be asked for the proof.
     names: which registered names are looked for. name_header: the field that a mail gets which bears such a name or
-    comes from a look-alike domain, "" for none; then that evidence is no soft one, but nothing else follows from it.
+    comes from a look-alike domain, "" for none.
     """
 
     NAME = "sender-identity"
@@ -177,12 +177,12 @@ class Stanza(RuleStanza):
         others = [] if _is_list(mail) else _several_authors(mail)
         if names_ours and not _is_list(mail):
             others += _display_names(mail)[:_MOST_OF_A_KIND]
-        if claims and self.name_header:
-            value = "; ".join(f"{piece.kind} {piece.name}" for piece in claims)
-            pieces = [Evidence(piece.kind, piece.name, piece.value) for piece in claims]
-            yield Hit((*pieces, *others), action=Action.ACCEPT, headers=tag(self.name_header, value))
-        elif claims or others:
+        if claims or others:
             yield Hit((*claims, *others))
+        if claims and self.name_header:  # a finding of its own, for what is soft adds no field
+            value = "; ".join(f"{piece.kind} {piece.name}" for piece in claims)
+            marked = Evidence("tag", self.name_header, value)
+            yield Hit((marked,), action=Action.ACCEPT, headers=tag(self.name_header, value))
 
     def _registered_names(self, mail: Mail) -> list[Evidence]:
         """Return soft evidence for each From whose display name is a registered mailbox's, and whose address is not.
