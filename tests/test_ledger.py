@@ -26,6 +26,7 @@ from mailgate.ledger.sqlite import SqliteStore
 from mailgate.ledger.store import (
     ADVERTISED_KEPT,
     DAYS_KEPT,
+    NAMES_AT_ONCE,
     REMEMBERED_S,
     Batch,
     Counts,
@@ -197,6 +198,22 @@ async def test_the_registry(store: Store) -> None:
     assert await store.units() == frozenset()
     assert len(await store.registrations()) == 2
     assert await store.totals() == [], "who is registered was not seen"
+
+
+async def test_the_names_of_the_registry(store: Store) -> None:
+    version = await store.registry_version()
+    assert [name async for names in store.names() for name in names] == []
+    addresses = [f"m{number}@hanam.gov.vn" for number in range(2 * NAMES_AT_ONCE + 1)]
+    people = [replace(registered(address), name=f"Tên {address}") for address in addresses]
+    await store.register([*people, replace(registered(OFFICE, kind="unit"), name="Sở Y tế")])
+    later = await store.registry_version()
+    assert later != version
+    found = [name async for names in store.names() for name in names]
+    assert sorted(found) == sorted(
+        [(one.name, MailboxKind.INDIVIDUAL) for one in people] + [("Sở Y tế", MailboxKind.UNIT)]
+    )
+    await store.set_state(MailboxState(OFFICER, MailboxStatus.LOCKED, "7.1"))
+    assert await store.registry_version() == later, "no state is the registry's"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """Which act takes a mailbox from which state to which, and what is kept of it."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
 from mailgate.mailboxes.states import change
-from mailgate.model import Exemption, MailboxState, MailboxStatus
+from mailgate.model import Exemption, MailboxKind, MailboxState, MailboxStatus
 
 ADDRESS = "ptp.bl@hanam.gov.vn"
 ACTIVE, LOCKED, REVOKED = MailboxStatus
@@ -35,6 +36,12 @@ class States:
 
     async def units(self) -> frozenset[str]:
         return frozenset()
+
+    async def registry_version(self) -> int:
+        return 0
+
+    async def names(self) -> AsyncIterator[list[tuple[str, MailboxKind]]]:
+        yield []
 
     async def set_state(self, state: MailboxState) -> None:
         self.known = {state.address: state}

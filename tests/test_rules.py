@@ -76,6 +76,7 @@ def gate_of(module: ModuleType, example: Example, notes: Notes, **sections: Any)
         too_much=missing.get("signatures", ""),
         sending=missing.get("sending", facts.get("sending")),
         units=facts.get("units", frozenset()),
+        names=facts.get("names", ()),
         inspection=missing.get("inspection", facts.get("inspection")),
         lists=facts.get("lists"),
         advertised=facts.get("advertised"),

@@ -4,6 +4,7 @@ import json
 import smtplib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dkim
 import pytest
@@ -90,6 +91,36 @@ def test_a_signature_of_ours_proves_the_author(system: MailSystem) -> None:
     assert system.receive(OUTSIDER, [OFFICE], field + message, STRANGER).status == "250 2.0.0"
     changed = field + message.replace(b"Subject: ", b"Subject: Re: ")
     assert system.receive(OUTSIDER, [OFFICE], changed, STRANGER).status == "550 5.7.1"
+
+
+def test_a_registered_name_from_outside_is_noted_and_marked(tmp_path: Path) -> None:
+    """The workers have read the registry by then, or read it soon: until then the mail goes on unmarked."""
+    registry = tmp_path / "registry.csv"
+    registry.write_text(
+        "address,kind,name,unit,created,password_changed\n"
+        f"{OFFICER},individual,Trần Thị Bưởi,Sở TTTT,2026-01-02,2026-01-03\n"
+    )
+    config = {
+        "dns": {"servers": []},
+        "rules": {"sender-identity": {"name_header": "X-Mailgate-Impersonation"}},
+    }
+    message = letter().replace(b"From: Lan", b"From: Chu tich TRAN THI BUOI")
+
+    with mail_system(config, orders=[("mailboxes", "import", str(registry))]) as system:
+
+        def evidence() -> list[dict[str, Any]]:
+            assert system.receive(OUTSIDER, [OFFICE], message, STRANGER).status == "250 2.0.0"
+            return [
+                piece
+                for incident in system.mailgate.incidents()
+                for finding in incident["findings"]
+                for piece in finding["evidence"]
+            ]
+
+        (piece, *_) = wait_until(evidence, WAIT_S, "a finding of the name")
+        assert (piece["kind"], piece["name"]) == ("name", "From")
+        tagged = b"X-Mailgate-Impersonation: name From"
+        wait_until(lambda: any(tagged in mail.data for mail in system.sink.mails()), WAIT_S, "a marked mail")
 
 
 def test_a_mailing_list_that_broke_the_signature_is_held(system: MailSystem) -> None:

@@ -38,7 +38,8 @@ BOUNDS = {
     "spoken_of": Bound(1_048_576, 200, 12),
     "listed_in": Bound(1_048_576, 160, 60),
     "organisational": Bound(1_048_576, 128, 24),
-    "sender_identity._mailboxes": Bound(524_288, 160, 60),
+    "look_alikes.shapes_of": Bound(1_048_576, 80, 40),
+    "sender_identity._claims": Bound(1_048_576, 160, 24),
     "sender_identity._spoken": Bound(524_288, 160, 60),
     # header blocks: most mails repeat the same few
     "parse_parameters": Bound(2_097_152, 160, 120),

@@ -31,6 +31,7 @@ from .model import (
     Action,
     ActivityEvent,
     Attachment,
+    Counted,
     Exemption,
     Finding,
     Mail,
@@ -84,6 +85,10 @@ class States(Protocol):
     @property
     def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
+
+    @property
+    def names(self) -> Counted:
+        """Return how many registered mailboxes have a name; always the same object."""
 
     @property
     def registered(self) -> AbstractSet[str]:
@@ -188,6 +193,10 @@ class Gate:
     def units(self) -> frozenset[str]:
         """Return the mailboxes that are a unit's."""
         return self.services.states.units
+
+    def names(self) -> Counted:
+        """Return how many registered mailboxes have a name."""
+        return self.services.states.names
 
     async def early(self, mail: Mail, verdict: Verdict) -> Verdict:
         """Record a verdict that ends a mail, or refuses a recipient, before its end."""

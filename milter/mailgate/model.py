@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from .identity.identity import Identity
 
@@ -651,6 +651,15 @@ def _within(values: list[bytes], most: int, octets: int) -> list[bytes]:
 
 
 _NO_VALUES: list[bytes] = []
+
+
+class Counted(Protocol):
+    """Numbers that are there so often."""
+
+    def count(self, key: int, /) -> int:
+        """Return how often a number is there."""
+
+
 Read = TypeVar("Read")
 
 
@@ -667,7 +676,8 @@ class Mail:
     for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
-    for. listings: what DNS blacklists say of the sender. at: when it is judged, in Unix seconds. digest: a
+    for. listings: what DNS blacklists say of the sender. names: how many registered mailboxes have a name, by its key
+    (text.claimed_names). at: when it is judged, in Unix seconds. digest: a
     hash of what is in it, as doors.transaction makes it; b"" where nobody will ask whether it was judged before.
     """
 
@@ -693,6 +703,7 @@ class Mail:
         spotted: Sequence[Spotted] = (),
         advertised: Mapping[str, int] | None = None,
         listings: Sequence[Listing] = (),
+        names: Counted = (),
     ) -> None:
         self.identity = identity
         self.organization = identity.organization
@@ -720,6 +731,7 @@ class Mail:
         self.spotted = spotted
         self.advertised = advertised
         self.listings = listings
+        self.names = names
         self.at = 0.0
         if headers:
             self.take_headers(headers)

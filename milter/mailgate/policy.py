@@ -101,6 +101,7 @@ class Policy:
             stage: tuple((rule, getattr(rule, stage)) for rule in self.rules if defines(rule, stage))
             for stage in STAGES
         }
+        self.reads_names = any(rule.reads_names for rule in self.rules)
         self._claims = tuple(rule.claims for rule in self.rules if defines(rule, "claims"))
 
     def speaks_at(self, stage: str) -> bool:

@@ -84,6 +84,11 @@ class RuleStanza:
         """Judge the whole mail, with all its facts."""
         return ()
 
+    @property
+    def reads_names(self) -> bool:
+        """Tell whether it asks for the registry's names (Mail.names), which then are loaded."""
+        return False
+
     def claims(self, mail: Mail) -> frozenset[str]:
         """Return the domains that this mail claims to come from, where the proof of it would change the verdict.
 

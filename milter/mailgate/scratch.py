@@ -145,7 +145,8 @@ class Bench:
                 self._store, journal, settings.journal_folder(), Report(), settings.node()
             )
             notebook = self._recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
-        follower = StateFollower(self._store, lambda error: None)
+        reads_names = settings.policy().reads_names
+        follower = StateFollower(self._store, lambda error: None, wants_names=lambda: reads_names)
         exists = self._record or _exists(settings)
         past = History(
             self._store if self._record else ScratchTraces(self.scratch, self._store if exists else None),
@@ -156,6 +157,7 @@ class Bench:
         if exists:
             try:
                 await follower.load()
+                await follower.load_names()
                 await past.load()
             except StoreError:
                 if self._record:

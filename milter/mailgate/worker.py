@@ -118,7 +118,11 @@ class Worker:
         recorder = Recorder(IncidentLog(settings.incidents_folder()), _now)
         history = History(store, self._orders.fresh, settings.keep_s(), settings.journal_folder() / HISTORY_KEY_FILE)
         follower = StateFollower(
-            store, self._states_failed, history.load, settings.journal_folder() / LAST_KNOWN_FILE
+            store,
+            self._states_failed,
+            history.load,
+            settings.journal_folder() / LAST_KNOWN_FILE,
+            lambda: self._gate.policy.reads_names,
         )
         notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
         self._aliases = settings.aliases()

@@ -9,22 +9,44 @@ An outside client sends as one of our domains only where SPF or DKIM proves it. 
 alone: a From of ours under another's envelope needs a DKIM signature of ours. A state body's mail server needs the
 proof like any other. Signatures that were too much to verify are neither good nor forged: such a mail is held.
 Clients of our own networks (printers, applications, the mail store) send as they like, and mail at the hooks after
-expansion was judged when it came in. An address of ours in a display name is soft evidence.
+expansion was judged when it came in.
+
+What an outside client may write and still deceive by is soft evidence, of four kinds: an address of ours in a display
+name (header), a domain that looks like ours (look-alike), several authors without a Sender or several From fields
+(RFC 5322 section 3.6.2, several), and the name of a registered mailbox as another address's display name (name). A
+common name alone says nothing, for many people have it: it counts where one mailbox alone has it, or an office or
+body stands beside it. Lists (List-Id) show their members' addresses, and several of them; a domain that looks like
+ours and a registered name are noted of them too, since anybody can write a List-Id.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from mailgate.caches import remembered
 from mailgate.identity.spelling import domain_of, mailbox_of
 from mailgate.mime.fields import decode_words
 from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail
-from mailgate.rule import Example, Hit, RuleStanza
+from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
 from mailgate.text.addresses import listed_in, mailboxes_in
+from mailgate.text.claimed_names import Claim, claims_of, key_of
+from mailgate.text.look_alikes import look_alike_of
 
 _LONGEST_VALUE = 200  # of a header, in evidence
 _PROVES = ("spf", "dkim")  # an ARC seal proves who handled a mail, a network of state bodies that it is theirs
 _NO_CLAIM: frozenset[str] = frozenset()
+_MOST_OF_A_KIND = 3  # of soft evidence
+_LONGEST_FROM = 1_000  # octets of a From in which a name is looked for
+_NO_NAME = re.compile(r"<[^<>]*>|[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
+
+
+class Names(StrEnum):
+    """Which registered names are looked for in outside display names."""
+
+    ALL = "all"
+    UNITS = "units"
+    OFF = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +55,8 @@ class Stanza(RuleStanza):
 
     grants: login → further addresses that it may send as. list_action: what is done with a mailing list's mail, or a
     report, whose From alone claims to be ours. on_missing: what is done while DNS cannot be asked for the proof.
+    names: which registered names are looked for. name_header: the field that a mail gets which bears such a name or
+    comes from a look-alike domain, "" for none.
     """
 
     NAME = "sender-identity"
@@ -44,9 +68,17 @@ class Stanza(RuleStanza):
 
     grants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     list_action: Action = Action.QUARANTINE
+    names: Names = Names.ALL
+    name_header: str = ""
+
+    @property
+    def reads_names(self) -> bool:
+        """Tell whether any name is looked for."""
+        return self.names is not Names.OFF
 
     def __post_init__(self) -> None:
-        """Put the grants into the form that compares; raises ValueError for what is no address."""
+        """Put the grants into the form that compares; raises ValueError for no address, or no field's name."""
+        check_tag(self.name_header)
         grants = {_address(login): tuple(map(_address, granted)) for login, granted in self.grants.items()}
         object.__setattr__(self, "grants", grants)
 
@@ -62,7 +94,12 @@ class Stanza(RuleStanza):
         """Judge the header's authors: a login's, and those that an outside client claims to be."""
         if mail.envelope.login:
             return () if mail.session.hook in AFTER_EXPANSION else self._of_login(mail)
-        return self._of_outside(mail) if _is_outside(mail) and _names_ours(mail) else ()
+        if not _is_outside(mail):
+            return ()
+        names_ours = _names_ours(mail)
+        hits = list(self._of_outside(mail)) if names_ours else []
+        hits += self._deceptions(mail, names_ours)
+        return hits or ()
 
     def claims(self, mail: Mail) -> frozenset[str]:
         """Return the domains of ours that an outside client's mail claims to come from."""
@@ -121,8 +158,6 @@ class Stanza(RuleStanza):
             pieces.insert(0, Evidence("envelope", "MAIL FROM", sender))
             named.append(sender)
         if not pieces:
-            if (pieces := _display_names(mail)) and not _is_list(mail):
-                yield Hit(tuple(pieces))
             return
         action = None
         if "dns" in mail.missing:
@@ -135,6 +170,44 @@ class Stanza(RuleStanza):
             action = self.list_action
         mailboxes = tuple(dict.fromkeys(map(mail.identity.account, named)))
         yield Hit(tuple(dict.fromkeys(pieces)), action=action, mailboxes=mailboxes)
+
+    def _deceptions(self, mail: Mail, names_ours: bool) -> Iterator[Hit]:
+        """Yield what looks like ours, and is not; names_ours: whether an address of ours stands anywhere in it."""
+        claims = [*_look_alikes(mail), *self._registered_names(mail)]
+        others = [] if _is_list(mail) else _several_authors(mail)
+        if names_ours and not _is_list(mail):
+            others += _display_names(mail)[:_MOST_OF_A_KIND]
+        if claims or others:
+            yield Hit((*claims, *others))
+        if claims and self.name_header:  # a finding of its own, for what is soft adds no field
+            value = "; ".join(f"{piece.kind} {piece.name}" for piece in claims)
+            marked = Evidence("tag", self.name_header, value)
+            yield Hit((marked,), action=Action.ACCEPT, headers=tag(self.name_header, value))
+
+    def _registered_names(self, mail: Mail) -> list[Evidence]:
+        """Return soft evidence for each From whose display name is a registered mailbox's, and whose address is not.
+
+        Another state body has units of the same names: its mailboxes may bear them.
+        """
+        if self.names is Names.OFF or not mail.names:
+            return []
+        is_state = mail.organization.is_state
+        found = []
+        for value in mail.header_values(b"from")[:_MOST_OF_A_KIND]:
+            claims = _claims(value[:_LONGEST_FROM])
+            if (
+                claims
+                and any(self._is_registered(mail, claim) for claim in claims)
+                and not all(is_state(mailbox) for mailbox in listed_in(value))
+            ):
+                found.append(Evidence("name", "From", _shown(value), hard=False))
+        return found
+
+    def _is_registered(self, mail: Mail, claim: Claim) -> bool:
+        count = mail.names.count
+        if count(claim.key | 1):
+            return True
+        return self.names is Names.ALL and (bearers := count(claim.key)) > 0 and (bearers == 1 or claim.of_office)
 
 
 def _address(text: str) -> str:
@@ -173,7 +246,7 @@ def _authors(mail: Mail, name: bytes) -> list[tuple[str, str]]:
     """Return each mailbox in the fields of this name, with the field as it is shown in evidence."""
     return mail.once(
         (name, "authors"),
-        lambda: [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in _mailboxes(value)],
+        lambda: [(_shown(value), mailbox) for value in mail.header_values(name) for mailbox in listed_in(value)],
     )
 
 
@@ -183,15 +256,6 @@ def _spoken_in_from(mail: Mail) -> list[tuple[str, str]]:
         "spoken in From",
         lambda: [(_shown(value), mailbox) for value in mail.header_values(b"from") for mailbox in _spoken(value)],
     )
-
-
-@remembered("sender_identity._mailboxes")
-def _mailboxes(value: bytes) -> tuple[str, ...]:
-    """Return the mailboxes of an address list; of one without any that encoded words hide what they show."""
-    listed = listed_in(value)
-    if b"=?" not in value or any("@" in mailbox for mailbox in listed):
-        return listed
-    return tuple(mailboxes_in(decode_words(value).encode("utf-8", "replace"))) or listed
 
 
 def _display_names(mail: Mail) -> list[Evidence]:
@@ -209,6 +273,34 @@ def _display_names(mail: Mail) -> list[Evidence]:
 def _spoken(value: bytes) -> tuple[str, ...]:
     text = decode_words(value).encode("utf-8", "replace") if b"=?" in value else value
     return tuple(mailboxes_in(text)) if text.count(b"@") > 1 else ()
+
+
+def _look_alikes(mail: Mail) -> list[Evidence]:
+    """Return soft evidence for each author whose domain looks like one of ours, and is no state body's."""
+    organization = mail.organization
+    found = {}
+    for _, mailbox in _authors(mail, b"from"):
+        if (ours := look_alike_of(domain_of(mailbox), organization.domains)) and not organization.is_state(mailbox):
+            found[mailbox] = Evidence("look-alike", ours, mailbox[:_LONGEST_VALUE], hard=False)
+    return list(found.values())[:_MOST_OF_A_KIND]
+
+
+def _several_authors(mail: Mail) -> list[Evidence]:
+    """Return soft evidence for authors of whom no Sender says who sends, and for a second From."""
+    values = mail.header_values(b"from")
+    authors = _authors(mail, b"from")
+    if len(authors) < 2:
+        return []
+    if len(values) == 1 and (b"sender" in mail.fields or len({mailbox for _, mailbox in authors}) < 2):
+        return []
+    shown = dict.fromkeys([shown for shown, _ in authors])
+    return [Evidence("several", "From", value, hard=False) for value in shown][:_MOST_OF_A_KIND]
+
+
+@remembered("sender_identity._claims")
+def _claims(value: bytes) -> tuple[Claim, ...]:
+    """Return the names that a From's display name may be."""
+    return claims_of(_NO_NAME.sub(" , ", decode_words(value)))
 
 
 def _is_list(mail: Mail) -> bool:
@@ -243,6 +335,19 @@ def _login(title: str, wants: Action, fields: str = f"From: {_ME}", sender: str 
 
 
 _GRANTS = (("grants", {"PTP.BL@hanam.gov.vn": ["stttt@hanam.gov.vn"]}),)
+_TAG = (("name_header", "X-Mailgate-Impersonation"),)
+_NAMES = (
+    *map(key_of, ("Nguyễn Văn An", "Nguyễn Văn Ân", "Trần Thị Bưởi")),
+    key_of("Sở Thông tin và Truyền thông", is_unit=True),
+)
+
+
+def _named(title: str, author: str, **others: object) -> Example:
+    """Return an example with this author where the registry has _NAMES."""
+    message = f"From: {author}\r\nSubject: Bao cao\r\n\r\nKinh gui.\r\n".encode()
+    return Example(title, Action.ACCEPT, message, facts=(("names", _NAMES),), **others)  # type: ignore[arg-type]
+
+
 _REDIRECT = f"Resent-From: {_ME}\n"
 _LIST = "List-Id: <ai-do.lists.example>\n"
 
@@ -279,6 +384,12 @@ EXAMPLES = (
     _login("a redirect that shows another official", Action.REJECT, f"{_REDIRECT}From: {_BOSS}"),
     _login("another's redirect", Action.REJECT, f"{_REDIRECT}From: lan@example.com", sender=_BOSS, login=_BOSS),
     _login("another's address as its name", Action.ACCEPT, f'From: "{_BOSS}" <{_ME}>', finds=True),
+    _login(
+        "the same without quotes, which some programs show as the author", Action.REJECT, f"From: {_BOSS} <{_ME}>"
+    ),
+    _login("a comma in a name without quotes", Action.ACCEPT, f"From: Nguyen, Van A <{_ME}>"),
+    _login("quotes around its address", Action.ACCEPT, f"From: <'{_ME}'>"),
+    _login("its address as a link", Action.ACCEPT, f"From: Nguyen Van A <mailto:{_ME}>"),
     _example("an outsider as himself", Action.ACCEPT, "From: Lan <a@example.com>"),
     _example("an outsider with our envelope sender", Action.REJECT, "From: a@example.com", sender=_ME),
     _example("an outsider with our From", Action.REJECT, f"From: {_ME}"),
@@ -327,8 +438,34 @@ EXAMPLES = (
     _example("the second From is ours", Action.REJECT, f"From: a@example.com\nFrom: {_ME}"),
     _example("one of two mailboxes is ours", Action.REJECT, f"From: a@example.com, {_ME}"),
     _example("ours in a group", Action.REJECT, f"From: Nhom: {_ME};"),
+    _example("ours as a name without quotes", Action.REJECT, f"From: {_ME} <x@gmail.com>"),
+    _example("ours between single quotes", Action.REJECT, f"From: '{_ME}'"),
     _example("ours after an open quote", Action.REJECT, f'From: "Lan <{_ME}>'),
-    _example("a look-alike domain", Action.ACCEPT, "From: ptp.bl@hanam.gov.vn.example", sender="ptp.bl@hanam-gov.vn"),
+    _example(
+        "a domain that begins as ours",
+        Action.ACCEPT,
+        "From: ptp.bl@hanam.gov.vn.example",
+        sender="ptp.bl@hanam-gov.vn",
+        finds=True,
+    ),
+    _example("digits for letters", Action.ACCEPT, "From: ptp.bl@h4nam-g0v.vn", finds=True),
+    _example("a look-alike domain of a list", Action.ACCEPT, f"{_LIST}From: ptp.bl@hanan-gov.vn", finds=True),
+    _example("our name with another ending is anybody's", Action.ACCEPT, "From: tho@hanam.vn"),
+    _example("another province", Action.ACCEPT, "From: stttt@hanamm.gov.vn"),
+    _example("a look-alike with a field", Action.ACCEPT, "From: a@hanamgov.vn", keys=_TAG, finds=True),
+    _example("two authors without a Sender", Action.ACCEPT, "From: a@example.com, b@example.com", finds=True),
+    _example("two authors with one", Action.ACCEPT, "From: a@example.com, b@example.com\nSender: a@example.com"),
+    _example("two From fields", Action.ACCEPT, "From: a@example.com\nFrom: b@example.com", finds=True),
+    _named("an official's name", "Trần Thị Bưởi <x@gmail.com>", finds=True),
+    _named("in an encoded word", "=?utf-8?q?TRAN_THI_BUOI?= <x@gmail.com>", finds=True),
+    _named("with a field", "Tran Thi Buoi <x@gmail.com>", keys=_TAG, finds=True),
+    _named("of two officials it is a common one", "Nguyễn Văn An <x@gmail.com>"),
+    _named("but not with an office", "Nguyễn Văn An - Chủ tịch UBND tỉnh <x@gmail.com>", finds=True),
+    _named("a unit's name", "So Thong tin va Truyen thong <x@gmail.com>", finds=True),
+    _named("of another province's unit", "So Thong tin va Truyen thong <stttt@namdinh.gov.vn>"),
+    _named("units alone", "Tran Thi Buoi <x@gmail.com>", keys=(("names", "units"),)),
+    _named("not looked for", "So Thong tin va Truyen thong <x@gmail.com>", keys=(("names", "off"),)),
+    _named("nobody's name", "Lê Văn Tám <x@gmail.com>"),
     _example("a domain below ours", Action.ACCEPT, "From: a@mail.hanam.gov.vn"),
     _example("a client of ours without a login", Action.ACCEPT, f"From: {_ME}", sender=_ME, client_ip="10.1.1.5"),
     _example("submission, where no login is told", Action.ACCEPT, f"From: {_ME}", sender=_ME, hook="submission"),

@@ -1,11 +1,14 @@
-"""A private Dovecot: LMTP with Sieve, whose redirects go out by SMTP or by a sendmail program, and SASL."""
+"""A private Dovecot: LMTP with Sieve, whose redirects go out by SMTP or by sendmail, SASL, and ENVELOPE."""
 
 import contextlib
 import os
+import re
+import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.lab.daemon import Daemon, find_program
 
@@ -158,3 +161,67 @@ def unmounted() -> None:
     """Take away from /etc/postfix what a namespace in a chroot may have left there."""
     while os.path.ismount(ETC_POSTFIX) and not _IS_A_MOUNT:
         subprocess.run([find_program("umount", "mount"), "--lazy", ETC_POSTFIX], check=True)
+
+
+ENVELOPES = """\
+mail_location = maildir:{folder}/mail
+log_path = /dev/stderr
+ssl = no
+first_valid_uid = 1
+"""
+_ROW = re.compile(rb"^(\d+)\t", re.MULTILINE)
+_ITEM = re.compile(
+    rb'\s*(?:(?P<open>\()|(?P<close>\))|"(?P<text>(?:\\.|[^"\\])*)"|\{(?P<size>\d+)\}\r?\n|(?P<atom>[^\s()"]+))'
+)
+
+
+def authors_shown(fields: Sequence[bytes], folder: Path) -> list[list[str]]:
+    """Return the addresses that IMAP's ENVELOPE (RFC 9051 section 7.5.2) gives of each From; needs root.
+
+    folder: an empty one that everybody may enter.
+    """
+    for name in ("new", "cur", "tmp"):
+        (folder / "mail" / name).mkdir(parents=True)
+    for number, field in enumerate(fields):
+        message = b"From: " + field + b"\nSubject: x\n\nx\n"
+        (folder / "mail" / "cur" / f"{1_000_000 + number}.M{number}P1.h:2,S").write_bytes(message)
+    (folder / "dovecot.conf").write_text(ENVELOPES.format(folder=folder))
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, "mail", "mail")
+    doveadm = find_program("doveadm", "dovecot-core")
+    as_mail = [find_program("setpriv", "util-linux"), "--reuid=mail", "--regid=mail", "--clear-groups"]
+    command = [*as_mail, doveadm, "-c", str(folder / "dovecot.conf"), "-f", "tab", "fetch", "uid imap.envelope"]
+    answer = subprocess.run(
+        [*command, "mailbox", "INBOX"],
+        env={"USER": "mail", "HOME": str(folder), "PATH": os.environ["PATH"]},
+        check=True,
+        capture_output=True,
+    )
+    parts = _ROW.split(answer.stdout)
+    rows = {int(uid): row for uid, row in zip(parts[1::2], parts[2::2], strict=True)}
+    return [_authors(rows[number]) for number in range(1, len(fields) + 1)]
+
+
+def _authors(envelope: bytes) -> list[str]:
+    """Return the addresses of the third item of an envelope, its From."""
+    top: list[Any] = []
+    stack, at = [top], 0
+    while match := _ITEM.match(envelope, at):
+        at = match.end()
+        if match["open"]:
+            stack[-1].append([])
+            stack.append(stack[-1][-1])
+        elif match["close"]:
+            stack.pop()
+        elif match["size"]:
+            stack[-1].append(envelope[at : at + int(match["size"])])
+            at += int(match["size"])
+        elif match["text"] is not None:
+            stack[-1].append(re.sub(rb"\\(.)", rb"\1", match["text"]))
+        else:
+            stack[-1].append(None if match["atom"] == b"NIL" else match["atom"])
+    return [
+        b"@".join((local, domain)).decode("utf-8", "replace")
+        for _, _, local, domain in top[2] or ()
+        if local and domain
+    ]

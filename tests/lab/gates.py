@@ -84,12 +84,17 @@ class _Ledger:
 
 class _States:
     def __init__(
-        self, states: Mapping[str, MailboxState] | None, exemptions: Sequence[Exemption], units: frozenset[str]
+        self,
+        states: Mapping[str, MailboxState] | None,
+        exemptions: Sequence[Exemption],
+        units: frozenset[str],
+        names: Sequence[int],
     ) -> None:
         self.states = states
         self.exemptions = tuple(exemptions)
         self.units = units
         self.registered: frozenset[str] = frozenset()
+        self.names = names
 
 
 class _Rates:
@@ -262,6 +267,7 @@ def make_gate(
     exemptions: Sequence[Exemption] = (),
     sending: Sending | str | None = None,
     units: frozenset[str] = frozenset(),
+    names: Sequence[int] = (),
     inspection: Inspection | str | None = None,
     lists: Lists | None = None,
     advertised: Mapping[str, int] | None = None,
@@ -282,7 +288,7 @@ def make_gate(
     services = Services(
         _Notebook(notes),
         _Ledger(notes),
-        _States(states if has_states else None, exemptions, units),
+        _States(states if has_states else None, exemptions, units, names),
         Metrics(1, list(settings.rules)),
         "node",
         _Past(passages, memory),

@@ -32,6 +32,7 @@ class Transaction:
             mailboxes=gate.states(),
             exemptions=gate.exemptions(),
             units=gate.units(),
+            names=gate.names(),
         )
         self._earlier: list[Finding] = []
         self._walker: Walker | None = None

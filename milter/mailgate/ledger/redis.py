@@ -27,6 +27,7 @@ Times are whole Unix seconds.
     mailgate:{site}:units                     set of the mailboxes that are a unit's
     mailgate:{site}:delimited                 set of those whose local part holds more than letters, digits and dots
     mailgate:{site}:version                   counter of changes of states, exemptions and registry
+    mailgate:{site}:registered                counter of changes of the registry alone
     mailgate:{site}:secret                    the site's key of keyed hashes
     mailgate:claim:<name>                     "1", expires: said or done once
 
@@ -81,6 +82,7 @@ from .store import (
     MAIL_KEPT_S,
     MOST_MAILS,
     MOST_OF_ONE,
+    NAMES_AT_ONCE,
     REMEMBERED_S,
     Activity,
     Batch,
@@ -117,9 +119,19 @@ _LETTERS = {
 }
 _DAY = struct.Struct(">H3s3s3s")
 _SENDING = (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, FEW_MAILS, BESIDE, MOST_MAILS, LOOKED_AT)
-_STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET, _DELIMITED = (
+_STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET, _DELIMITED, _REGISTERED = (
     f"mailgate:{{site}}:{name}"
-    for name in ("states", "changes", "version", "exemptions", "exemption", "units", "secret", "delimited")
+    for name in (
+        "states",
+        "changes",
+        "version",
+        "exemptions",
+        "exemption",
+        "units",
+        "secret",
+        "delimited",
+        "registered",
+    )
 )
 
 _OLD_SITE = tuple(
@@ -382,6 +394,7 @@ class RedisStore:
                 await self._ask(change(_UNITS, *addresses))
         for addresses in chunks([one.address for one in registrations if is_delimited(one.address)], _AT_ONCE):
             await self._ask(self._client.sadd(_DELIMITED, *addresses))
+        await self._ask(self._client.incr(_REGISTERED))
         await self._ask(self._client.incr(_VERSION))
 
     @_reads
@@ -420,6 +433,22 @@ class RedisStore:
     async def delimited(self) -> frozenset[str]:
         """Return the mailboxes whose local part holds more than letters, digits and dots."""
         return frozenset(address.decode() for address in await self._ask(self._client.smembers(_DELIMITED)))
+
+    @_reads
+    async def registry_version(self) -> int:
+        """Return how often it was changed."""
+        return int(await self._ask(self._client.get(_REGISTERED)) or 0)
+
+    async def names(self) -> AsyncIterator[list[tuple[str, MailboxKind]]]:
+        """Yield the names, shard by shard."""
+        for shard in range(SHARDS):
+            cursor = 0
+            while True:
+                scan = self._client.hscan(f"{_prefix(shard)}registry", cursor, count=NAMES_AT_ONCE)
+                cursor, found = await self._ask(scan)
+                yield _names(found.values())
+                if not cursor:
+                    break
 
     # -- states --------------------------------------------------------------------------------
 
@@ -874,6 +903,11 @@ def _packed(day: Day) -> bytes:
 def _state(value: bytes) -> MailboxState:
     fields = orjson.loads(value)
     return MailboxState(**{**fields, "status": MailboxStatus(fields["status"])})
+
+
+def _names(values: Iterable[bytes]) -> list[tuple[str, MailboxKind]]:
+    fields = map(orjson.loads, values)
+    return [(one["name"], MailboxKind(one["kind"])) for one in fields]
 
 
 def _registration(value: bytes) -> Registration:

@@ -44,6 +44,7 @@ from .store import (
     BREAK_S,
     DAYS_KEPT,
     MOST_OF_ONE,
+    NAMES_AT_ONCE,
     REMEMBERED_S,
     Activity,
     Batch,
@@ -467,6 +468,23 @@ class SqliteStore:
         query = "SELECT address FROM registry WHERE substr(address, 1, instr(address, '@') - 1) GLOB '*[^a-z0-9.]*'"
         rows = await self._run(lambda connection: connection.execute(query).fetchall())
         return frozenset(row[0] for row in rows)
+
+    async def registry_version(self) -> int:
+        """Return how often it was changed."""
+        query = "SELECT coalesce(sum(value), 0) FROM counter WHERE name = 'registry'"
+        return int((await self._run(lambda connection: connection.execute(query).fetchone()))[0])
+
+    async def names(self) -> AsyncIterator[list[tuple[str, MailboxKind]]]:
+        """Yield the names, by address."""
+        query = "SELECT address, name, kind FROM registry WHERE address > ? ORDER BY address LIMIT ?"
+        last = ""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+            return connection.execute(query, (last, NAMES_AT_ONCE)).fetchall()
+
+        while rows := await self._run(work):
+            yield [(name, MailboxKind(kind)) for _, name, kind in rows]
+            last = rows[-1][0]
 
     # -- rates ---------------------------------------------------------------------------------
 

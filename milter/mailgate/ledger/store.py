@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from ..model import Exemption, MailboxState, MailClass, Noted, Registration, Sending, SendingLimits
+from ..model import Exemption, MailboxKind, MailboxState, MailClass, Noted, Registration, Sending, SendingLimits
 
 _T = TypeVar("_T")
 
@@ -68,6 +68,9 @@ ADVERTISED_S = 86_400
 ADVERTISED_KEPT = 100
 """Advertisements of one advertiser to one address that are known at the most: the decree allows 3, and who sends a
 million fills no memory."""
+
+NAMES_AT_ONCE = 500
+"""Registrations of which `names` has the names in one step: some milliseconds of the loop that asks."""
 
 MOST_OF_ONE = 200
 """Traces that are recalled under one key: a sender who repeats his Message-ID for ever makes no look-up long."""
@@ -315,6 +318,15 @@ class Store(Protocol):
     async def delimited(self) -> frozenset[str]:
         """Return the registered mailboxes whose local part holds more than letters, digits and dots: in some systems
         they look like sub-addresses."""
+
+    async def registry_version(self) -> int:
+        """Return a number that changes whenever the registry does."""
+
+    def names(self) -> AsyncIterator[list[tuple[str, MailboxKind]]]:
+        """Yield the registry's names, each with whose it is, NAMES_AT_ONCE or so at a time: no step takes long.
+
+        What is registered meanwhile may be among them or not.
+        """
 
     async def sending(
         self, login: str, key: bytes, recipients: int, network: str, at: float, limits: SendingLimits

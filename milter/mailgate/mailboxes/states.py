@@ -6,17 +6,30 @@ locked (7.1-7.3): no sending, still receiving; revoked (6.2): neither.
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, ParamSpec, Protocol
 
 import orjson
+import structlog
 
-from ..model import Exemption, MailboxState, MailboxStatus
+from ..model import Exemption, MailboxKind, MailboxState, MailboxStatus
+from ..text.claimed_names import key_of
+from .names import BUCKETS, Names
+
+_P = ParamSpec("_P")
+
+log = structlog.get_logger()
 
 FOLLOW_S = 1.0  # a change is seen by every node within 5 s; asking each second costs one small query
+NAMES_IDLE = 4
+"""For each second that names are read, so many in which they are not: a million of them slow no mail down. Nothing
+refuses a mail by them, so that they may be late."""
+_NAMES_REST_S = 60.0  # between two readings, however often the registry changes
+_SORTED_AT_ONCE = 32  # buckets
 
 
 class Transition(NamedTuple):
@@ -51,6 +64,12 @@ class StateStore(Protocol):
 
     async def delimited(self) -> frozenset[str]:
         """Return the registered mailboxes whose local part holds more than letters, digits and dots."""
+
+    async def registry_version(self) -> int:
+        """Return a number that changes whenever the registry does."""
+
+    def names(self) -> AsyncIterator[list[tuple[str, MailboxKind]]]:
+        """Yield the registry's names, some at a time."""
 
     async def state(self, mailbox: str) -> MailboxState | None:
         """Return one mailbox's latest state."""
@@ -93,8 +112,9 @@ class StateFollower:
 
     `states` is None until the first load, then holds the mailboxes that are not active. An exemption ends by itself:
     whoever asks it compares its time. units: the mailboxes that are a unit's. registered: those that are no
-    sub-address, though they look like one; always the same set. first: what must be known before any state is, for
-    mail is taken from then on. last_known: a file that keeps them, for a start while the store is away.
+    sub-address, though they look like one; always the same set. names: how many registered mailboxes have a name,
+    always the same object; empty unless `wants_names`. first: what must be known before any state is, for mail is
+    taken from then on. last_known: a file that keeps them, for a start while the store is away.
     """
 
     def __init__(
@@ -103,17 +123,22 @@ class StateFollower:
         failed: Callable[[Exception], None],
         first: Callable[[], Awaitable[None]] | None = None,
         last_known: Path | None = None,
+        wants_names: Callable[[], bool] = lambda: False,
     ) -> None:
         self.states: Mapping[str, MailboxState] | None = None
         self.exemptions: tuple[Exemption, ...] = ()
         self.units: frozenset[str] = frozenset()
         self.registered: set[str] = set()
+        self.names = Names()
         self._store = store
         self._failed = failed
         self._first = first
         self._last_known = last_known
         self._version: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self._wants_names = wants_names
+        self._names_version: int | None = None
+        self._names_task: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Load the states when they have changed; raises what the store raises."""
@@ -134,6 +159,23 @@ class StateFollower:
             self.registered |= registered
             self._version = version
             self._keep()
+
+    async def load_names(self, idle: float = 0.0) -> None:
+        """Load the registry's names when it has changed, idle after each step; raises what the store raises."""
+        if not self._wants_names():
+            self.names.take(Names())
+            self._names_version = None
+            return
+        version = await self._store.registry_version()
+        if version == self._names_version:
+            return
+        names = Names()
+        async for some in self._store.names():
+            await _step(idle, lambda some: names.add(_keys(some)), some)
+        for first in range(0, BUCKETS, _SORTED_AT_ONCE):
+            await _step(idle, names.sort, first, first + _SORTED_AT_ONCE)
+        self.names.take(names)
+        self._names_version = version
 
     async def load_or_remember(self) -> None:
         """Load the states, or take them as this machine last knew them; raises what the store raises for neither."""
@@ -162,14 +204,17 @@ class StateFollower:
 
     def start(self) -> None:
         """Follow the store until `stop`."""
-        self._task = asyncio.get_running_loop().create_task(self._follow())
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._follow())
+        self._names_task = loop.create_task(self._follow_names())
 
     async def stop(self) -> None:
         """Stop following."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._names_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def _follow(self) -> None:
         while True:
@@ -178,3 +223,22 @@ class StateFollower:
             except Exception as error:
                 self._failed(error)
             await asyncio.sleep(FOLLOW_S)
+
+    async def _follow_names(self) -> None:
+        while True:
+            try:
+                await self.load_names(NAMES_IDLE)
+            except Exception as error:
+                log.warning("registry_names_unread", error=str(error), next_s=_NAMES_REST_S)
+            await asyncio.sleep(_NAMES_REST_S)
+
+
+def _keys(names: Sequence[tuple[str, MailboxKind]]) -> list[int]:
+    return [key_of(name, kind is MailboxKind.UNIT) for name, kind in names]
+
+
+async def _step(idle: float, work: Callable[_P, None], *arguments: _P.args, **named: _P.kwargs) -> None:
+    """Do a step beside the loop, and wait idle times as long as it took."""
+    began = time.perf_counter()
+    await asyncio.to_thread(work, *arguments, **named)
+    await asyncio.sleep(idle * (time.perf_counter() - began))

@@ -45,7 +45,7 @@ _INVISIBLE = re.compile(
 # đ has no decomposition; U+00D0, U+00F0 (eth) and U+0189, U+0256 (African d) are typed for it, and dotless i for i.
 # The dotted capital I is the only letter that two small ones stand for.
 LOOK_ALIKES = str.maketrans("ÐðƉɖıİ", "ĐđĐđiI")
-_HOMOGLYPHS = str.maketrans(
+HOMOGLYPHS = str.maketrans(
     "АВЕЅІЈКМНОРСТУХҮаеѕіјорсухһԁԛԝ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορτυχ",
     "ABESIJKMHOPCTYXYaesijopcyxhdqw" + "ABEZHIKMNOPTYXaikvoptux",
 )
@@ -263,7 +263,7 @@ def _with_latin_letters(text: str) -> str:
 
 def _as_latin(match: re.Match[str]) -> str:
     word = match[0]
-    return word.translate(_HOMOGLYPHS) if _OTHER_SCRIPT.search(word) and _LATIN.search(word) else word
+    return word.translate(HOMOGLYPHS) if _OTHER_SCRIPT.search(word) and _LATIN.search(word) else word
 
 
 def _composed(text: str, at: "array[int]") -> tuple[str, "array[int]"]:
