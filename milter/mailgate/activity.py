@@ -269,19 +269,20 @@ def _passages(mail: Mail) -> list[tuple[str, str]]:
 def _name_of(mail: Mail, node: str) -> bytes:
     """Return what a mail is called at every hook of an MTA: its Message-ID, else by the queue id that it got first.
 
-    Postfix adds a Message-ID of that queue id where there is none, which only the hooks behind it see.
+    Where there is no Message-ID, Postfix may add one of the queue id that it gives the mail then, at whatever hook.
     """
     message_id = mail.first_header(b"message-id")
     mta = mail.session.mta.lower()
     if not mta:
         return message_id or f"{node}/{mail.queue_id}".encode("utf-8", "surrogateescape")
+    queue_id = ""
     if message_id:
         added = _ADDED_BY_POSTFIX.fullmatch(message_id) if message_id[15:16] == b"." else None
         if added is None or added["host"].lower() != mta.encode("utf-8", "surrogateescape"):
             return message_id
         queue_id = added["id"].decode("ascii")
-    else:
-        earlier = _passages(mail) if mail.session.hook == "egress" else []
+    if queue_id in ("", mail.queue_id):
+        earlier = _passages(mail) if mail.session.hook == "egress" else ()
         queue_id = earlier[-1][1] if earlier else mail.queue_id
     return f"{mta}/{queue_id}".encode("utf-8", "surrogateescape")
 
