@@ -104,6 +104,8 @@ DAY = [
     at("mx", "Roundcube", "lan sent human, so received human", "User-Agent: Roundcube Webmail/1.6.1", to=[SO]),
     at("mx", "SOGo", "lan sent human", "User-Agent: SOGoMail 5.10.0"),
     at("mx", "webmail that names the browser", "lan sent human", "X-Originating-IP: [10.4.4.4]"),
+    at("mx", "what a content filter hands back", "lan sent human", HERE, "User-Agent: Mozilla Thunderbird",
+       client=LOOPBACK),
     at("mx", "Exchange before this Postfix", "lan sent human", "X-MS-TNEF-Correlator:", "X-MS-Has-Attach:"),
     at("mx", "an old Outlook on the office's network", "lan sent human", "X-Mailer: Microsoft Office Outlook 12.0"),
     at("mx", "the site's own program", "lan sent human", "X-Mailer: iOffice/3.1"),

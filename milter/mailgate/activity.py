@@ -207,9 +207,9 @@ def _sent_class(mail: Mail, account: str, kind: MailClass, people: People) -> Ma
         return None
     if b"resent-from" in mail.fields and _is_resent(mail, account):
         return MailClass.HUMAN
-    is_copy = not _OF_COPIES.isdisjoint(mail.fields) or _passed_here(mail)
+    is_copy = bool(mail.passages) or not _OF_COPIES.isdisjoint(mail.fields)
     if has_login:
-        return MailClass.AUTOMATIC if is_copy and kind is MailClass.HUMAN else kind
+        return MailClass.AUTOMATIC if kind is MailClass.HUMAN and (is_copy or _passed_here(mail)) else kind
     is_authors = _is_author(mail, account)
     if is_copy and is_authors:
         return None
@@ -245,13 +245,11 @@ def _is_author(mail: Mail, account: str) -> bool:
 
 
 def _passed_here(mail: Mail) -> bool:
-    """Tell whether a mail that is taken in now has passed this MTA before, or one whose mail is remembered.
+    """Tell whether a mail that a login hands over has passed this MTA before: it came out of a mailbox.
 
-    The MTA's name is known where a milter's door is told ({j}). A content filter is given each mail behind that MTA's
-    own Received line, and so is egress.
+    Without a login that says nothing: a content filter hands back each mail behind this MTA's own Received line, and
+    egress is given each so.
     """
-    if mail.passages:
-        return True
     session = mail.session
     return bool(session.mta) and session.hook != "egress" and b"received" in mail.fields and bool(_passages(mail))
 
