@@ -518,6 +518,20 @@ async def test_an_embedded_store_that_was_put_back_counts_on(tmp_path: Path) -> 
     await store.close()
 
 
+def test_a_journal_keeps_the_class_of_what_was_sent(tmp_path: Path) -> None:
+    """Lines of before sent mail had classes say human of it, or, older, nothing."""
+    events = [make(kind=kind) for make in (sent, received) for kind in MailClass]
+    journal = Journal(tmp_path, "activity-0")
+    journal.append(events)
+    path = journal.roll()
+    assert path is not None
+    assert [batch.noted for batch in read(path)] == [events]
+    first = path.read_text().splitlines()[0]
+    older = first.replace(',"human"', "")
+    path.write_text(f"{first}\n{older}\n")
+    assert [batch.noted for batch in read(path)] == [[events[0], events[0]]]
+
+
 # -- the journal's bounds ------------------------------------------------------------------------------
 
 
