@@ -31,20 +31,23 @@ from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdic
 from .text.addresses import is_bounce_home, listed_in, mailboxes_in, spoken_of
 from .text.received import passages_in
 
-# Header fields that only a program writes, what they make of a mail, the first that fits, and the values that do not.
-_TELLING: tuple[tuple[bytes, MailClass, tuple[bytes, ...]], ...] = (
-    (b"list-id", MailClass.BULK, ()),
-    (b"list-unsubscribe", MailClass.BULK, ()),
-    (b"list-post", MailClass.BULK, ()),
-    (b"feedback-id", MailClass.BULK, ()),
-    (b"precedence", MailClass.BULK, (b"normal", b"first-class", b"special-delivery", b"auto_reply")),
-    (b"precedence", MailClass.AUTOMATIC, (b"normal", b"first-class", b"special-delivery")),
-    (b"auto-submitted", MailClass.AUTOMATIC, (b"no",)),
-    (b"x-autoreply", MailClass.AUTOMATIC, (b"no",)),
-    (b"x-autorespond", MailClass.AUTOMATIC, ()),
-    (b"x-auto-response-suppress", MailClass.AUTOMATIC, (b"none",)),
-    (b"x-cron-env", MailClass.AUTOMATIC, ()),
-)
+# Header fields that only a program writes, and what they make of a mail, the first that fits; each class with the
+# values that are not its own.
+_TELLING: dict[bytes, tuple[tuple[MailClass, tuple[bytes, ...]], ...]] = {
+    b"list-id": ((MailClass.BULK, ()),),
+    b"list-unsubscribe": ((MailClass.BULK, ()),),
+    b"list-post": ((MailClass.BULK, ()),),
+    b"feedback-id": ((MailClass.BULK, ()),),
+    b"precedence": (
+        (MailClass.BULK, (b"normal", b"first-class", b"special-delivery", b"auto_reply")),
+        (MailClass.AUTOMATIC, (b"normal", b"first-class", b"special-delivery")),
+    ),
+    b"auto-submitted": ((MailClass.AUTOMATIC, (b"no",)),),
+    b"x-autoreply": ((MailClass.AUTOMATIC, (b"no",)),),
+    b"x-autorespond": ((MailClass.AUTOMATIC, ()),),
+    b"x-auto-response-suppress": ((MailClass.AUTOMATIC, (b"none",)),),
+    b"x-cron-env": ((MailClass.AUTOMATIC, ()),),
+}
 
 # What a rule, a filter or a delivery left on a mail: it is not new. Resent-From alone is a rule's (see `_is_resent`).
 _OF_COPIES = frozenset(
@@ -113,9 +116,12 @@ def mail_class(mail: Mail, findings: Sequence[Finding] = ()) -> MailClass:
     if not mail.envelope.sender:
         return MailClass.REPORT if kind.startswith(b"message/") else MailClass.AUTOMATIC
     fields = mail.fields
-    for name, kind_of, ordinary in _TELLING:
-        if name in fields and not mail.first_header(name).lower().startswith(ordinary):
-            return kind_of
+    for name, kinds in _TELLING.items():
+        if name in fields:
+            value = mail.first_header(name).lower()
+            for kind_of, ordinary in kinds:
+                if not value.startswith(ordinary):
+                    return kind_of
     return MailClass.HUMAN
 
 
