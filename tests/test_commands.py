@@ -81,6 +81,7 @@ WRONG: tuple[tuple[tuple[str, ...], str, int, tuple[str, ...]], ...] = (
     (CONFIG_CHECK, '[report]\nyear_begins = "02-29"\n', 1, ("mailgate.toml:2: report.year_begins", "11-01")),
     (CONFIG_CHECK, '[report]\nyear_begins = "W01-1"\n', 1, ("mailgate.toml:2: report.year_begins", "11-01")),
     (CONFIG_CHECK, '[activity]\ncounts_receive = "bulk"\n', 1, ("activity.counts_receive", "'human'")),
+    (CONFIG_CHECK, '[activity]\ncounts_send = "none"\n', 1, ("activity.counts_send", "'human'", "'all'")),
     (CONFIG_CHECK, "[activity]\nlock_months = 0\n", 1, ("mailgate.toml:2: activity.lock_months", "greater")),
     (("inactivity", "--at", "soon"), ALONE, 2, ("--at soon", "write a date")),
     (("inactivity", "--apply"), ALONE, 2, ("--document", "must not be empty")),
@@ -297,6 +298,7 @@ async def fill(folder: Path, url: str = "sqlite:mailgate.db") -> None:
                 (
                     (IDLE, ActivityKind.SENT, ago(3), MailClass.HUMAN),
                     (IDLE, ActivityKind.RECEIVED, ago(0), MailClass.BULK),
+                    (IDLE, ActivityKind.SENT, ago(0), MailClass.AUTOMATIC),
                     (LONG_IDLE, ActivityKind.RECEIVED, ago(6), MailClass.HUMAN),
                     (BUSY, ActivityKind.RECEIVED, ago(0), MailClass.HUMAN),
                     (NEW, ActivityKind.SENT, ago(0), MailClass.HUMAN),
@@ -365,6 +367,26 @@ def test_which_received_mails_count_is_configured(kept: Run) -> None:
     for counts, addresses in (("all", {LONG_IDLE}), ("human", {IDLE, LONG_IDLE}), ("none", {IDLE, LONG_IDLE, BUSY})):
         rows = shown(kept("inactivity", "--format", "json", MAILGATE_ACTIVITY__COUNTS_RECEIVE=counts))
         assert {row["address"] for row in rows} - {AWAY, NEW} == addresses
+
+
+def test_which_sent_mails_count_is_configured(kept: Run) -> None:
+    for counts, is_proposed in (("human", True), ("all", False)):
+        rows = shown(kept("inactivity", "--format", "json", MAILGATE_ACTIVITY__COUNTS_SEND=counts))
+        assert (IDLE in {row["address"] for row in rows}) is is_proposed
+
+
+def test_what_programs_sent_is_shown_apart(kept: Run) -> None:
+    mailbox = shown(kept("mailboxes", "show", IDLE, "--format", "json"))
+    by_people, by_programs = (civil(ago(months)).isoformat(timespec="seconds") for months in (3, 0))
+    assert (mailbox["sent"], mailbox["last_sent"]) == (1, by_people)
+    assert mailbox["sent_by_class"] == {
+        "human": {"count": 1, "last": by_people},
+        "automatic": {"count": 1, "last": by_programs},
+    }
+    lines = kept("mailboxes", "show", IDLE).stdout.splitlines()
+    assert lines[lines.index(f"sent 1, last {by_people}") + 1] == f"  by programs: automatic 1, last {by_programs}"
+    (row,) = [row for row in shown(kept("mailboxes", "list", "--format", "json")) if row["address"] == IDLE]
+    assert (row["sent"], row["sent_by_programs"], row["received"]) == (1, 1, 1)
 
 
 def test_a_look_ahead(kept: Run) -> None:

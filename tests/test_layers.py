@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "mailgate.identity.spelling": "caches",
     "mailgate.model": "caches identity",
     "mailgate.rule": "model",
-    "mailgate.activity": "model text",
+    "mailgate.activity": "identity model text",
     "mailgate.policy": "identity model rule text",
     "mailgate.wire": "",
     "mailgate.wire.clamd": "model",

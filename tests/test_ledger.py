@@ -28,12 +28,13 @@ from mailgate.ledger.store import (
     DAYS_KEPT,
     NAMES_AT_ONCE,
     REMEMBERED_S,
+    Activity,
     Batch,
     Counts,
     Day,
     Idle,
+    Mails,
     Observed,
-    Received,
     Store,
     WentBack,
     civil_date,
@@ -58,9 +59,11 @@ BEFORE_ALL, AFTER_ALL = NOON - 10_000 * DAY_S, NOON + 10_000 * DAY_S
 _numbers = iter(range(1, 1_000_000))
 
 
-def sent(mailbox: str = OFFICER, at: float = NOON, octets: int = 10) -> ActivityEvent:
+def sent(
+    mailbox: str = OFFICER, at: float = NOON, octets: int = 10, kind: MailClass = MailClass.HUMAN
+) -> ActivityEvent:
     """Return an event of its own: a mail that a mailbox sent."""
-    return ActivityEvent(next(_numbers).to_bytes(16, "big"), ActivityKind.SENT, mailbox, at, octets)
+    return ActivityEvent(next(_numbers).to_bytes(16, "big"), ActivityKind.SENT, mailbox, at, octets, kind)
 
 
 def received(
@@ -85,12 +88,31 @@ async def test_received_mail_is_kept_by_class(store: Store) -> None:
     await store.commit(Batch([received(at=NOON + 60, kind=MailClass.BULK), sent(at=NOON - 60)], node="mail2"))
     activity = await store.activity(OFFICER)
     assert activity.received_by_class == {
-        kind: Received(2, NOON + 60) if kind is MailClass.BULK else Received(1, NOON + n)
+        kind: Mails(2, NOON + 60) if kind is MailClass.BULK else Mails(1, NOON + n)
         for n, kind in enumerate(MailClass)
     }
     assert (activity.received, activity.last_received, activity.node) == (6, NOON + 60, "mail2")
     lasts = {counts: activity.last(counts) for counts in Counts}
     assert lasts == {Counts.ALL: NOON + 60, Counts.HUMAN: NOON, Counts.NONE: NOON - 60}
+
+
+async def test_what_programs_sent_is_kept_apart(store: Store) -> None:
+    await store.commit(Batch([sent(at=NOON + n, kind=kind) for n, kind in enumerate(MailClass)], node="mail1"))
+    await store.commit(Batch([sent(OFFICE, NOON, kind=MailClass.AUTOMATIC)]))
+    activity = await store.activity(OFFICER)
+    assert activity.sent_by_class == {kind: Mails(1, NOON + n) for n, kind in enumerate(MailClass)}
+    assert (activity.sent, activity.sent_octets, activity.received) == (1, 10, 0)
+    assert (activity.first_sent, activity.last_sent, activity.node) == (NOON, NOON, "mail1")
+    by_programs = Activity(OFFICE, sent_by_class={MailClass.AUTOMATIC: Mails(1, NOON)})
+    assert await store.totals() == [activity, by_programs]
+    assert await all_days(store) == {OFFICER: [Day(date(2026, 11, 26), 1, 0, 0)]}
+
+
+async def test_a_mail_that_comes_again_counts_once_whatever_sent_it(store: Store) -> None:
+    event = sent(kind=MailClass.AUTOMATIC)
+    for again in (event, event, event._replace(mail_class=MailClass.HUMAN)):
+        await store.commit(Batch([again]))
+    assert (await store.activity(OFFICER)).sent_by_class == {MailClass.AUTOMATIC: Mails(1, NOON)}
 
 
 async def all_days(
@@ -159,6 +181,43 @@ async def test_what_counts_as_receiving_is_asked_later(store: Store, counts: Cou
     assert await store.idle(counts, AFTER_ALL) == [Idle(OFFICER, NOON + since, NOON + since)]
     assert await idle(store, counts, NOON + since) == {}
     assert await idle(store, counts, NOON + since + 1) == {OFFICER: NOON + since}
+
+
+@pytest.mark.parametrize(
+    ("counts_received", "counts_sent", "since"),
+    [
+        (Counts.NONE, Counts.HUMAN, 1 * DAY_S),
+        (Counts.HUMAN, Counts.HUMAN, 2 * DAY_S),
+        (Counts.ALL, Counts.HUMAN, 3 * DAY_S),
+        *((received_too, Counts.ALL, 4 * DAY_S) for received_too in Counts),
+    ],
+)
+async def test_what_counts_as_sending_is_asked_later(
+    store: Store, counts_received: Counts, counts_sent: Counts, since: float
+) -> None:
+    events = [
+        sent(at=NOON + DAY_S),
+        received(at=NOON + 2 * DAY_S),
+        received(at=NOON + 3 * DAY_S, kind=MailClass.AUTOMATIC),
+        sent(at=NOON + 4 * DAY_S, kind=MailClass.BULK),
+    ]
+    await store.commit(Batch(events))
+    last = NOON + since
+    assert await store.idle(counts_received, AFTER_ALL, counts_sent) == [Idle(OFFICER, last, last)]
+    assert await store.idle(counts_received, last, counts_sent) == []
+
+
+async def test_what_programs_send_moves_no_index(store: Store) -> None:
+    """A mailbox that nobody uses is found, however much its programs send: one that was left, one that nobody had."""
+    await store.commit(Batch([sent(at=NOON)]))
+    for n in range(3):
+        later = NOON + n * DAY_S
+        automatic = [sent(mailbox, later, kind=MailClass.AUTOMATIC) for mailbox in (OFFICER, OFFICE)]
+        await store.commit(Batch(automatic))
+    for counts_received in (Counts.HUMAN, Counts.NONE):
+        found = await store.idle(counts_received, NOON + 1)
+        assert found == [Idle(OFFICER, NOON, NOON), Idle(OFFICE, NOON, None)]
+    assert await store.idle(Counts.HUMAN, NOON + 1, Counts.ALL) == []
 
 
 async def test_time_runs_from_the_issue_from_the_first_sight_and_from_the_restoration(store: Store) -> None:
@@ -476,6 +535,20 @@ async def test_an_embedded_store_that_was_put_back_counts_on(tmp_path: Path) -> 
     await store.close()
 
 
+def test_a_journal_keeps_the_class_of_what_was_sent(tmp_path: Path) -> None:
+    """Lines of before sent mail had classes say human of it, or, older, nothing."""
+    events = [make(kind=kind) for make in (sent, received) for kind in MailClass]
+    journal = Journal(tmp_path, "activity-0")
+    journal.append(events)
+    path = journal.roll()
+    assert path is not None
+    assert [batch.noted for batch in read(path)] == [events]
+    first = path.read_text().splitlines()[0]
+    older = first.replace(',"human"', "")
+    path.write_text(f"{first}\n{older}\n")
+    assert [batch.noted for batch in read(path)] == [[events[0], events[0]]]
+
+
 # -- the journal's bounds ------------------------------------------------------------------------------
 
 
@@ -534,6 +607,34 @@ async def test_archives_give_way_first_and_grow_old(tmp_path: Path, redis_server
     await store.close()
 
 
+async def test_a_file_of_before_sent_mail_had_classes_is_taken_over(tmp_path: Path) -> None:
+    """Its columns are added in place, and what was sent is people's; opened again, it is the same."""
+    with sqlite3.connect(tmp_path / "mailgate.db") as file:
+        file.executescript(
+            """
+            CREATE TABLE mailbox (
+                address TEXT PRIMARY KEY, sent INTEGER NOT NULL, sent_octets INTEGER NOT NULL,
+                received_octets INTEGER NOT NULL, first_sent REAL, last_sent REAL, human INTEGER NOT NULL,
+                last_human REAL, bulk INTEGER NOT NULL, last_bulk REAL, automatic INTEGER NOT NULL,
+                last_automatic REAL, report INTEGER NOT NULL, last_report REAL, spam INTEGER NOT NULL, last_spam REAL,
+                node TEXT NOT NULL, baseline REAL NOT NULL, quiet_human INTEGER NOT NULL, quiet_sent INTEGER NOT NULL
+            ) WITHOUT ROWID;
+            """
+        )
+        row = (OFFICER, 7, 70, 30, NOON - 50, NOON, 3, NOON - 9, 0, None, 0, None, 0, None, 0, None, "mail1", NOON)
+        day = civil_day(NOON)
+        file.execute(f"INSERT INTO mailbox VALUES ({', '.join('?' * 20)})", (*row, day, day))
+    for reports in (0, 1):
+        store = open_store("sqlite:mailgate.db", tmp_path)
+        activity = await store.activity(OFFICER)
+        assert (activity.sent, activity.first_sent, activity.last_sent, activity.received) == (7, NOON - 50, NOON, 3)
+        of_programs = {MailClass.REPORT: Mails(reports, NOON + 5)} if reports else {}
+        assert activity.sent_by_class == {MailClass.HUMAN: Mails(7, NOON)} | of_programs
+        await store.commit(Batch([sent(at=NOON + 5, kind=MailClass.REPORT)]))
+        assert await idle(store) == {OFFICER: NOON}
+        await store.close()
+
+
 async def test_keys_are_remembered_for_two_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = [sent()]
     store = SqliteStore(tmp_path / "mailgate.db")
@@ -575,7 +676,7 @@ async def test_a_file_of_the_version_before_is_taken_over(tmp_path: Path) -> Non
     await store.commit(Batch([known]))
     activity = await store.activity(OFFICER)
     assert (activity.sent, activity.sent_octets, activity.first_sent, activity.last_sent) == (7, 70, NOON - 50, NOON)
-    assert activity.received_by_class == {MailClass.HUMAN: Received(3, NOON - 10)}
+    assert activity.received_by_class == {MailClass.HUMAN: Mails(3, NOON - 10)}
     assert activity.received_octets == 30
     assert await store.state(OFFICE) == MailboxState(OFFICE, MailboxStatus.LOCKED, "7.2b", "r", "1/QĐ", "2026-11-20")
     assert await idle(store) == {OFFICER: NOON}

@@ -22,7 +22,7 @@ from tests.test_ledger import recovered
 from mailgate.ledger.commits import Commits, Report
 from mailgate.ledger.journal import Journal, adopt, counted, owners
 from mailgate.ledger.opening import open_store
-from mailgate.ledger.store import Activity, Batch, Received, Store, StoreError
+from mailgate.ledger.store import Activity, Batch, Mails, Store, StoreError
 from mailgate.model import ActivityEvent, ActivityKind, MailboxState, MailboxStatus, MailClass
 
 SENT, RECEIVED = ActivityKind.SENT, ActivityKind.RECEIVED
@@ -45,9 +45,9 @@ async def test_a_mailbox_that_was_never_seen_has_zeros(store: Store) -> None:
 async def test_totals(store: Store) -> None:
     await store.commit(Batch([event(1, SENT, later_s=10), event(2, SENT, later_s=30), event(3, SENT, later_s=20)]))
     await store.commit(Batch([event(4, RECEIVED, later_s=5), event(5, RECEIVED, OFFICE, later_s=7)]))
-    human = {MailClass.HUMAN: Received(1, DATE + 5)}
-    officer = Activity(OFFICER, 3, 1, 600, 400, DATE + 10, DATE + 30, DATE + 5, received_by_class=human)
-    human = {MailClass.HUMAN: Received(1, DATE + 7)}
+    human, sent = {MailClass.HUMAN: Mails(1, DATE + 5)}, {MailClass.HUMAN: Mails(3, DATE + 30)}
+    officer = Activity(OFFICER, 3, 1, 600, 400, DATE + 10, DATE + 30, DATE + 5, "", human, sent)
+    human = {MailClass.HUMAN: Mails(1, DATE + 7)}
     office = Activity(OFFICE, received=1, received_octets=500, last_received=DATE + 7, received_by_class=human)
     assert await store.activity(OFFICER) == officer
     assert await store.totals() == [officer, office]

@@ -13,7 +13,7 @@ from tests.test_ledger import AFTER_ALL, NOON, all_days, received, registered, s
 
 from mailgate.ledger.moving import contents_of
 from mailgate.ledger.opening import open_store
-from mailgate.ledger.store import Activity, Batch, Counts, Observed, Received, StoreError
+from mailgate.ledger.store import Activity, Batch, Counts, Mails, Observed, StoreError
 from mailgate.model import Beat, Exemption, MailClass, Trace
 
 RIGHTS = "~mailgate:* +@all -@admin -@dangerous +info"
@@ -122,6 +122,8 @@ async def test_an_embedded_site_moves_whole(
         source = open_store("sqlite:mailgate.db", mailgate.folder)
         events = [sent(f"nhan{n}@hanam.gov.vn", NOON + n * 3_600.0) for n in range(2_500)]
         events += [received(OFFICER, NOON + n, kind) for n, kind in enumerate(MailClass)]
+        events += [sent(OFFICER, NOON + n, kind=kind) for n, kind in enumerate(MailClass)]
+        events.append(sent("scan@hanam.gov.vn", kind=MailClass.AUTOMATIC))
         await source.commit(
             Batch([*events, Trace(17, 18, b"[1]", NOON + 9_000_000), Beat(NOON)], "run-a", 5, "mail1")
         )
@@ -134,7 +136,7 @@ async def test_an_embedded_site_moves_whole(
         await source.close()
         done = mailgate.run("store", "move", "--to", url)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith("2502 mailboxes, 1 traces, 3 states, 2 registrations, 1 exemptions")
+        assert done.stdout.startswith("2503 mailboxes, 1 traces, 3 states, 2 registrations, 1 exemptions")
         again = mailgate.run("store", "move", "--to", url)
         assert (again.returncode, "mailboxes already" in again.stderr) == (1, True)
     finally:
@@ -178,8 +180,8 @@ async def test_what_version_0_1_kept_is_taken_over(redis_server: Redis, tmp_path
     ]
     assert await store.states_version() == 3
     assert await store.secret() == b"0123456789abcdef0123456789abcdef"
-    human = {MailClass.HUMAN: Received(4, 190)}
-    assert await store.activity(OFFICER) == Activity(OFFICER, 3, 4, 30, 40, 100, 200, 190, "", human)
+    human, by_people = {MailClass.HUMAN: Mails(4, 190)}, {MailClass.HUMAN: Mails(3, 200)}
+    assert await store.activity(OFFICER) == Activity(OFFICER, 3, 4, 30, 40, 100, 200, 190, "", human, by_people)
     assert [one.mailbox for one in await store.idle(Counts.HUMAN, 201)] == [OFFICER]
     assert redis_server.ask("EXISTS mailgate:states mailgate:mailboxes mailgate:secret") == ":0"
     await store.close()

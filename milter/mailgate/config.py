@@ -369,10 +369,19 @@ class SpoolSection(_Section):
     path: str = ""
 
 
+def _keeps_in_use(counts: Counts) -> Counts:
+    if counts is Counts.NONE:
+        raise ValueError("write 'human' or 'all': who sends uses a mailbox")
+    return counts
+
+
 class ActivitySection(_Section):
     """[activity]: what counts as using a mailbox, and after how long without it what follows (6.2c, 7.2)."""
 
     counts_receive: Counts = Counts.HUMAN
+    counts_send: Annotated[Counts, AfterValidator(_keeps_in_use)] = Counts.HUMAN
+    mail_programs: list[Annotated[str, Field(min_length=1)]] = []
+    people_networks: list[Network] = []
     lock_months: int = Field(3, ge=1, le=120)
     revoke_months: int = Field(6, ge=1, le=120)
     password_months: int = Field(1, ge=1, le=120)

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from . import logs
-from .activity import activity_events
+from .activity import People, activity_events
 from .config import TIME_ZONE, Settings
 from .incidents.record import MOST_ATTACHMENTS, error_record, is_recorded, mail_record, new_case, with_case
 from .incidents.repeats import Repeats
@@ -166,6 +166,7 @@ class Gate:
         self.is_scanned = "clamd" in names
         self.remembers: bool = settings.keep_s() > 0
         """Whether what is in a mail that leaves is to be known again."""
+        self._people = People(settings.activity.mail_programs, settings.activity.people_networks)
         self._deadline_s = settings.workers.deadline_s
         self._commit_wait_s = settings.store.commit_wait_ms / 1_000
 
@@ -412,7 +413,7 @@ class Gate:
 
     def _events(self, mail: Mail, verdict: Verdict) -> list[ActivityEvent]:
         seconds = self.services.seconds()
-        return activity_events(mail, verdict, seconds, self.services.node)
+        return activity_events(mail, verdict, seconds, self.services.node, self._people)
 
     # -- the log's one line a mail -------------------------------------------------------------
 

@@ -189,6 +189,7 @@ FIELDS_READ = frozenset(
         *(b"from", b"sender", b"date", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
         *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
         *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
+        *(b"user-agent", b"x-mailer", b"x-cron-env"),
         *(b"resent-from", b"resent-sender", b"resent-message-id"),
         *(b"dkim-signature", b"arc-seal", b"arc-message-signature"),
         *(b"delivered-to", b"x-original-to", b"envelope-to", b"x-loop", b"x-forwarded-for", b"x-forwarded-to"),
@@ -916,7 +917,7 @@ class ActivityKind(StrEnum):
 
 
 class MailClass(StrEnum):
-    """What a mail is that a mailbox received, so that it can be said later which of them count as activity.
+    """What a mail is that a mailbox received or sent, so that it can be said later which of them count as activity.
 
     human: none of the others. bulk: of a list or a mass mailing. automatic: written by a program (RFC 3834), such as
     a vacation reply. report: a delivery or reading report (RFC 3464, 8098). spam: accepted, though found to be spam.
@@ -930,7 +931,10 @@ class MailClass(StrEnum):
 
 
 class ActivityEvent(NamedTuple):
-    """One mailbox sent or received one mail. The same key counts once; `at` is Unix seconds (UTC)."""
+    """One mailbox sent or received one mail. The same key counts once; `at` is Unix seconds (UTC).
+
+    mail_class: of what was received as `activity.mail_class` has it; of what was sent, human is a person's act.
+    """
 
     key: bytes
     kind: ActivityKind

@@ -92,7 +92,7 @@ async def ask(store: Store, settings: Settings, at: datetime, pending: list[Hole
     terms = Terms(section.lock_months, section.revoke_months, section.password_months, hole)
     found = [*holes(await store.observed(), min(at, now()), terms.hole), *pending]
     answer = find_due(
-        await store.idle(section.counts_receive, terms.idle_before(at).timestamp()),
+        await store.idle(section.counts_receive, terms.idle_before(at).timestamp(), section.counts_send),
         await store.default_passwords(terms.password_before(at).timestamp()),
         await store.states(),
         await store.exemptions(),
@@ -105,7 +105,8 @@ async def ask(store: Store, settings: Settings, at: datetime, pending: list[Hole
 
 async def _row(store: Store, due: Due, settings: Settings) -> dict[str, Any]:
     if due.clause == "7.2d":  # it was not asked for when a mailbox was last active that is not idle
-        last = (await store.activity(due.address)).last(settings.activity.counts_receive)
+        counts = settings.activity.counts_receive, settings.activity.counts_send
+        last = (await store.activity(due.address)).last(*counts)
         due = replace(due, last_activity=None if last is None else civil(last))
     return due.row(await store.registration(due.address))
 

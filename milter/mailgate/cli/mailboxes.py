@@ -10,7 +10,7 @@ from ..config import Settings
 from ..ledger.store import Activity, Store
 from ..mailboxes.addresses import explain
 from ..mailboxes.calendar import civil
-from ..model import MailboxKind, MailboxState, MailboxStatus, Registration
+from ..model import MailboxKind, MailboxState, MailboxStatus, MailClass, Registration
 from ..tables import Format, render
 from . import registry, states
 from .common import (
@@ -26,7 +26,7 @@ from .common import (
 
 _LIST_COLUMNS = (
     *("address", "kind", "name", "unit", "created", "password_changed", "status", "clause", "document", "at"),
-    *("sent", "received", "last_sent", "last_received", "registered"),
+    *("sent", "sent_by_programs", "received", "last_sent", "last_received", "registered"),
 )
 _STATE_COLUMNS = ("status", "clause", "reason", "document", "at", "by", "must_change_password")
 
@@ -109,12 +109,15 @@ def show(address: AddressArgument, config: ConfigOption = None, style: FormatOpt
             holder += f"; created {registration.created}, password changed {changed}"
         print(holder)
         print("address by clause 5: " + "; ".join([" or ".join(forms) or "no", *found.reasons, *found.notes]))
-        for act, last in (("sent", "last_sent"), ("received", "last_received")):
-            print(f"{act} {shown[act]}" + (f", last {shown[last]}" if shown[last] else ""))
+        print("sent " + _said(shown["sent"], shown["last_sent"]))
+        for name, mails in shown["sent_by_class"].items():
+            if name != MailClass.HUMAN:
+                print(f"  by programs: {name} " + _said(**mails))
+        print("received " + _said(shown["received"], shown["last_received"]))
+        for name, mails in shown["received_by_class"].items():
+            print(f"  {name} " + _said(**mails))
         if shown["node"]:
             print(f"seen last on {shown['node']}")
-        for name, received in shown["received_by_class"].items():
-            print(f"  {name} {received['count']}, last {received['last']}")
     if acts or style is Format.CSV:
         print(render(acts, _STATE_COLUMNS, style))
 
@@ -130,11 +133,16 @@ def _activity_row(activity: Activity) -> dict[str, Any]:
     del row["mailbox"]
     for name in ("first_sent", "last_sent", "last_received"):
         row[name] = _time(row[name])
-    row["received_by_class"] = {
-        kind.value: {"count": received.count, "last": _time(received.last)}
-        for kind, received in activity.received_by_class.items()
-    }
+    for name, by_class in (("sent", activity.sent_by_class), ("received", activity.received_by_class)):
+        row[f"{name}_by_class"] = {
+            kind.value: {"count": mails.count, "last": _time(mails.last)} for kind, mails in by_class.items()
+        }
+    row["sent_by_programs"] = sum(mails.count for mails in activity.sent_by_class.values()) - activity.sent
     return row
+
+
+def _said(count: int, last: str | None) -> str:
+    return f"{count}, last {last}" if last else str(count)
 
 
 def _time(moment: float | None) -> str | None:

@@ -40,7 +40,7 @@ class Organization:
         """Tell whether a client's IP address is of our own networks; a Unix socket ("") is."""
         known = self._internal.get(address)
         if known is None:
-            known = not address or _in_networks(address, self.networks)
+            known = not address or in_networks(address, self.networks)
             if len(self._internal) > _ADDRESSES_KEPT or len(address) > _LONGEST_ADDRESS:
                 self._internal.clear()
             self._internal[address] = known
@@ -48,7 +48,7 @@ class Organization:
 
     def is_state_client(self, address: str) -> bool:
         """Tell whether a client's IP address is of a state body's mail servers."""
-        return bool(self.state_networks) and _in_networks(address, self.state_networks)
+        return bool(self.state_networks) and in_networks(address, self.state_networks)
 
 
 def _is_below(domain: str, names: frozenset[str]) -> bool:
@@ -68,7 +68,8 @@ _ADDRESSES_KEPT = 16_384  # of clients whose network is known: 2 MB at the most
 _LONGEST_ADDRESS = 64  # IPv6 takes 39 octets, and the zone of a link-local one
 
 
-def _in_networks(address: str, networks: tuple[Network, ...]) -> bool:
+def in_networks(address: str, networks: tuple[Network, ...]) -> bool:
+    """Tell whether an IP address is in one of these networks; what is none is in no network."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

@@ -52,9 +52,12 @@ def _whole(activity: Activity) -> tuple[object, ...]:
     def second(time: float | None) -> int | None:
         return None if time is None else int(time)
 
-    classes = {name: (one.count, int(one.last)) for name, one in activity.received_by_class.items()}
+    classes = [
+        {name: (one.count, int(one.last)) for name, one in by_class.items()}
+        for by_class in (activity.received_by_class, activity.sent_by_class)
+    ]
     times = (activity.first_sent, activity.last_sent, activity.last_received)
-    return activity.sent, activity.sent_octets, activity.received_octets, classes, *map(second, times)
+    return activity.sent, activity.sent_octets, activity.received_octets, *classes, *map(second, times)
 
 
 def _differences(source: dict[str, object], target: dict[str, object]) -> Iterator[str]:

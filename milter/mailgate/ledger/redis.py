@@ -3,15 +3,17 @@
 All that is one mailbox's is in the slot of its shard, one of SHARDS; what is the site's is in the slot of {site}.
 Times are whole Unix seconds.
 
-    mailgate:{<shard>}:mailbox:<address>      hash: s, so (mails and octets sent), s1, sl (first and last sent), ro
-                                              (octets received), h b a r p (mails received: human, bulk, automatic,
-                                              report, spam), hl bl al rl pl (the last of each), n (node), z (since
-                                              when its time runs: first seen, issued or restored)
+    mailgate:{<shard>}:mailbox:<address>      hash: s, so (mails and octets that people sent), s1, sl (first and last
+                                              of them), sb sa sr sp (mails that programs sent, by class), ro (octets
+                                              received), h b a r p (mails received: human, bulk, automatic, report,
+                                              spam), sbl hl bl and so on (the last of each), n (node), z (since when
+                                              its time runs: first seen, issued or restored)
     mailgate:{<shard>}:days:<address>         11 octets a day it did anything on, DAYS_KEPT of them
     mailgate:{<shard>}:civil                  sorted set: the days on which anything was counted, by their number
     mailgate:{<shard>}:seen:<week>:<address>  set of keys of the events that were counted, 64-bit; expires
-    mailgate:{<shard>}:quiet:human, :sent     sorted sets: every mailbox by when it was last active (by mail sent and
-                                              human mail, or sent alone), or, where later, by when its time began
+    mailgate:{<shard>}:quiet:human, :sent     sorted sets: every mailbox by when it was last active (by mail that
+                                              people sent and human mail, or sent alone), or, where later, by when
+                                              its time began
     mailgate:{<shard>}:registry               hash: address → its registration as JSON
     mailgate:{<shard>}:passwords              sorted set: mailboxes with a default password, by since when
     mailgate:{<shard>}:trace:<key>            set of the traces under a key (ledger.history); expires
@@ -90,8 +92,8 @@ from .store import (
     Day,
     Idle,
     Kept,
+    Mails,
     Observed,
-    Received,
     StoreError,
     WentBack,
     chunks,
@@ -117,6 +119,7 @@ _LETTERS = {
     MailClass.REPORT: "r",
     MailClass.SPAM: "p",
 }
+_SENT_LETTERS = {mail_class: f"s{letter}" for mail_class, letter in _LETTERS.items()} | {MailClass.HUMAN: "s"}
 _DAY = struct.Struct(">H3s3s3s")
 _SENDING = (MAIL_KEPT_S, COMES_AGAIN_S, FREE_RETURNS, FEW_MAILS, BESIDE, MOST_MAILS, LOOKED_AT)
 _STATES, _CHANGES, _VERSION, _EXEMPTIONS, _EXEMPTION, _UNITS, _SECRET, _DELIMITED, _REGISTERED = (
@@ -227,7 +230,7 @@ class RedisStore:
         parts: dict[int, list[Any]] = {}
         for item in batch.noted:
             if isinstance(item, ActivityEvent):
-                letter = "s" if item.kind is ActivityKind.SENT else _LETTERS[item.mail_class]
+                letter = (_SENT_LETTERS if item.kind is ActivityKind.SENT else _LETTERS)[item.mail_class]
                 key = int.from_bytes(item.key[-8:], "big", signed=True)
                 row = (letter, key, item.mailbox, int(item.at), item.octets, civil_day(item.at))
                 parts.setdefault(_shard(item.mailbox), []).extend(row)
@@ -283,7 +286,7 @@ class RedisStore:
             answers = await self._many("hgetall", (_key("mailbox", mailbox) for mailbox in mailboxes))
             for mailbox, fields in zip(mailboxes, answers, strict=True):
                 activity = _activity(mailbox, fields)
-                if activity.sent or activity.received:
+                if activity.sent_by_class or activity.received:
                     found.append(activity)
         return sorted(found, key=lambda activity: activity.mailbox)
 
@@ -308,9 +311,9 @@ class RedisStore:
                 yield [member.decode() for member in group]
 
     @_reads
-    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+    async def idle(self, received: Counts, before: float, sent: Counts = Counts.HUMAN) -> list[Idle]:
         """Return the mailboxes whose time began to run before then, from an index of each shard."""
-        index = "quiet:sent" if counts is Counts.NONE else "quiet:human"
+        index = "quiet:sent" if received is Counts.NONE else "quiet:human"
         asked = (
             self._client.zrangebyscore(f"{_prefix(shard)}{index}", "-inf", f"({before}", withscores=True)
             for shard in range(SHARDS)
@@ -325,7 +328,7 @@ class RedisStore:
             left = [mailbox for mailbox in since if mailbox not in revoked]
             answers = await self._many("hgetall", (_key("mailbox", mailbox) for mailbox in left))
             for mailbox, fields in zip(left, answers, strict=True):
-                last = _activity(mailbox, fields).last(counts)
+                last = _activity(mailbox, fields).last(received, sent)
                 begun = max(since[mailbox], last or 0.0)
                 if begun < before:
                     found.append(Idle(mailbox, begun, last))
@@ -830,11 +833,14 @@ def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
         value = fields.get(name.encode())
         return None if value is None else float(value)
 
-    received = {
-        mail_class: Received(number(letter), float(fields[f"{letter}l".encode()]))
-        for mail_class, letter in _LETTERS.items()
-        if letter.encode() in fields
-    }
+    received, sent = (
+        {
+            mail_class: Mails(number(letter), float(fields[f"{letter}l".encode()]))
+            for mail_class, letter in letters.items()
+            if letter.encode() in fields
+        }
+        for letters in (_LETTERS, _SENT_LETTERS)
+    )
     return Activity(
         mailbox,
         number("s"),
@@ -846,6 +852,7 @@ def _activity(mailbox: str, fields: dict[bytes, bytes]) -> Activity:
         max((one.last for one in received.values()), default=None),
         fields.get(b"n", b"").decode(),
         received,
+        sent,
     )
 
 
@@ -865,9 +872,10 @@ def _kept_of_old(mailbox: str, old: Mapping[str, float]) -> Iterable[Kept]:
     """Yield what version 0.1 kept of a mailbox: totals, without classes and days."""
     firsts = [old[name] for name in ("sent_first", "received_first") if name in old]
     if firsts:
-        received = {}
-        if "received" in old:
-            received[MailClass.HUMAN] = Received(int(old["received"]), old["received_last"])
+        received, sent = (
+            {MailClass.HUMAN: Mails(int(old[act]), old[f"{act}_last"])} if act in old else {}
+            for act in ("received", "sent")
+        )
         activity = Activity(
             mailbox,
             int(old.get("sent", 0)),
@@ -878,6 +886,7 @@ def _kept_of_old(mailbox: str, old: Mapping[str, float]) -> Iterable[Kept]:
             old.get("sent_last"),
             old.get("received_last"),
             received_by_class=received,
+            sent_by_class=sent,
         )
         yield Kept(activity, min(firsts), ())
 
@@ -886,12 +895,12 @@ def _fields(activity: Activity, baseline: float) -> dict[str, str | int]:
     """Return the hash of a mailbox."""
     fields: dict[str, str | int] = {"n": activity.node, "z": int(baseline)}
     if activity.sent:
-        fields |= {"s": activity.sent, "so": activity.sent_octets}
-        fields |= {"s1": int(activity.first_sent or 0), "sl": int(activity.last_sent or 0)}
+        fields |= {"so": activity.sent_octets, "s1": int(activity.first_sent or 0)}
     if activity.received:
         fields["ro"] = activity.received_octets
-    for mail_class, received in activity.received_by_class.items():
-        fields |= {_LETTERS[mail_class]: received.count, f"{_LETTERS[mail_class]}l": int(received.last)}
+    for letters, by_class in ((_LETTERS, activity.received_by_class), (_SENT_LETTERS, activity.sent_by_class)):
+        for mail_class, mails in by_class.items():
+            fields |= {letters[mail_class]: mails.count, f"{letters[mail_class]}l": int(mails.last)}
     return fields
 
 

@@ -62,7 +62,7 @@ local function count_day(mailbox, day, column)
   end
 end
 
-local columns = {s = 1, h = 2}
+local columns = {s = 1, h = 2, b = 3, a = 3, r = 3, p = 3}  -- of a day; s: people sent it. sb, sa and so on: programs
 local i = 8
 while i <= #ARGV do
   local kind = ARGV[i]
@@ -88,18 +88,21 @@ while i <= #ARGV do
     local key, mailbox, at, octets, day = ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 5]
     if kept(at, {mailbox, key}) then
       local hash = p .. 'mailbox:' .. mailbox
-      local total = kind == 's' and 'so' or 'ro'
+      local column, total = columns[kind], kind == 's' and 'so' or 'ro'
       local known = redis.call('HMGET', hash, kind, total, kind .. 'l', 's1', 'z')
-      local write = {'HSET', hash, kind, string.format('%d', (known[1] or 0) + 1),
-        total, string.format('%d', (known[2] or 0) + octets), 'n', node}
+      local write = {'HSET', hash, kind, string.format('%d', (known[1] or 0) + 1), 'n', node}
       local function also(field) write[#write + 1] = field; write[#write + 1] = ARGV[i + 3] end
+      if column then
+        write[#write + 1] = total
+        write[#write + 1] = string.format('%d', (known[2] or 0) + octets)
+      end
       if not known[3] or at > tonumber(known[3]) then also(kind .. 'l') end
       if kind == 's' and (not known[4] or at < tonumber(known[4])) then also('s1') end
       if not known[5] then also('z') end
       redis.call(unpack(write))
-      count_day(mailbox, tonumber(day), columns[kind] or 3)
+      if column then count_day(mailbox, tonumber(day), column) end
       redis.call('ZADD', p .. 'quiet:sent', kind == 's' and 'GT' or 'NX', ARGV[i + 3], mailbox)
-      redis.call('ZADD', p .. 'quiet:human', columns[kind] and 'GT' or 'NX', ARGV[i + 3], mailbox)
+      redis.call('ZADD', p .. 'quiet:human', (kind == 's' or kind == 'h') and 'GT' or 'NX', ARGV[i + 3], mailbox)
     end
     i = i + 6
   end

@@ -52,8 +52,8 @@ from .store import (
     Day,
     Idle,
     Kept,
+    Mails,
     Observed,
-    Received,
     StoreError,
     WentBack,
     chunks,
@@ -69,17 +69,21 @@ from .store import (
 
 _T = TypeVar("_T")
 
+_CLASSES = tuple(mail_class.value for mail_class in MailClass)
+_BY_PROGRAMS = tuple(f"sent_{mail_class}" for mail_class in MailClass if mail_class is not MailClass.HUMAN)
+_COLUMNS_BY_PROGRAMS = {name: f"{name} INTEGER NOT NULL DEFAULT 0, last_{name} REAL" for name in _BY_PROGRAMS}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS seen_before (key INTEGER PRIMARY KEY);
--- quiet_*: the civil day since when nothing counts, of sent and human mail, and of sent mail alone; a day, so that
--- the index is written once a day for a mailbox. baseline: when its time began to run.
+-- sent, last_sent and so on: by people; sent_bulk and so on: by programs. quiet_*: the civil day since when nothing
+-- counts, of mail that people sent or that is human, and of what they sent alone; a day, so that the index is written
+-- once a day for a mailbox. baseline: when its time began to run.
 CREATE TABLE IF NOT EXISTS mailbox (
     address TEXT PRIMARY KEY, sent INTEGER NOT NULL, sent_octets INTEGER NOT NULL, received_octets INTEGER NOT NULL,
     first_sent REAL, last_sent REAL, human INTEGER NOT NULL, last_human REAL, bulk INTEGER NOT NULL, last_bulk REAL,
     automatic INTEGER NOT NULL, last_automatic REAL, report INTEGER NOT NULL, last_report REAL,
     spam INTEGER NOT NULL, last_spam REAL, node TEXT NOT NULL, baseline REAL NOT NULL, quiet_human INTEGER NOT NULL,
-    quiet_sent INTEGER NOT NULL
+    quiet_sent INTEGER NOT NULL, {sent_by_programs}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS mailbox_quiet_human ON mailbox (quiet_human);
 CREATE INDEX IF NOT EXISTS mailbox_quiet_sent ON mailbox (quiet_sent);
@@ -123,7 +127,7 @@ CREATE TABLE IF NOT EXISTS exemption (
     removed INTEGER NOT NULL DEFAULT 0
 );
 """
-_SCHEMA += rates.SCHEMA
+_SCHEMA = _SCHEMA.replace("{sent_by_programs}", ", ".join(_COLUMNS_BY_PROGRAMS.values())) + rates.SCHEMA
 _ROWS = 100  # of one statement; between two statements the store's thread must win the interpreter lock back
 _PRUNED_AT_ONCE = 10_000
 _RUNS_KEPT = 1_000  # processes whose last batch is known, however long ago the clock says that was
@@ -132,9 +136,8 @@ _RECALL_BY_QUEUE, _RECALL_BY_MESSAGE = (
     for column in ("queue_key", "message_key")
 )
 _REMEMBER = "INSERT INTO trace (queue_key, message_key, at, value) VALUES"
-_CLASSES = tuple(mail_class.value for mail_class in MailClass)
-_COUNTS = ("sent", "sent_octets", "received_octets", *_CLASSES)
-_LASTS = ("last_sent", *(f"last_{name}" for name in _CLASSES))
+_COUNTS = ("sent", "sent_octets", "received_octets", *_CLASSES, *_BY_PROGRAMS)
+_LASTS = ("last_sent", *(f"last_{name}" for name in (*_CLASSES, *_BY_PROGRAMS)))
 _ACTIVITY_FIELDS = ("address", *_COUNTS, *_LASTS, "first_sent", "node", "baseline", "quiet_human", "quiet_sent")
 _ADD = f"INSERT INTO mailbox ({', '.join(_ACTIVITY_FIELDS)}) VALUES"
 _TO_TOTALS = "ON CONFLICT (address) DO UPDATE SET " + ", ".join(
@@ -376,7 +379,7 @@ class SqliteStore:
 
     async def totals(self) -> list[Activity]:
         """Return every mailbox's totals."""
-        return await self._totals(f"WHERE sent + {' + '.join(_CLASSES)}", ())
+        return await self._totals(f"WHERE sent + {' + '.join((*_CLASSES, *_BY_PROGRAMS))}", ())
 
     async def _totals(self, where: str, values: tuple[object, ...]) -> list[Activity]:
         query = f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox {where} ORDER BY address"
@@ -391,9 +394,9 @@ class SqliteStore:
         for mailbox, days in groupby(rows, key=itemgetter(0)):
             yield mailbox, [Day(civil_date(day), *counts) for _, day, *counts in days]
 
-    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+    async def idle(self, received: Counts, before: float, sent: Counts = Counts.HUMAN) -> list[Idle]:
         """Return the mailboxes whose time began to run before then."""
-        column = "quiet_sent" if counts is Counts.NONE else "quiet_human"
+        column = "quiet_sent" if received is Counts.NONE else "quiet_human"
         query = (
             f"SELECT {', '.join(_ACTIVITY_FIELDS)} FROM mailbox WHERE {column} <= ?"
             " AND address NOT IN (SELECT address FROM state WHERE number IN"
@@ -404,7 +407,7 @@ class SqliteStore:
         found = []
         for row in rows:
             fields = dict(zip(_ACTIVITY_FIELDS, row, strict=True))
-            last = _activity(fields).last(counts)
+            last = _activity(fields).last(received, sent)
             since = max(fields["baseline"], last or 0.0)
             if since < before:
                 found.append(Idle(fields["address"], since, last))
@@ -661,17 +664,19 @@ def _totals_of(
         total = counts.get(mailbox)
         if total is None:
             total = counts[mailbox] = dict.fromkeys(_COUNTS, 0) | {"baseline": at}
-        day = days.setdefault((civil_day(at), mailbox), [0, 0, 0])
         total["baseline"] = min(total["baseline"], at)
-        if kind is ActivityKind.SENT:
+        column = _column_of(kind, mail_class)
+        if column is not None:
+            days.setdefault((civil_day(at), mailbox), [0, 0, 0])[column] += 1
+        if kind is ActivityKind.RECEIVED:
+            name = mail_class.value
+            total["received_octets"] += octets
+        elif mail_class is MailClass.HUMAN:
             name = "sent"
-            day[0] += 1
             total["sent_octets"] += octets
             total["first_sent"] = min(total.get("first_sent", at), at)
         else:
-            name = mail_class.value
-            day[1 if mail_class is MailClass.HUMAN else 2] += 1
-            total["received_octets"] += octets
+            name = f"sent_{mail_class}"
         total[name] += 1
         last = f"last_{name}"
         total[last] = max(total.get(last, at), at)
@@ -684,6 +689,13 @@ def _totals_of(
     return rows, [(*name, *day) for name, day in days.items()]
 
 
+def _column_of(kind: ActivityKind, mail_class: MailClass) -> int | None:
+    """Return where in a row of `day` a mail counts: sent by people, received human, received other; else None."""
+    if kind is ActivityKind.SENT:
+        return 0 if mail_class is MailClass.HUMAN else None
+    return 1 if mail_class is MailClass.HUMAN else 2
+
+
 def _insert(connection: sqlite3.Connection, start: str, rows: Sequence[tuple[object, ...]], end: str) -> None:
     for chunk in chunks(rows, _ROWS):
         places = _places(len(chunk), f"({_places(len(chunk[0]))})")
@@ -691,11 +703,14 @@ def _insert(connection: sqlite3.Connection, start: str, rows: Sequence[tuple[obj
 
 
 def _activity(fields: dict[str, Any]) -> Activity:
-    received = {
-        mail_class: Received(fields[mail_class], fields[f"last_{mail_class}"])
-        for mail_class in MailClass
-        if fields[mail_class]
-    }
+    received, sent = (
+        {
+            mail_class: Mails(fields[name], fields[f"last_{name}"])
+            for mail_class, name in zip(MailClass, names, strict=True)
+            if fields[name]
+        }
+        for names in (_CLASSES, ("sent", *_BY_PROGRAMS))
+    )
     return Activity(
         fields["address"],
         fields["sent"],
@@ -707,6 +722,7 @@ def _activity(fields: dict[str, Any]) -> Activity:
         max((one.last for one in received.values()), default=None),
         fields["node"],
         received,
+        sent,
     )
 
 
@@ -799,13 +815,21 @@ def _state(row: tuple[Any, ...]) -> MailboxState:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Take over what the version before kept: totals without classes, states without who."""
+    """Take over what the versions before kept: totals without classes, states without who.
+
+    What was sent, by whomever, is what people sent, so that no mailbox loses by it.
+    """
     names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if connection.execute("SELECT count(*) FROM civil").fetchone() == (0,):
         connection.execute("INSERT INTO civil SELECT DISTINCT day FROM day")
     if "state" in names and "by" not in {row[1] for row in connection.execute("PRAGMA table_info(state)")}:
         connection.execute("ALTER TABLE state ADD COLUMN by TEXT NOT NULL DEFAULT ''")
         connection.execute("ALTER TABLE state ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0")
+    of_mailbox = {row[1] for row in connection.execute("PRAGMA table_info(mailbox)")}
+    for name, columns in _COLUMNS_BY_PROGRAMS.items():
+        if name not in of_mailbox:
+            for column in columns.split(", "):
+                connection.execute(f"ALTER TABLE mailbox ADD COLUMN {column}")
     if "sending" in names:  # attempts by the minute, of a day at the most
         connection.execute("DROP TABLE sending")
         connection.execute("DROP TABLE IF EXISTS sending_network")

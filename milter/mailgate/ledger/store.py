@@ -160,7 +160,8 @@ class Batch:
 
 
 class Counts(StrEnum):
-    """Which received mails count as activity (6.2c, 7.2a): all, those of class human, or none."""
+    """Which mails count as activity (6.2c, 7.2a), of those received or of those sent: all, those of class human, or
+    none."""
 
     ALL = "all"
     HUMAN = "human"
@@ -168,8 +169,8 @@ class Counts(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """Mails of one class that a mailbox received: how many, and the last, in Unix seconds."""
+class Mails:
+    """Mails of one class that a mailbox received, or sent: how many, and the last, in Unix seconds."""
 
     count: int
     last: float
@@ -177,7 +178,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Totals of one mailbox; times are Unix seconds, None where nothing was counted. node: where it was seen last."""
+    """Totals of one mailbox; times are Unix seconds, None where nothing was counted. node: where it was seen last.
+
+    sent is what people sent, class human; what programs sent is in sent_by_class alone. received is of all classes.
+    """
 
     mailbox: str
     sent: int = 0
@@ -188,21 +192,28 @@ class Activity:
     last_sent: float | None = None
     last_received: float | None = None
     node: str = ""
-    received_by_class: Mapping[MailClass, Received] = field(default_factory=dict)
+    received_by_class: Mapping[MailClass, Mails] = field(default_factory=dict)
+    sent_by_class: Mapping[MailClass, Mails] = field(default_factory=dict)
 
-    def last(self, counts: Counts) -> float | None:
-        """Return when it was active last, where these received mails count."""
-        times = [] if self.last_sent is None else [self.last_sent]
-        if counts is Counts.ALL:
-            times += [received.last for received in self.received_by_class.values()]
-        elif counts is Counts.HUMAN and MailClass.HUMAN in self.received_by_class:
-            times.append(self.received_by_class[MailClass.HUMAN].last)
+    def last(self, received: Counts, sent: Counts = Counts.HUMAN) -> float | None:
+        """Return when it was active last, where these received and these sent mails count."""
+        times = [*_last_times(self.received_by_class, received), *_last_times(self.sent_by_class, sent)]
         return max(times, default=None)
+
+
+def _last_times(by_class: Mapping[MailClass, Mails], counts: Counts) -> Iterator[float]:
+    """Yield when the last mail came of each class that counts."""
+    for mail_class, mails in by_class.items():
+        if counts is Counts.ALL or (counts is Counts.HUMAN and mail_class is MailClass.HUMAN):
+            yield mails.last
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What a mailbox did on one day of the province's civil time; received_other: of every class but human."""
+    """What a mailbox did on one day of the province's civil time; received_other: of every class but human.
+
+    sent: by people. What programs sent makes no day.
+    """
 
     day: date
     sent: int
@@ -285,10 +296,11 @@ class Store(Protocol):
     def days(self, first: date, last: date) -> AsyncIterator[tuple[str, list[Day]]]:
         """Yield each mailbox that did anything within these days, with what it did; DAYS_KEPT are kept."""
 
-    async def idle(self, counts: Counts, before: float) -> list[Idle]:
+    async def idle(self, received: Counts, before: float, sent: Counts = Counts.HUMAN) -> list[Idle]:
         """Return the mailboxes that are not revoked and whose time began to run before then, by address.
 
-        Costs what its answer costs, however many mailboxes there are.
+        received, sent: which mails keep one in use. Costs what its answer costs, however many mailboxes there are;
+        where all count, also those that have mail of other classes alone.
         """
 
     async def default_passwords(self, before: float) -> list[Registration]:

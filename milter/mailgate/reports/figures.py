@@ -185,11 +185,12 @@ class Figures:
     def as_json(self) -> dict[str, Any]:
         """Return all figures as plain values.
 
-        mailboxes: by kind, the number in each status. traffic: by month. refused: mails by the rule, clause and
-        action of the findings that decided. changes: by act and clause. incidents: mails by rule, or records by kind
-        where no rule found anything. registered: mails of online services by the mailbox that they came to. inactive:
-        mailboxes due now, by action and clause; withheld: those that a hole keeps from it. units: null is the
-        mailboxes that are not registered. unknown: which figures lack what, why, from when to when.
+        mailboxes: by kind, the number in each status. traffic: by month; sent is what people sent. refused: mails by
+        the rule, clause and action of the findings that decided. changes: by act and clause. incidents: mails by
+        rule, or records by kind where no rule found anything. registered: mails of online services by the mailbox
+        that they came to. inactive: mailboxes due now, by action and clause; withheld: those that a hole keeps from
+        it. units: null is the mailboxes that are not registered. unknown: which figures lack what, why, from when to
+        when.
         """
         return {
             "year": self.period.last.year,

@@ -13,7 +13,11 @@ from .chart import bars
 
 _KINDS = {"individual": "Cá nhân", "unit": "Cơ quan, đơn vị", "unregistered": "Chưa có trong danh bạ"}
 _STATUSES = {"active": "Đang hoạt động", "locked": "Tạm khóa", "revoked": "Đã thu hồi"}
-_TRAFFIC = {"sent": "Gửi đi", "received_human": "Nhận (người gửi)", "received_other": "Nhận (tự động, hàng loạt)"}
+_TRAFFIC = {
+    "sent": "Gửi đi (người gửi)",
+    "received_human": "Nhận (người gửi)",
+    "received_other": "Nhận (tự động, hàng loạt)",
+}
 _RULES = {
     "auto-forward": "Chuyển thư tự động",
     "attachment-size": "Tệp gửi kèm quá dung lượng",
