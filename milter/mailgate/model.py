@@ -186,7 +186,7 @@ Header = tuple[bytes, bytes]
 
 FIELDS_READ = frozenset(
     (
-        *(b"from", b"sender", b"date", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
+        *(b"from", b"sender", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
         *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
         *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
         *(b"user-agent", b"x-mailer", b"x-cron-env"),

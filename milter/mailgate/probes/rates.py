@@ -32,14 +32,14 @@ def mail_key(mail: Mail) -> bytes:
 def _identity(mail: Mail) -> bytes:
     """Return what tells a mail from others, the same at each attempt: its Message-ID, else what there is.
 
-    One that our own Postfix made, <time.queue-id@host>, is another at each attempt.
+    One that our own Postfix made, <time.queue-id@host>, is another at each attempt, and so is a Date that it added.
     """
     message_id = mail.first_header(b"message-id")
     queue_id = mail.queue_id.encode("utf-8", "surrogateescape")
     if message_id and not (queue_id and b".%b@" % queue_id in message_id):
         return message_id
-    fields = (mail.first_header(name) for name in (b"from", b"date", b"subject"))
-    return b"\0".join((*fields, b"%d" % mail.content.octets))
+    fields = mail.first_header(b"from"), mail.first_header(b"subject")
+    return b"\0".join((*fields, b"%d" % mail.content.octets, mail.digest))
 
 
 class SendingProbe(Probe):
