@@ -678,8 +678,8 @@ class Mail:
     the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
     many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
     for. listings: what DNS blacklists say of the sender. names: how many registered mailboxes have a name, by its key
-    (text.claimed_names). at: when it is judged, in Unix seconds. digest: a
-    hash of what is in it, as doors.transaction makes it; b"" where nobody will ask whether it was judged before.
+    (text.claimed_names). at: when it is judged, in Unix seconds. digest: a hash of what is in it, as the doors'
+    transaction makes it; b"" where nobody will ask whether it was judged before.
     """
 
     def __init__(

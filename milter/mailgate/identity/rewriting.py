@@ -49,18 +49,13 @@ class Rewriting:
 
     def mailbox(self, path: bytes) -> str:
         """Return the mailbox that a path as it was typed leads to, "" for the null path; see `is_clear`."""
-        if ordinary := ORDINARY.fullmatch(path):
-            mailbox = ordinary[1].decode("ascii").lower()
-            if domain_of(mailbox) not in self.mydestination or not self._is_route(mailbox):
-                return mailbox
+        if ordinary := ORDINARY.fullmatch(path):  # whole, and without a route
+            return ordinary[1].decode("ascii").lower()
         text = path.decode("utf-8", "surrogateescape")
         tokens = tokens_of(text) if len(path) <= LONGEST else [(UNCLOSED, "")]
         if _is_address(tokens):
             tokens = self._resolved(self._rewritten(_quoted_again(tokens)))
         return written(tokens) if _is_address(tokens) else _without_domain(text)
-
-    def _is_route(self, mailbox: str) -> bool:
-        return (self.swap_bangpath and "!" in mailbox) or (self.allow_percent_hack and "%" in mailbox)
 
     def _rewritten(self, tokens: list[Token]) -> list[Token]:
         """Complete an address, as rewrite.c does."""
@@ -141,9 +136,7 @@ def _quoted_again(tokens: Sequence[Token]) -> list[Token]:
     (quote_822_local.c).
     """
     text = joined(tokens)
-    if (
-        text.startswith("@") and ":" in text
-    ):  # what was in quotes may now look like a source route, and is taken for one
+    if text.startswith("@") and ":" in text:  # what was in quotes is taken for a source route now
         text = text.partition(":")[2]
     local, at, domain = text.rpartition("@")
     if not at:
