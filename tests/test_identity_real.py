@@ -53,6 +53,9 @@ def spellings(local: str) -> list[str]:
         f"{local}+tag@{OURS}",
         f"{local}+tag+more@{OURS}",
         f'"{local}+tag"@{OURS}',
+        f'"{local}+a tag"@{OURS}',
+        f'"{local}+(x)"@{OURS}',
+        f'"{local}+\\"x"@{OURS}',
         f"{local}+tag",
         f"{local}+tag%{OURS}",
         f"{local}%{OURS}@{OURS}",
@@ -74,6 +77,8 @@ def spellings(local: str) -> list[str]:
         f"bi-danh.{local}@{SECOND}",
         f"bi-danh-nua.{local}@{OURS}",
         f"bi-danh-nua.{local}",
+        f"bi-danh-la.{local}@{OURS}",
+        f"bi-danh-la.{local}+tag@{SECOND}",
         f"{local}@mx.hanam.gov.vn",
         f"{local}@localhost",
         f"{local}@[127.0.0.1]",
@@ -86,6 +91,7 @@ def aliases() -> str:
     for local in MAILBOXES:
         lines += [f"{local}@{domain} {local}@{OURS}" for domain in (OURS, SECOND, A_LABEL)]
         lines += [f"bi-danh.{local}@{OURS} {local}@{OURS}", f"bi-danh.{local}@{SECOND} bi-danh.{local}@{OURS}"]
+        lines.append(f"bi-danh-la.{local}@{OURS} {local}+la@{OURS}")
         lines.append(f"bi-danh-nua.{local}@{OURS} bi-danh.{local}@{OURS}")
     lines.append(f"@{OURS} chung@{OURS}")
     return "\n".join(lines) + "\n"

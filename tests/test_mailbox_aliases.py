@@ -103,6 +103,11 @@ LOOKED_UP: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "two lines for one name": ("a@hanam.gov.vn b@hanam.gov.vn\na@hanam.gov.vn c@hanam.gov.vn\n", {"a": ("b",)}),
     "names without a domain": ("a b\n", {"a": ("b",)}),
     "unclear ones": ("a@hanam.gov.vn b%hanam.gov.vn, hanam.gov.vn!c, d(x)@hanam.gov.vn\n", {"a": ("b", "c", "d")}),
+    "targets that are sub-addresses": (
+        "b1@hanam.gov.vn c+x@hanam.gov.vn\nb2@hanam.gov.vn b1+q@hanam.gov.vn\n"
+        "b3@hanam.gov.vn c@hanam.gov.vn, C@hanam.gov.vn, c+q\nb4@hanam.gov.vn c+a, d+b@hanam.gov.vn\n",
+        {"b1": ("c",), "b2": ("c",), "b1+z": ("c",), "b3": ("c",), "b4": ("c", "d"), "c": ("c",)},
+    ),
     "capitals": ("A@HaNam.gov.vn B@HANAM.GOV.VN\n", {"a": ("b",)}),
 }
 

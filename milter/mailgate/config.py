@@ -455,7 +455,8 @@ class Settings(_Section):
     def aliases(self) -> Aliases:
         """Return the aliases of the files that are named, not yet read."""
         section = self.organization
-        return Aliases(section.alias_files, self.folder, frozenset(section.domains), self.resolved_rewriting())
+        domains, separators = frozenset(section.domains), section.subaddress_separators
+        return Aliases(section.alias_files, self.folder, domains, self.resolved_rewriting(), separators)
 
     def identity(
         self, aliases: Mapping[str, tuple[str, ...]] | None = None, registered: AbstractSet[str] = frozenset()

@@ -101,8 +101,7 @@ _NO_MAILBOX = Evidence("mailbox", "unclear", "leads to no mailbox")
 
 def _owners(mail: Mail, address: str) -> tuple[str, ...]:
     """Return the mailboxes whose address this is: one, or all that are behind an alias of several."""
-    account = mail.identity.account(address)
-    return mail.identity.aliases.get(account, (account,))
+    return mail.identity.owners(mail.identity.account(address))
 
 
 def _is_of_our_networks(mail: Mail) -> bool:

@@ -13,7 +13,7 @@ from ..postfix.lists import items_of
 from ..postfix.tables import Shape, source_entries
 from ..sources import Unread
 from .rewriting import Rewriting, is_clear
-from .spelling import canonical_domain
+from .spelling import base_of, canonical_domain
 
 _DEEPEST = 20  # Postfix gives up at 1,000 levels (virtual_alias_recursion_limit); nobody writes more than three
 
@@ -30,11 +30,14 @@ class Aliases(dict[str, tuple[str, ...]]):
     A file with a bad line keeps what it held before, where it was read before.
     """
 
-    def __init__(self, files: Sequence[str], folder: Path, domains: frozenset[str], rewriting: Rewriting) -> None:
+    def __init__(
+        self, files: Sequence[str], folder: Path, domains: frozenset[str], rewriting: Rewriting, separators: str = "+"
+    ) -> None:
         super().__init__()
         self._files = [_file(text, folder) for text in files]
         self._domains = domains
         self._rewriting = rewriting
+        self._separators = separators
         self._seen: list[tuple[int, int]] = []
         self._held: dict[Path, Steps] = {}
 
@@ -61,7 +64,7 @@ class Aliases(dict[str, tuple[str, ...]]):
                 # looks up again.
                 if name not in steps or steps[name] == (name,):
                     steps[name] = targets
-        found, circles = resolved(steps, self._domains)
+        found, circles = resolved(steps, self._domains, self._separators)
         return found, problems + (self._named(circles) if circles else [])
 
     def take(self, aliases: Mapping[str, tuple[str, ...]]) -> None:
@@ -126,7 +129,7 @@ def _words(item: str) -> list[str]:
 
 
 def resolved(
-    steps: Mapping[str, tuple[str, ...]], domains: frozenset[str]
+    steps: Mapping[str, tuple[str, ...]], domains: frozenset[str], separators: str
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Return the mailboxes of ours behind each alias, and the ways by which names lead back to themselves.
 
@@ -147,7 +150,7 @@ def resolved(
                 if domain in domains:
                     found[name] = targets
                 continue
-        behind = tuple(dict.fromkeys(_follow_all((name,), targets, steps, domains)))
+        behind = tuple(dict.fromkeys(_follow_all((name,), targets, steps, domains, separators)))
         if behind and behind != (name,):
             found[name] = behind
         if circle := _circle(name, steps):
@@ -156,7 +159,11 @@ def resolved(
 
 
 def _follow_all(
-    path: tuple[str, ...], targets: Iterable[str], steps: Mapping[str, Sequence[str]], domains: frozenset[str]
+    path: tuple[str, ...],
+    targets: Iterable[str],
+    steps: Mapping[str, Sequence[str]],
+    domains: frozenset[str],
+    separators: str,
 ) -> Iterator[str]:
     """Yield where some names lead, each at the end of a path; what goes round in a circle leads nowhere."""
     for target in targets:
@@ -169,6 +176,8 @@ def _follow_all(
         if target in path or len(path) >= _DEEPEST:
             continue
         further = steps.get(target)
+        if further is None:
+            further = steps.get(f"{base_of(target.rpartition('@')[0], separators)}@{domain}")
         if further is None and not target.startswith("@"):
             all_others = steps.get("@" + domain)
             if all_others is not None:
@@ -177,7 +186,7 @@ def _follow_all(
         if further is None:
             yield target
         else:
-            yield from _follow_all((*path, target), further, steps, domains)
+            yield from _follow_all((*path, target), further, steps, domains, separators)
 
 
 def _circle(name: str, steps: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

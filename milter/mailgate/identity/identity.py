@@ -11,11 +11,11 @@ from collections.abc import Set as AbstractSet
 
 from .organization import Organization
 from .rewriting import Rewriting, is_clear
-from .spelling import mailbox_of
+from .spelling import base_of, mailbox_of
 
 _NO_ALIASES: Mapping[str, tuple[str, ...]] = {}
 _ROUTE = frozenset("%!@|")
-_NEVER_SPLIT = ("mailer-daemon", "postmaster", "double-bounce")
+_DEEPEST = 20  # aliases whose targets are sub-addresses of aliases
 
 
 class Identity:
@@ -111,11 +111,15 @@ class Identity:
         What a domain has for all its other addresses gives nobody all of them.
         """
         mine, theirs = self.account(account), self.account(address)
-        return theirs == mine or mine in self.aliases.get(theirs, ())
+        return theirs == mine or mine in self.owners(theirs)
 
     def is_mailbox(self, account: str) -> bool:
         """Tell whether an account is one mailbox's, and no alias of several."""
-        return account in self.aliases.get(account, (account,))
+        return account in self.owners(account)
+
+    def owners(self, account: str) -> tuple[str, ...]:
+        """Return the mailboxes of an account: itself, or all that are behind an alias of several."""
+        return self._known(account) or (account,)
 
     def is_clear(self, mailbox: str) -> bool:
         """Tell whether an address leads to one place: it has both its parts, and no route where it is ours."""
@@ -142,7 +146,7 @@ class Identity:
             return mailbox
         return f"{local}@{self._home}" if is_local or domain in self.rewriting.mydestination else mailbox
 
-    def _looked_up(self, mailbox: str) -> tuple[str, tuple[str, ...] | None]:
+    def _looked_up(self, mailbox: str, depth: int = 0) -> tuple[str, tuple[str, ...] | None]:
         """Return an address in its own domain, and what stands for it: the full one, else without its sub-address.
 
         None where nothing does, with the address without its sub-address.
@@ -153,29 +157,28 @@ class Identity:
             mailbox = f"{local}@{domain}"
         if domain not in self._domains:
             return mailbox, (mailbox,)
-        known = self._known(mailbox)
+        known = self._known(mailbox, depth)
         if known is None:
-            base = self._base(local)
+            base = base_of(local, self.separators)
             if base != local:
                 mailbox = f"{base}@{domain}"
-                known = self._known(mailbox)
+                known = self._known(mailbox, depth)
         return mailbox, known
 
-    def _known(self, mailbox: str) -> tuple[str, ...] | None:
+    def _known(self, mailbox: str, depth: int = 0) -> tuple[str, ...] | None:
+        """Return what stands for exactly this address, each a mailbox of its own; None where nothing does."""
         behind = self.aliases.get(mailbox)
-        if behind is not None:
+        if behind is None:
+            return (mailbox,) if mailbox in self.registered else None
+        if depth >= _DEEPEST or not any(map(self._is_spelled, behind)):
             return behind
-        return (mailbox,) if mailbox in self.registered else None
+        found: dict[str, None] = {}
+        for target in behind:
+            name, known = (target, None) if target == mailbox else self._looked_up(target, depth + 1)
+            found |= dict.fromkeys(known or (name,))
+        return tuple(found)
 
-    def _base(self, local: str) -> str:
-        """Return a local part without its sub-address, as split_addr.c splits it: at the first separator.
-
-        Names of the mail system's own are never split, nor owner-x and x-request where `-` separates.
-        """
-        ends = [at for separator in self.separators if (at := local.find(separator)) >= 0]
-        at = min(ends) if ends else 0
-        if at <= 0 or local in _NEVER_SPLIT:
-            return local
-        if "-" in self.separators and (local.startswith("owner-") or local.endswith("-request")):
-            return local
-        return local[:at]
+    def _is_spelled(self, target: str) -> bool:
+        """Tell whether an alias's target may be a sub-address, or of a merged domain."""
+        is_merged = target.rpartition("@")[2] in self._same
+        return is_merged or any(separator in target for separator in self.separators)

@@ -151,10 +151,43 @@ def written(tokens: Sequence[Token]) -> str:
 def local_part(tokens: Sequence[Token]) -> str:
     """Write tokens as a local part, in quotes where it needs them."""
     local = joined(tokens).lower()
-    if not local or _BARE_LOCAL.fullmatch(local):
-        return local or ('""' if tokens else "")
+    return quoted(local) if local else ('""' if tokens else "")
+
+
+def unquoted(local: str) -> str:
+    """Return what a local part says without its quotes.
+
+    >>> unquoted('"a b"'), unquoted("a.b")
+    ('a b', 'a.b')
+    """
+    return _unescaped(local[1:-1]) if local.startswith('"') else local
+
+
+def quoted(local: str) -> str:
+    """Return a local part in quotes where it needs them."""
+    if _BARE_LOCAL.fullmatch(local):
+        return local
     escaped = local.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def base_of(local: str, separators: str) -> str:
+    """Return a local part without its sub-address, as split_addr.c splits it: at the first separator.
+
+    Names of the mail system's own are never split, nor owner-x and x-request where `-` separates. Quotes are not of
+    the name: `"a+b c"` is `a` too.
+    """
+    bare = unquoted(local)
+    ends = [at for separator in separators if (at := bare.find(separator)) >= 0]
+    at = min(ends) if ends else 0
+    if at <= 0 or bare in _NEVER_SPLIT:
+        return local
+    if "-" in separators and (bare.startswith("owner-") or bare.endswith("-request")):
+        return local
+    return quoted(bare[:at])
+
+
+_NEVER_SPLIT = ("mailer-daemon", "postmaster", "double-bounce")
 
 
 def joined(tokens: Sequence[Token]) -> str:
