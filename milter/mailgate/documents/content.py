@@ -28,6 +28,8 @@ _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 _PACKED = frozenset({"zip", "7z", "rar"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
 _HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
+# What is shown stands in other mails, or is fetched from a server (RFC 2046 sections 5.2.2, 5.2.3).
+_ELSEWHERE = frozenset({"message/partial", "message/external-body"})
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
 
 
@@ -59,6 +61,8 @@ def look_into(
         yield _uninspected(place, error)
         return
     yield file
+    if declared in _ELSEWHERE:
+        yield Uninspected(place, Obstacle.UNSUPPORTED, declared)
     try:
         if budget.depth == budget.limits.depth:
             budget.begin(len(octets))
@@ -102,7 +106,7 @@ def look_into(
 
 def _as_it_is_opened(kinds: tuple[str, ...], name: str, declared: str) -> tuple[str, ...]:
     """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field."""
-    is_mail = declared in ("message/rfc822", "message/global") or extension_of(name) in _MAILS
+    is_mail = declared in ("message/rfc822", "message/global", "message/partial") or extension_of(name) in _MAILS
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
     return ("html", "eml") if kinds == ("html",) else ("eml",)

@@ -6,25 +6,26 @@ from collections.abc import Iterator
 from ..mime.fields import decode_words
 from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
-from ..model import Header, Obstacle, TextKind, Uninspected
+from ..model import Obstacle, TextKind, Uninspected
 from .budget import Budget
 from .found import Extract, Found, Inside
 from .plain import read_html, read_text
 
 _CHUNK = 1_048_576
-_FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:((?:[^\n]|\n[ \t])*)\n?")
+_SUBJECT = re.compile(rb"^subject[ \t]*:((?:[^\n]|\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
+_BLANK = re.compile(rb"^\r?\n", re.MULTILINE)
 _LEAVES = 1_000  # of one attached mail
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what a mail holds."""
-    headers, start = _headers(octets)
-    subject = next((decode_words(value) for name, value in headers if name == b"subject"), "")
+    start = octets.find(b"\n") + 1 if octets.startswith(b"From ") else 0  # mbox
+    subject = _subject(octets, start)
     if subject.strip():
         yield Extract(place, TextKind.SUBJECT, subject[: budget.room()])
         budget.take_letters(len(subject))
     walker = Walker(exact=True)
-    walker.begin(headers, start)
+    walker.begin_attached(start)
     for at in range(start, len(octets), _CHUNK):
         walker.feed(octets, at, min(at + _CHUNK, len(octets)))
     content = walker.finish()
@@ -37,21 +38,18 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:
         yield Uninspected(place, Obstacle.LIMIT, f"more than {_LEAVES} parts")
+    for defect in content.ambiguities():
+        yield Uninspected(place, Obstacle.AMBIGUOUS, defect)
     for limit in content.unread():
         yield Uninspected(place, Obstacle.LIMIT, limit)
 
 
-def _headers(octets: bytes) -> tuple[list[Header], int]:
-    """Return the header fields, names in lower case, and where the body begins; what is no field ends them."""
-    fields: list[Header] = []
-    at = 0
-    if octets.startswith(b"From "):  # mbox
-        at = octets.find(b"\n") + 1
-    while match := _FIELD.match(octets, at):
-        fields.append((match[1].lower(), match[2].rstrip(b"\r")))
-        at = match.end()
-    blank = re.compile(rb"\r?\n").match(octets, at)
-    return fields, blank.end() if blank else at
+def _subject(octets: bytes, start: int) -> str:
+    """Return the subject of a mail, "" for none."""
+    blank = _BLANK.search(octets, start)
+    head = octets[start : blank.start() if blank else len(octets)]
+    match = _SUBJECT.search(head)
+    return decode_words(match[1]) if match else ""
 
 
 def is_shown(leaf: Leaf) -> bool:

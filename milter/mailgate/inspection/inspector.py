@@ -359,6 +359,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     defects = mail.content.defects
     uninspected += [Uninspected("structure", Obstacle.LIMIT, limit) for limit in mail.content.unread()]
     uninspected += [Uninspected("structure", Obstacle.DAMAGED, defect) for defect in sorted(_AMBIGUOUS & defects)]
+    uninspected += [Uninspected("structure", Obstacle.AMBIGUOUS, defect) for defect in mail.content.ambiguities()]
     if not found and "unclosed-multipart" in defects:
         uninspected.append(Uninspected("structure", Obstacle.DAMAGED, "no part of a multipart"))
     for items in found:
