@@ -452,12 +452,21 @@ class Uninspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A file that was taken out of what the virus scanner does not open: it is given to it by itself."""
+
+    place: str
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """All that was found inside a mail."""
 
     texts: tuple[Text, ...] = ()
     files: tuple[File, ...] = ()
     uninspected: tuple[Uninspected, ...] = ()
+    taken: tuple[Taken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ them is what the walk is held against.
 
 import base64
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 _N = b"\r\n"
 _NAMES = (b"a.exe", b"bao cao.docx", b"=?utf-8?B?aG9hLWRvbi5leGU=?=", b"x.txt", b"hoa-don.exe")
@@ -43,21 +43,26 @@ _ODD_LINES = (
 )
 
 
-def structures(count: int, seed: int) -> Iterator[bytes]:
-    """Yield so many mails, with CRLF; the same for the same seed."""
+class _Chance(random.Random):
+    files: Sequence[bytes] = ()
+
+
+def structures(count: int, seed: int, files: Sequence[bytes] = ()) -> Iterator[bytes]:
+    """Yield so many mails, with CRLF; the same for the same seed. files: what is in their files, by chance."""
     for number in range(count):
-        chance = random.Random(f"{seed}/{number}")
+        chance = _Chance(f"{seed}/{number}")
+        chance.files = files
         yield _mail(chance)
 
 
-def _mail(chance: random.Random) -> bytes:
+def _mail(chance: _Chance) -> bytes:
     head = [b"From: a@example.com", b"To: ptp.bl@hanam.gov.vn", b"Subject: x", b"MIME-Version: 1.0"]
     chance.shuffle(head)
     part = _part(chance, 0, [])
     return _N.join(head) + _N + part
 
 
-def _part(chance: random.Random, depth: int, outer: list[bytes]) -> bytes:
+def _part(chance: _Chance, depth: int, outer: list[bytes]) -> bytes:
     """Return a part: its header lines, a blank line and its body; outer: the boundaries around it."""
     kinds = [_text, _text, _file, _file, _multipart, _message] if depth < 6 else [_text, _file]
     if depth == 0:
@@ -72,13 +77,13 @@ def _part(chance: random.Random, depth: int, outer: list[bytes]) -> bytes:
     return b"".join(field + _N for field in fields) + blank + body
 
 
-def _odd_line(chance: random.Random, outer: list[bytes]) -> bytes:
+def _odd_line(chance: _Chance, outer: list[bytes]) -> bytes:
     if outer and chance.random() < 0.1:
         return b"--" + chance.choice(outer)[: chance.randrange(1, 90)]
     return chance.choice(_ODD_LINES)
 
 
-def _spelled(chance: random.Random, field: bytes) -> bytes:
+def _spelled(chance: _Chance, field: bytes) -> bytes:
     name, _, value = field.partition(b": ")
     if chance.random() < 0.1:
         name = chance.choice((name.upper(), name.lower(), name.swapcase()))
@@ -94,7 +99,7 @@ def _spelled(chance: random.Random, field: bytes) -> bytes:
     return name + join + value
 
 
-def _transfer(chance: random.Random, octets: bytes) -> tuple[list[bytes], bytes]:
+def _transfer(chance: _Chance, octets: bytes) -> tuple[list[bytes], bytes]:
     encoding = chance.choice(
         (b"base64", b"base64", b"BASE64", b"7bit", b"8bit", b"quoted-printable", b"binary", b"x", b"")
     )
@@ -105,7 +110,7 @@ def _transfer(chance: random.Random, octets: bytes) -> tuple[list[bytes], bytes]
     return fields, body
 
 
-def _named(chance: random.Random, field: bytes, parameter: bytes) -> bytes:
+def _named(chance: _Chance, field: bytes, parameter: bytes) -> bytes:
     name = chance.choice(_NAMES)
     form = chance.randrange(7)
     if form == 0:
@@ -121,7 +126,7 @@ def _named(chance: random.Random, field: bytes, parameter: bytes) -> bytes:
     return field + b"; " + parameter + b'="' + name + b'"'
 
 
-def _text(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
+def _text(chance: _Chance, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
     kind = chance.choice((b"text/plain", b"text/html", b"text/calendar", b"TEXT/Plain"))
     fields = [b"Content-Type: " + kind + b"; charset=" + chance.choice(_SETS)] if chance.random() < 0.9 else []
     if fields and chance.random() < 0.1:
@@ -136,7 +141,7 @@ def _text(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[b
     return fields + transfer, body
 
 
-def _file(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
+def _file(chance: _Chance, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
     kind = chance.choice(
         (
             b"application/octet-stream",
@@ -159,11 +164,12 @@ def _file(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[b
         fields.append(
             b"Content-Type: " + chance.choice((b"text/plain", b"application/zip", b"multipart/mixed; boundary=z"))
         )
-    transfer, body = _transfer(chance, b"MZ" + b"%d" % chance.randrange(10**9) * chance.randrange(1, 20))
+    octets = b"MZ" + b"%d" % chance.randrange(10**9) * chance.randrange(1, 20)
+    transfer, body = _transfer(chance, chance.choice(chance.files) if chance.files else octets)
     return fields + transfer, body
 
 
-def _message(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
+def _message(chance: _Chance, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
     fields = [
         _named(
             chance,
@@ -178,12 +184,12 @@ def _message(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[lis
     return fields, b"Subject: inner\r\n" + _part(chance, depth + 1, outer)
 
 
-def _boundary(chance: random.Random) -> bytes:
+def _boundary(chance: _Chance) -> bytes:
     length = chance.choice((1, 2, 3, 8, 24, 60, 69, 70, 71, 79, 80, 81, 90, 200, 1_000))
     return bytes(chance.choice(_LETTERS) for _ in range(length))
 
 
-def _near(chance: random.Random, boundary: bytes) -> bytes:
+def _near(chance: _Chance, boundary: bytes) -> bytes:
     """Return a line that is this boundary's delimiter for some program."""
     forms: tuple[Callable[[], bytes], ...] = (
         lambda: b"--" + boundary + b" x",
@@ -207,7 +213,7 @@ def _near(chance: random.Random, boundary: bytes) -> bytes:
     return chance.choice(forms)()
 
 
-def _multipart(chance: random.Random, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
+def _multipart(chance: _Chance, depth: int, outer: list[bytes]) -> tuple[list[bytes], bytes]:
     boundary = _boundary(chance)
     if outer and chance.random() < 0.25:
         near = chance.choice(outer)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 
-from ..model import Danger, File, Obstacle, TextKind, Uninspected
+from ..model import Danger, File, Obstacle, Taken, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
 from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
 from .budget import Blocked, Bomb, Budget
@@ -30,6 +30,11 @@ _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
 _HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
 # What is shown stands in other mails, or is fetched from a server (RFC 2046 sections 5.2.2, 5.2.3).
 _ELSEWHERE = frozenset({"message/partial", "message/external-body"})
+# What clamd opens by itself, and scans what is inside (libclamav 1.0); what is taken out of all else is given to it.
+_SCANNED = (
+    _OOXML | _ODF | {"doc", "xls", "ppt", "pdf", "rtf", "zip", "7z", "rar", "tar", "gz", "bz2", "xz", "cab", "iso"}
+)
+_MAIL_TYPES = frozenset({"message/rfc822", "message/global", "message/news", *_ELSEWHERE})
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
 
 
@@ -45,7 +50,7 @@ def missing() -> list[str]:
 
 def look_into(
     octets: bytes, name: str, declared: str, place: str, budget: Budget
-) -> Iterator[File | Extract | Uninspected]:
+) -> Iterator[File | Extract | Taken | Uninspected]:
     """Yield a file, then what is inside it; never raise.
 
     Where more of its dangers show later, the file is yielded once more, with all of them: `merged` keeps the last.
@@ -89,6 +94,8 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
+                    if kind not in _SCANNED:
+                        yield from taken(inner_place, found.octets, budget)
                     for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
                         yield inner
                         if isinstance(inner, File) and inner.place == inner_place:
@@ -106,13 +113,27 @@ def look_into(
 
 def _as_it_is_opened(kinds: tuple[str, ...], name: str, declared: str) -> tuple[str, ...]:
     """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field."""
-    is_mail = declared in ("message/rfc822", "message/global", "message/partial") or extension_of(name) in _MAILS
+    is_mail = declared in _MAIL_TYPES or extension_of(name) in _MAILS
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
     return ("html", "eml") if kinds == ("html",) else ("eml",)
 
 
-def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:
+def taken(place: str, octets: bytes, budget: Budget) -> Iterator[Taken | Uninspected]:
+    """Yield a file for the virus scanner, as far as one mail may have it scan more than itself."""
+    if not octets:
+        return
+    if budget.take_scanned(len(octets)):
+        yield Taken(place, octets)
+    else:
+        yield Uninspected(
+            place, Obstacle.LIMIT, f"more than {budget.limits.scanned_octets} octets to scan for viruses"
+        )
+
+
+def merged(
+    found: Iterable[File | Extract | Taken | Uninspected],
+) -> Iterator[File | Extract | Taken | Uninspected]:
     """Yield what was found, each file once, as it was known last."""
     files: dict[tuple[str, str], File] = {}
     for each in found:

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from ..mime.walker import Leaf
-from ..model import File, Obstacle, TextKind, Uninspected
+from ..model import File, Obstacle, Taken, TextKind, Uninspected
 from .budget import Budget
-from .content import guarded, look_into
+from .content import guarded, look_into, taken
 from .eml import is_shown, read_leaf
 from .found import Extract, Inside, Threat
 
 
 def look_into_leaf(
     octets: bytes, leaf: Leaf, place: str, budget: Budget, body: bool
-) -> Iterator[File | Extract | Uninspected]:
+) -> Iterator[File | Extract | Taken | Uninspected]:
     """Yield the decoded octets of a mail's leaf: a text where it is shown, else as look_into does; never raise.
 
     body: the leaf is the mail's own, not one of an attached mail.
@@ -26,6 +26,7 @@ def look_into_leaf(
             if budget.files <= 0:
                 yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                 break
+            yield from taken(f"{place} > {found.name}", found.octets, budget)
             yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
         elif not isinstance(found, Threat):
             yield found

@@ -16,7 +16,7 @@ from ..documents.types import is_inert, types_of
 from ..mime.fields import decode_words
 from ..mime.transfer import IDENTITY, decoder_for
 from ..mime.walker import Leaf
-from ..model import File, Inspection, Mail, Obstacle, Text, TextKind, Uninspected
+from ..model import File, Inspection, Mail, Obstacle, Taken, Text, TextKind, Uninspected
 from ..spool import IN_MEMORY_BYTES, Spool
 from ..text.charsets import LEGACY, VPS, read
 from ..text.folding import is_plain
@@ -241,6 +241,8 @@ _ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts
 
 
 def _octets_of(item: Item) -> int:
+    if isinstance(item, Taken):
+        return _ITEM_OCTETS + len(item.octets)
     return _ITEM_OCTETS + (2 * len(item.canon) if isinstance(item, Text) else 0)
 
 
@@ -349,6 +351,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
     files: dict[tuple[str, str], File] = {}  # each as it was known last
     uninspected: list[Uninspected] = []
+    taken: list[Taken] = []
     room = _SUBJECT_OCTETS
     for value in mail.header_values(b"subject"):
         texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:room])))
@@ -371,6 +374,8 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
                 if before is not None and before.dangers:
                     item = replace(item, dangers=tuple(dict.fromkeys((*before.dangers, *item.dangers))))
                 files[item.place, item.sha256] = item
+            elif isinstance(item, Taken):
+                taken.append(item)
             else:
                 uninspected.append(item)
-    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected))
+    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected), tuple(taken))

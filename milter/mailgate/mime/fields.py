@@ -212,13 +212,15 @@ def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes,
 
 
 def boundaries_to_the_letter(value: bytes) -> list[bytes]:
-    """Return the boundaries of a Content-Type as RFC 2045 section 5.1 spells them: what follows a quoted string or a
-    token is no part of it. So Dovecot reads them; parentheses stand for themselves, or for a comment.
+    """Return the boundaries of a Content-Type as RFC 2045 section 5.1 spells them, where what follows a quoted string
+    or a token is no part of it, and as they stand. So Dovecot and CPython read them; parentheses stand for
+    themselves, or for a comment.
     """
     text = unfold(value)
-    found = []
+    found: list[bytes] = []
     for reading in dict.fromkeys((text, _strip_comments(text))):
         pieces: dict[int, bytes] = {}
+        wholes: dict[int, tuple[bytes, bool]] = {}
         for segment in _SEGMENT.findall(reading, 0, 1_048_576)[1 : MOST_PARAMETERS + 1]:
             name, _, octets = segment.partition(b"=")
             match = _NAME.fullmatch(_strip_comments(name).strip())
@@ -227,12 +229,14 @@ def boundaries_to_the_letter(value: bytes) -> list[bytes]:
             octets = octets.strip()
             quoted = _QUOTED.match(octets)
             exact = _ESCAPE.sub(rb"\1", quoted[1]) if quoted else _TOKEN.match(octets)[0]  # type: ignore[index]
+            whole = exact if quoted else octets
             if match[2] is None and match[3] is None:
-                found.append(exact)
+                found += (exact, whole)
             else:
                 pieces.setdefault(int(match[2] or 0), exact)
+                wholes.setdefault(int(match[2] or 0), (whole, match[3] is not None))
         if pieces:
-            found.append(b"".join(pieces[index] for index in sorted(pieces)))
+            found += (b"".join(pieces[index] for index in sorted(pieces)), _join_continuations(wholes)[0])
     return found
 
 

@@ -80,12 +80,13 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
+    type_ = _TYPE.match(types[0].main) if types else None
     return PartHeader(
-        types[0].main if types else "",
+        type_[0] if type_ else types[0].main if types else "",
         _file_name((*dispositions, *types[:1])),
         dispositions[0].main if dispositions else "",
         encoding,
-        multipart.partition("/")[2] or ("mixed" if multipart else ""),
+        _SUBTYPE.match(multipart.partition("/")[2])[0] or ("mixed" if multipart else ""),  # type: ignore[index]
         boundaries,
         tuple(sorted(defects)),
         types[0].values.get("charset", "").strip().lower() if types else "",
@@ -108,6 +109,7 @@ def describe_block(block: bytes) -> PartHeader | None:
     return describe(tuple((name.lower(), value) for name, value in _FIELD.findall(block)))
 
 
+_SUBTYPE = re.compile(r"[!#-'*+.0-9A-Z^-~-]*", re.IGNORECASE)
 _LONGEST_BOUNDARY = 80  # octets that Dovecot looks at
 
 

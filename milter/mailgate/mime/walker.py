@@ -118,6 +118,7 @@ class Leaf:
 
 
 MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
+_MOST_CUTS = 3  # of one header: a program that passes over the first such line ends it at the next
 _REST = PartHeader("application/octet-stream", disposition="attachment")
 _HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
@@ -150,7 +151,7 @@ class Walker:
         self._header: list[bytes] = []  # the lines of its Content-* fields
         self._header_octets = 0
         self._is_content_field = False
-        self._cut: tuple[int, int] | None = None  # where a line that is no field stands, and the fields before it
+        self._cuts: list[tuple[int, int]] = []  # where lines that are no fields stand, and the fields before each
         self._no_field_yet = False  # in the header of what is only a message if it is not encoded
         self._opaque = False
         # the current leaf
@@ -164,7 +165,7 @@ class Walker:
         self._leaf_start = 0
         self._leaf_type = ""
         self._leaf: PartHeader | None = None
-        self._cut_leaf: tuple[int, PartHeader] | None = None  # the same leaf where its header ends at such a line
+        self._cut_leaves: list[tuple[int, PartHeader]] = []  # the same leaf where its header ends at such a line
         self._messages = 0  # open attached messages
         self._encoded_count: Base64Counter | None = None
         self._encoded_decoder: Decoder | None = None
@@ -285,8 +286,8 @@ class Walker:
                     # Some programs end the header here, others pass over the line: Dovecot shows its readers the file
                     # that stands behind it.
                     self._defect("missing-blank-line")
-                    if self._cut is None:
-                        self._cut = (base + position, len(self._header))
+                    if len(self._cuts) < _MOST_CUTS:
+                        self._cuts.append((base + position, len(self._header)))
                 self._is_content_field = is_field and line[:8].lower() == b"content-"
             if b"\r" in line:
                 self._defect("bare-cr")
@@ -308,9 +309,9 @@ class Walker:
             self._open_nothing(body_start)
             return
         header = self._described(_told(self._header))
-        cut, self._cut = self._cut, None
-        if cut is not None:
-            self._cut_leaf = (cut[0], self._described(_told(self._header[: cut[1]])))
+        for place, count in self._cuts:
+            self._cut_leaves.append((place, self._described(_told(self._header[:count]))))
+        self._cuts = []
         self._header = []
         self._header_octets = 0
         self._in_header = self._is_content_field = False
@@ -351,7 +352,7 @@ class Walker:
             if len(boundaries) > self._limits.boundaries:
                 self._exceed("boundaries-of-a-multipart", self._limits.boundaries)
                 boundaries = boundaries[: self._limits.boundaries]
-            self._end_cut_leaf(start)
+            self._end_cut_leaves(start)
             whole = header if _MAYBE_ONE_FILE & set(header.defects) else None
             self._push(_Frame(header.multipart, boundaries, None, whole, start))
             self._open_nothing(start)
@@ -361,7 +362,7 @@ class Walker:
             if not self._messages:
                 attachment = Attachment(header.name, main, 0, header.encoding, span=(start, start))
                 content.attachments.append(attachment)
-            self._end_cut_leaf(start)
+            self._end_cut_leaves(start)
             encoded = header.encoding not in IDENTITY
             if encoded and not self._messages:
                 self._begin_encoded(header.encoding)
@@ -434,15 +435,14 @@ class Walker:
                 self._closed += size
         if self._leaf is not None:
             self._add_leaf(self._leaf_start, stop, self._leaf, self._leaf_type)
-        self._end_cut_leaf(stop)
+        self._end_cut_leaves(stop)
         self._open_nothing(stop)
 
-    def _end_cut_leaf(self, stop: int) -> None:
-        if self._cut_leaf is not None:
-            start, header = self._cut_leaf
-            self._cut_leaf = None
+    def _end_cut_leaves(self, stop: int) -> None:
+        for start, header in self._cut_leaves:
             if not header.multipart:  # else what stands there is a preamble
                 self._add_leaf(start, stop, header, header.type or "text/plain")
+        self._cut_leaves = []
 
     def _add_leaf(self, start: int, stop: int, header: PartHeader, main: str) -> None:
         if stop > start:
