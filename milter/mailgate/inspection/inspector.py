@@ -192,7 +192,7 @@ class Inspector:
             outcome = await self._workers.run(Job(pieces, cpu_s), content)
             for number, (index, items) in enumerate(zip(todo, outcome.ended, strict=False)):
                 found[index] = items
-                if number == 0 or not _is_short_of_limits(items):
+                if number == 0:  # a file of the same mail that a worker read before may have had it say anything
                     lasting.add(index)
             del todo[: len(outcome.ended)]
             if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == self.limits.cpu_s:
@@ -229,12 +229,6 @@ class Inspector:
         while self._kept_octets > self.limits.cache_bytes:
             _, oldest = self._kept.popitem(last=False)
             self._kept_octets -= oldest.octets
-
-
-def _is_short_of_limits(items: Sequence[Item]) -> bool:
-    """Tell whether a limit kept something from being seen: a later file of a job has what the earlier ones left."""
-    blocked = (item.obstacle for item in items if isinstance(item, Uninspected))
-    return any(obstacle in (Obstacle.LIMIT, Obstacle.TRUNCATED) for obstacle in blocked)
 
 
 _ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts
