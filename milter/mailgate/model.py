@@ -220,7 +220,8 @@ class HeaderLimits:
 class Attachment:
     """One file in a message: name (decoded), type, decoded size in octets, where it stands.
 
-    `span` is the half-open range of its transfer-encoded octets in the raw message.
+    `names` is what else programs read for its name. `span` is the half-open range of its transfer-encoded octets in
+    the raw message.
     """
 
     name: str
@@ -230,6 +231,7 @@ class Attachment:
     inline: bool
     span: tuple[int, int]
     sha256: str
+    names: tuple[str, ...]
 
     def __init__(
         self,
@@ -239,6 +241,7 @@ class Attachment:
         encoding: str = "",
         inline: bool = False,
         span: tuple[int, int] = (0, 0),
+        names: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.type = type
@@ -247,6 +250,7 @@ class Attachment:
         self.inline = inline
         self.span = span
         self.sha256 = ""
+        self.names = names
 
 
 @dataclass(slots=True, init=False)
@@ -410,8 +414,9 @@ class File:
     """One file in a mail, or in another file of it.
 
     place: its name after those of the files that it is inside: "a.zip > b.exe". name: the last of them, as it stands
-    there. type: what its content is, as a short word ("pdf", "docx", "exe"), "" where nothing tells. declared: the
-    MIME type that the mail gives it. size: in octets. dangers: each with what shows it, which is never its text.
+    there. names: what else programs read for it, where it is written in several ways. type: what its content is, as a
+    short word ("pdf", "docx", "exe"), "" where nothing tells. declared: the MIME type that the mail gives it. size:
+    in octets. dangers: each with what shows it, which is never its text.
     """
 
     place: str
@@ -421,6 +426,7 @@ class File:
     size: int = 0
     sha256: str = ""
     dangers: tuple[tuple[Danger, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Obstacle(StrEnum):

@@ -5,6 +5,7 @@ What is known is yielded at once, for whoever looks may be ended in the middle.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import sha256
 
@@ -42,16 +43,17 @@ def missing() -> list[str]:
 
 
 def look_into(
-    octets: bytes, name: str, declared: str, place: str, budget: Budget
+    octets: bytes, name: str, declared: str, place: str, budget: Budget, names: tuple[str, ...] = ()
 ) -> Iterator[File | Extract | Uninspected]:
-    """Yield a file, then what is inside it; never raise.
+    """Yield a file, then what is inside it; never raise. names: what else programs read for its name.
 
     Where more of its dangers show later, the file is yielded once more, with all of them: `merged` keeps the last.
     """
     kinds: tuple[str, ...] = ()
-    file = File(place, name, "", declared, len(octets))
+    file = File(place, name, "", declared, len(octets), names=names)
+    called = {extension_of(each) for each in (name, *names)}
     try:
-        kinds = _as_it_is_opened(types_of(octets), name, declared)
+        kinds = _as_it_is_opened(types_of(octets), called, declared)
         file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
         file = replace(file, dangers=dangers_of(kinds, name))
     except Exception as error:
@@ -69,10 +71,10 @@ def look_into(
         if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
-    promised = extension_of(name)
-    may_be_packed = promised in _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
-    if octets and promised in _PROMISING and (not kinds or may_be_packed):
-        yield Uninspected(place, Obstacle.DAMAGED, f"no {promised} by its content")
+    may_be_packed = called & _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
+    promised = sorted(called & (_PACKED if kinds else _PROMISING))
+    if octets and promised and (not kinds or may_be_packed):
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {promised[0]} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
@@ -85,7 +87,9 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
-                    for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
+                    for inner in look_into(
+                        found.octets, found.name, found.declared, inner_place, budget, found.names
+                    ):
                         yield inner
                         if isinstance(inner, File) and inner.place == inner_place:
                             threats = (*threats, *_shared(file, kind, inner))
@@ -100,9 +104,12 @@ def look_into(
         budget.depth += 1
 
 
-def _as_it_is_opened(kinds: tuple[str, ...], name: str, declared: str) -> tuple[str, ...]:
-    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field."""
-    is_mail = declared in ("message/rfc822", "message/global") or extension_of(name) in _MAILS
+def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> tuple[str, ...]:
+    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field.
+
+    called: the extensions that it may be opened by.
+    """
+    is_mail = declared in ("message/rfc822", "message/global") or not called.isdisjoint(_MAILS)
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
     return ("html", "eml") if kinds == ("html",) else ("eml",)
@@ -142,7 +149,8 @@ def _shared(outer: File, kind: str, inner: File) -> tuple[tuple[Danger, str], ..
     """Return what a file inside makes of the outer one: a document with a program in it, an archive that only calls
     itself a document."""
     dangers = {danger for danger, _ in inner.dangers}
-    named = [each for each in read_name(inner.name).extensions if each in PROGRAMS]
+    readings = [read_name(name) for name in (inner.name, *inner.names)]
+    named = [each for reading in readings for each in reading.extensions if each in PROGRAMS]
     if not dangers & RUNNING and not named:
         return ()
     if kind in _DOCUMENTS and kind != "msg":

@@ -65,4 +65,4 @@ def read_leaf(octets: bytes, leaf: Leaf, place: str, budget: Budget, kind: TextK
         reader = read_html if leaf.type == "text/html" else read_text
         yield from reader(octets, leaf.charset, place, kind, budget)
     else:
-        yield Inside(leaf.name or place.rpartition(" > ")[2], octets, leaf.type)
+        yield Inside(leaf.name or place.rpartition(" > ")[2], octets, leaf.type, leaf.names)

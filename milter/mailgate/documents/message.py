@@ -18,7 +18,7 @@ def look_into_leaf(
     body: the leaf is the mail's own, not one of an attached mail.
     """
     if not is_shown(leaf):
-        yield from look_into(octets, leaf.name or place, leaf.type, place, budget)
+        yield from look_into(octets, leaf.name or place, leaf.type, place, budget, leaf.names)
         return
     kind = TextKind.BODY if body else TextKind.DOCUMENT
     for found in guarded(read_leaf(octets, leaf, place, budget, kind), place):
@@ -26,6 +26,8 @@ def look_into_leaf(
             if budget.files <= 0:
                 yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                 break
-            yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
+            yield from look_into(
+                found.octets, found.name, found.declared, f"{place} > {found.name}", budget, found.names
+            )
         elif not isinstance(found, Threat):
             yield found

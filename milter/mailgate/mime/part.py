@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from ..caches import remembered
 from ..model import Header
+from ..text.file_names import opens_alike
 from .fields import Parameters, parse_parameters
+from .names import told_names
 from .transfer import IDENTITY, is_known
 
 
@@ -18,7 +20,8 @@ class PartHeader(NamedTuple):
     """A part's own account of itself; `type` is "" where it names none. All of it lower-cased but the name.
 
     multipart: the subtype when any Content-Type says multipart, else "". boundaries: every plausible
-    reading, each once. charset: the label of a text, "" for none.
+    reading, each once. charset: the label of a text, "" for none. names: what other programs read for its name, those
+    that open otherwise (mime.names).
     """
 
     type: str = ""
@@ -29,6 +32,7 @@ class PartHeader(NamedTuple):
     boundaries: tuple[bytes, ...] = ()
     defects: tuple[str, ...] = ()
     charset: str = ""
+    names: tuple[str, ...] = ()
 
 
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
@@ -77,15 +81,20 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("no-boundary")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
+    name = _file_name((*dispositions, *types[:1]))
+    told = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
+    if not name and told:
+        name = told[0]
     return PartHeader(
         types[0].main if types else "",
-        _file_name((*dispositions, *types[:1])),
+        name,
         dispositions[0].main if dispositions else "",
         encoding,
         multipart.partition("/")[2] or ("mixed" if multipart else ""),
         boundaries,
         tuple(sorted(defects)),
         types[0].values.get("charset", "").strip().lower() if types else "",
+        tuple([other for other in told if not opens_alike(other, name)]),
     )
 
 

@@ -57,7 +57,8 @@ class _Frame:
 class Leaf:
     """A leaf whose octets can be decoded again from the raw message: span, encoding, and what its header says of it.
 
-    is_attachment: it counts as one. is_inside: it is of an attached message.
+    is_attachment: it counts as one. is_inside: it is of an attached message. names: what else programs read for its
+    name.
     """
 
     span: tuple[int, int]
@@ -67,6 +68,7 @@ class Leaf:
     charset: str
     is_attachment: bool
     is_inside: bool
+    names: tuple[str, ...]
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Leaf:
         charset: str = "",
         is_attachment: bool = False,
         is_inside: bool = False,
+        names: tuple[str, ...] = (),
     ) -> None:
         self.span = span
         self.encoding = encoding
@@ -85,6 +88,7 @@ class Leaf:
         self.charset = charset
         self.is_attachment = is_attachment
         self.is_inside = is_inside
+        self.names = names
 
 
 MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
@@ -287,7 +291,9 @@ class Walker:
         elif main in ("message/rfc822", "message/global") and header.encoding in IDENTITY:
             attachment = None
             if not self._messages:
-                attachment = Attachment(header.name, main, 0, header.encoding, span=(start, start))
+                attachment = Attachment(
+                    header.name, main, 0, header.encoding, span=(start, start), names=header.names
+                )
                 content.attachments.append(attachment)
             self._messages += 1
             self._push(_Frame("", (), attachment))
@@ -311,7 +317,7 @@ class Walker:
                 self._decoder = decoder_for(encoding)
             return
         inline = not header.name and header.disposition != "attachment"
-        self._attachment = Attachment(header.name, main, 0, encoding, inline, (start, start))
+        self._attachment = Attachment(header.name, main, 0, encoding, inline, (start, start), header.names)
         self.content.attachments.append(self._attachment)
         if encoding == "base64":
             self._count = Base64Counter(self._exact)
@@ -369,6 +375,7 @@ class Walker:
                     header.charset,
                     counts,
                     self._messages > 0,
+                    header.names,
                 )
             )
         self._open_nothing(stop)
