@@ -11,11 +11,11 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime, zips
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
-from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, types_of
+from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, packed_behind, types_of
 
 _OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
@@ -23,10 +23,18 @@ _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
 _MARKUP = frozenset(["xml", "svg", "wsf"])
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
-_PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
+_PROMISING = (
+    _OOXML
+    | _ODF
+    | _OLE
+    | ARCHIVES
+    | UNOPENED
+    | {"pdf", "rtf", "tgz", "tbz", "txz", "zst", "z", "lzh", "lz", "wim", "zipx"}
+)
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 # Programs look for an archive also behind what stands before it, as in one that unpacks itself.
 _PACKED = frozenset({"zip", "7z", "rar"})
+_ZIPS = frozenset({"zip", "jar", "apk", "epub"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
 _HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
@@ -54,6 +62,8 @@ def look_into(
     called = {extension_of(each) for each in (name, *names)}
     try:
         kinds = _as_it_is_opened(types_of(octets), called, declared)
+        if not kinds or kinds[0] not in _ZIPS | _OOXML | _ODF:
+            kinds = tuple(dict.fromkeys((*kinds, *packed_behind(octets, called))))
         file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
         file = replace(file, dangers=dangers_of(kinds, name))
     except Exception as error:
@@ -165,6 +175,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     """Return what reads a kind of file, nothing for what has nothing inside."""
     if kind in _OOXML or kind in _ODF:
         return _document(kind, octets, name, place, budget)
+    if kind in _ZIPS:
+        return zips.read(octets, name, place, budget)
     if kind in ARCHIVES:
         return archives.read(octets, name, kind, place, budget)
     if kind in _OLE:
@@ -184,8 +196,6 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return eml.read(octets, place, budget)
     if kind == "p7m":
         return smime.read(octets, budget)
-    if kind == "epub":
-        return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)
 
 
@@ -198,10 +208,12 @@ def _unopened(kind: str) -> Iterator[Found]:
 def _document(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> Iterator[Found]:
     """Read an office document; where its zip is damaged, what members there are, each for itself."""
     read = ooxml.read if kind in _OOXML else odf.read
+    is_damaged = False
     try:
         yield from read(octets, kind, place, budget)
     except Blocked as blocked:
         if blocked.obstacle is not Obstacle.DAMAGED:
             raise
         yield Uninspected(place, blocked.obstacle, blocked.detail)
-        yield from archives.read(octets, name, "zip", place, budget)
+        is_damaged = True
+    yield from zips.read(octets, name, place, budget, beside=not is_damaged)

@@ -7,6 +7,7 @@ named, the first is the one that the content begins with. The name of a file dec
 import re
 import struct
 import zipfile
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from itertools import islice
 
@@ -16,7 +17,7 @@ from .smime import is_smime
 
 ARCHIVES = frozenset(
     {
-        *("zip", "jar", "apk", "7z", "rar", "tar", "gz", "bz2", "xz", "lzma", "zstd", "lz4", "compress"),
+        *("zip", "jar", "apk", "7z", "rar", "tar", "gz", "bz2", "xz", "lzma", "lzip", "zstd", "lz4", "compress"),
         *("lha", "cab", "iso", "udf", "cpio", "ar", "rpm", "xar", "warc"),
     }
 )
@@ -25,7 +26,8 @@ SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "as
 UNOPENED = frozenset(
     {
         *("one", "tnef", "ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
-        *("mdb", "chm", "lrzip", "onepkg"),
+        *("mdb", "chm", "lrzip", "onepkg", "zoo", "egg", "alz", "wim", "squashfs", "qcow", "vdi", "lzop", "stuffit"),
+        *("zpaq", "sqz"),
     }
 )
 """Containers that nothing here opens."""
@@ -69,11 +71,26 @@ _SIGNATURES = (
     (0, b"BZh", "bz2"),
     (0, b"\xfd7zXZ\0", "xz"),
     (0, b"]\0\0", "lzma"),
+    (0, b"LZIP\x01", "lzip"),
     (0, b"(\xb5/\xfd", "zstd"),
     (0, b'\x04"M\x18', "lz4"),
     (0, b"LRZI", "lrzip"),
     (7, b"**ACE**", "ace"),
     (0, b"`\xea", "arj"),
+    (20, b"\xdc\xa7\xc4\xfd", "zoo"),
+    (0, b"EGGA", "egg"),
+    (0, b"ALZ\x01", "alz"),
+    (0, b"MSWIM\0\0\0", "wim"),
+    (0, b"WLPWM\0\0\0", "wim"),
+    (0, b"hsqs", "squashfs"),
+    (0, b"QFI\xfb", "qcow"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"\x89LZO\0", "lzop"),
+    (0, b"StuffIt (c)", "stuffit"),
+    (0, b"SIT!", "stuffit"),
+    (0, b"7kSt", "zpaq"),
+    (0, b"zPQ", "zpaq"),
+    (0, b"HLSQZ", "sqz"),
     (2, b"-lh", "lha"),
     (2, b"-lz", "lha"),
     (0, b"xar!", "xar"),
@@ -120,6 +137,7 @@ _SIGNATURES = (
     (4, b"Standard ACE DB", "mdb"),
 )
 
+_END = b"PK\x05\x06"  # APPNOTE 4.3.16: the size of the directory stands 12 octets on
 # What may hold a zip as it is, at its end: there it is nothing hidden.
 _HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef"])
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -128,7 +146,7 @@ _HEAD = 65_536  # octets in which what a text is shows
 
 def types_of(octets: bytes) -> tuple[str, ...]:
     """Return what a file is, and what else it is too: () where nothing tells."""
-    first = _type_by_head(octets)
+    first = type_by_head(octets)
     found = [_zip_kind(octets)] if first == "zip" else [first] if first else []
     if first != "pdf" and octets.find(b"%PDF-", 0, 1_024 + 5) > 0:
         found.append("pdf")  # a reader looks for the header that far (ISO 32000-1 annex H, note 13)
@@ -142,7 +160,17 @@ def types_of(octets: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _type_by_head(octets: bytes) -> str:
+# By what unpackers find an archive behind what stands before it.
+MARKS = {"zip": (b"PK\x03\x04", _END), "7z": (b"7z\xbc\xaf'\x1c",), "rar": (b"Rar!\x1a\x07",)}
+
+
+def packed_behind(octets: bytes, called: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the archives that a file is too for programs that open it by its name; called: its extensions."""
+    return tuple(kind for kind, marks in MARKS.items() if kind in called and any(mark in octets for mark in marks))
+
+
+def type_by_head(octets: bytes) -> str:
+    """Return what a file is by what it begins with, "" where nothing tells."""
     if octets.startswith(b"MZ") and _is_program(octets):
         return "exe"
     if octets.startswith(b"\xca\xfe\xba\xbe"):  # a class has its version here, a fat Mach-O the few it holds
@@ -204,7 +232,6 @@ def _ole_kind(octets: bytes) -> str:
 
 
 _LOCAL = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)  # APPNOTE 4.3.7
-_END = b"PK\x05\x06"  # APPNOTE 4.3.16: the size of the directory stands 12 octets on
 _DIRECTORY_OCTETS = 1_048_576  # some 10,000 members; to list a directory of 20 MiB takes seconds
 _SEEN_MEMBERS = 1_000  # what kind of zip it is shows in its first ones
 _ODF = {
@@ -357,5 +384,5 @@ def is_inert(head: bytes, name: str) -> bool:
 
     Nobody needs to look into it: what a program makes of such a name shows it, and no more.
     """
-    kind = _type_by_head(head)
+    kind = type_by_head(head)
     return extension_of(name) in _EXTENSIONS.get(kind, ())
