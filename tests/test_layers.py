@@ -82,6 +82,7 @@ MAY_IMPORT = {
     "mailgate.documents.ppt": "model",
     "mailgate.documents.rtf": "model",
     "mailgate.documents.smime": "model",
+    "mailgate.documents.sylk": "model",
     "mailgate.documents.types": "model text",
     "mailgate.documents.xls": "model",
     "mailgate.documents.zips": "model",

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime, zips
+from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime, sylk, zips
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -20,8 +20,17 @@ from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, packed_behind, types
 _OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
 _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
-_TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
-_MARKUP = frozenset(["xml", "svg", "wsf"])
+_TEXTS = frozenset(
+    {
+        *("text", "script", "reg", "url", "batch", "vbe", "scf", "wsh", "autorun", "desktop", "rdp", "iqy", "oqy"),
+    }
+)
+_MARKUP = frozenset(
+    {
+        *("xml", "svg", "wsf", "msc", "jnlp", "task", "contact", "library-ms", "search-ms", "searchconnector-ms"),
+        *("settingcontent-ms", "appinstaller", "application"),
+    }
+)
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
 _PROMISING = (
     _OOXML
@@ -78,7 +87,7 @@ def look_into(
         if budget.depth <= 0:
             raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
     except Blocked as blocked:
-        if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
+        if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | _TEXTS | _MARKUP | {"eml", "html", "slk"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
     may_be_packed = called & _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
@@ -184,7 +193,9 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind in _TEXTS:
         reader = plain.read_csv if extension_of(name) in _SPREADSHEETS else plain.read_text
         return reader(octets, "", place, TextKind.DOCUMENT, budget)
-    if kind in ("html", "hta"):
+    if kind == "slk":
+        return sylk.read(octets, place, budget)
+    if kind in ("html", "hta", "connection"):
         return plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
     if kind in _MARKUP:
         return markup.read(octets, place, budget)

@@ -33,12 +33,16 @@ UNOPENED = frozenset(
 """Containers that nothing here opens."""
 
 _DANGERS = {
-    **dict.fromkeys(("exe", "elf", "macho", "class", "jar", "apk", "dex", "msi"), Danger.PROGRAM),
-    **dict.fromkeys(("script", "hta", "wsf", "reg", "batch", "vbe"), Danger.SCRIPT),
-    **dict.fromkeys(("lnk", "url"), Danger.SHORTCUT),
+    **dict.fromkeys(("exe", "elf", "macho", "class", "jar", "apk", "dex", "msi", "msix"), Danger.PROGRAM),
+    **dict.fromkeys(("script", "hta", "wsf", "reg", "batch", "vbe", "msc", "jnlp", "task"), Danger.SCRIPT),
+    **dict.fromkeys(("lnk", "url", "scf", "wsh", "autorun", "desktop", "rdp", "contact"), Danger.SHORTCUT),
+    **dict.fromkeys(("library-ms", "search-ms", "searchconnector-ms", "settingcontent-ms"), Danger.SHORTCUT),
+    **dict.fromkeys(("appinstaller", "application"), Danger.SHORTCUT),
+    **dict.fromkeys(("iqy", "oqy", "connection"), Danger.DYNAMIC_DATA),
     **dict.fromkeys(("iso", "udf", "vhd", "vhdx", "vmdk", "dmg", "img"), Danger.DISK_IMAGE),
     "one": Danger.NOTEBOOK,
     "chm": Danger.HELP,
+    "hlp": Danger.HELP,
 }
 RUNNING = frozenset({Danger.PROGRAM, Danger.SCRIPT, Danger.SHORTCUT, Danger.DISK_IMAGE})
 """What is disguised where its name promises a document."""
@@ -52,6 +56,7 @@ _SIGNATURES = (
     (0, b"dex\n03", "dex"),
     (0, b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),  # MS-SHLLINK 2.1: the class of shortcuts
     (0, b"ITSF", "chm"),
+    (0, b"?_\x03\0", "hlp"),
     (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "one"),  # MS-ONESTORE 2.3.1
     (0, bytes.fromhex("a12ff43fd9ef764c9ee210ea5722765f"), "one"),
     (0, b'x\x9f>"', "tnef"),  # MS-OXTNEF 2.1.3.1
@@ -278,6 +283,8 @@ def _zip_kind(octets: bytes) -> str:
         if "content.xml" in known:
             return "odt"
         return "epub" if mime.startswith(b"application/epub") else "zip"
+    if {"appxmanifest.xml", "appxmetadata/appxbundlemanifest.xml"} & known:
+        return "msix"
     if "[content_types].xml" in known:
         if "xl/workbook.bin" in known:
             return "xlsb"
@@ -311,6 +318,49 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _SVG = re.compile(rb"<svg\b", re.IGNORECASE)
+# What opens by its root, whatever it is called: by Explorer, the console of administration, the installers.
+_ROOTS = re.compile(
+    rb"<(?:[\w.-]{1,20}:)?(libraryDescription|persistedQuery|searchConnectorDescription|PCSettings|MMC_ConsoleFile"
+    rb"|AppInstaller|jnlp|contact|Task|assembly)[\s>]"
+)
+_OF_ROOT = {
+    b"libraryDescription": "library-ms",
+    b"persistedQuery": "search-ms",
+    b"searchConnectorDescription": "searchconnector-ms",
+    b"PCSettings": "settingcontent-ms",
+    b"MMC_ConsoleFile": "msc",
+    b"AppInstaller": "appinstaller",
+    b"jnlp": "jnlp",
+}
+_OF_NAMESPACE = {  # roots that other files have too
+    b"contact": (b"http://schemas.microsoft.com/Contact", "contact"),
+    b"Task": (b"http://schemas.microsoft.com/windows/2004/02/mit/task", "task"),
+    b"assembly": (b"urn:schemas-microsoft-com:clickonce", "application"),
+}
+_CONNECTION = re.compile(rb"\bProgId\b[\"']?\s+content\s*=\s*[\"']?ODC\.", re.IGNORECASE)
+# Settings in lines: what names the file, and the key that makes it run or fetch something.
+_SECTIONS = tuple(
+    (re.compile(section + rb"[^\[]{0,2000}?^" + key, re.IGNORECASE | re.MULTILINE), kind)
+    for section, key, kind in (
+        (rb"^[ \t]*\[internetshortcut[^\]\r\n]*\]", rb"", "url"),
+        (rb"^[ \t]*\[shell\]", rb"(?:command|iconfile)\s*=", "scf"),
+        (rb"^[ \t]*\[scriptfile\]", rb"path\s*=", "wsh"),
+        (rb"^[ \t]*\[autorun\]", rb"(?:open|shellexecute|icon|shell\\[^=\r\n]{1,80})\s*=", "autorun"),
+        (
+            rb"^[ \t]*\[\.shellclassinfo\]",
+            rb"(?:iconresource|iconfile|clsid2?|infotip|localizedresourcename)\s*=",
+            "scf",
+        ),
+        (rb"^[ \t]*\[desktop entry\]", rb"exec\s*=", "desktop"),
+    )
+)
+# A file of settings alone, name:type:value a line, of which one names where to.
+_REMOTE_DESKTOP = re.compile(
+    rb"(?:[\w.-][\w .-]{0,59}:[isb]:[^\n]*\n|\s){0,200}?(?:alternate )?"
+    rb"(?:full address|remoteapplicationprogram|shell)[ \t]*:[ \t]*s[ \t]*:",
+    re.IGNORECASE,
+)
+_WEB_QUERY = re.compile(rb"(?:WEB[ \t]*\r?\n[ \t]*\d+[ \t]*\r?\n[ \t]*\S|XLODBC[ \t]*\r?\n)", re.IGNORECASE)
 _BATCH = re.compile(rb"(?:@echo (?:off|on)|@cls)\b", re.IGNORECASE)
 _WSF = re.compile(rb"<(?:job|package|component|scriptlet|registration)\b[^>]*>", re.IGNORECASE)
 _BINARY = re.compile(
@@ -334,15 +384,27 @@ def _text_kind(octets: bytes) -> str:
         return "vbe"
     if begin.startswith((b"Windows Registry Editor", b"REGEDIT4")):
         return "reg"
-    if begin[:512].lower().find(b"[internetshortcut]") >= 0 and not begin.startswith(b"<"):
-        return "url"
     if _BATCH.match(begin):
         return "batch"
+    if begin.startswith(b"ID;"):
+        return "slk"
+    if query := _WEB_QUERY.match(begin):
+        return "iqy" if query[0][:3].upper() == b"WEB" else "oqy"
+    if not begin.startswith(b"<"):
+        for section, kind in _SECTIONS:
+            if section.search(begin):
+                return kind
+        if _REMOTE_DESKTOP.match(begin):
+            return "rdp"
     if begin.startswith(b"<"):
         lower = begin.lower()
         if b"<hta:application" in head.lower():
             return "hta"
+        if _CONNECTION.search(begin):
+            return "connection"
         if lower.startswith(b"<?xml") or not _HTML.match(begin):
+            if kind := _kind_by_root(begin):
+                return kind
             if _WSF.search(begin) and b"<script" in lower:
                 return "wsf"
             if b"<html" in lower:
@@ -354,6 +416,14 @@ def _text_kind(octets: bytes) -> str:
     if len(_BINARY.findall(head)) * 100 > len(head):
         return ""
     return "html" if re.search(rb"<html\b|<!doctype html", head[:1_024], re.IGNORECASE) else "text"
+
+
+def _kind_by_root(begin: bytes) -> str:
+    root = _ROOTS.search(begin)
+    if root is None:
+        return ""
+    namespace, kind = _OF_NAMESPACE.get(root[1], (b"", ""))
+    return kind if namespace and namespace in begin else _OF_ROOT.get(root[1], "")
 
 
 def dangers_of(kinds: tuple[str, ...], name: str) -> tuple[tuple[Danger, str], ...]:

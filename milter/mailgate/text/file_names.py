@@ -14,20 +14,24 @@ from ..caches import remembered
 # What opens as a program or script by a double click, or mounts and so loses the mark of the web. The lists of
 # Outlook ("Blocked attachments in Outlook") and of Gmail ("File types blocked in Gmail"), less what offices send one
 # another: certificates (cer, crt, der), databases (mdb), cabinets, libraries of mail (pst), and data (mat, tmp, prf).
+# More than theirs: what connects or queries when it is opened (rdp, iqy, oqy, dqy, rqy), installs (appinstaller,
+# ppkg), or is loaded into office programs (wll, xla, ppa, ppam).
 PROGRAMS = frozenset(
     {
-        *("ade", "adp", "apk", "app", "appcontent-ms", "application", "appref-ms", "appx", "appxbundle"),
-        *("bas", "bat", "chm", "cmd", "cnt", "com", "cpl", "csh", "dex", "diagcab", "diagcfg", "diagpkg"),
-        *("dll", "dmg", "drv", "efi", "exe", "fxp", "gadget", "hlp", "hpj", "hta", "htc", "img", "inf", "ins"),
-        *("iso", "isp", "jar", "jnlp", "js", "jse", "ksh", "lib", "library-ms", "lnk", "mad", "maf", "mag"),
-        *("mam", "maq", "mar", "mas", "mau", "mav", "maw", "mcf", "mda", "mde", "mdt", "mdw", "mdz", "mjs"),
-        *("msc", "msh", "msh1", "msh1xml", "msh2", "msh2xml", "mshxml", "msi", "msix", "msixbundle", "msp"),
-        *("mst", "msu", "nsh", "ocx", "one", "onepkg", "ops", "osd", "pcd", "pif", "plg", "prg"),
-        *("printerexport", "ps1", "ps1xml", "ps2", "ps2xml", "psc1", "psc2", "psd1", "psdm1", "psm1", "py"),
-        *("pyc", "pyo", "pyw", "pyz", "pyzw", "reg", "scf", "scr", "sct", "search-ms", "searchconnector-ms"),
+        *("accda", "accde", "accdu", "ade", "adp", "apk", "app", "appcontent-ms", "appinstaller"),
+        *("application", "appref-ms", "appx", "appxbundle", "bas", "bat", "bgi", "cdxml", "chm", "cmd", "cnt"),
+        *("com", "contact", "cpl", "csh", "desklink", "dex", "diagcab", "diagcfg", "diagpkg", "dll", "dmg"),
+        *("dqy", "drv", "efi", "ex_", "exe", "fxp", "gadget", "hlp", "hpj", "hta", "htc", "htt"),
+        *("img", "inf", "ins", "iqy", "iso", "isp", "jar", "jnlp", "js", "jse", "ksh", "lib"),
+        *("library-ms", "lnk", "mad", "maf", "mag", "mam", "mapimail", "maq", "mar", "mas", "mau", "mav"),
+        *("maw", "mcf", "mda", "mde", "mdt", "mdw", "mdz", "mjs", "msc", "msh", "msh1", "msh1xml", "msh2"),
+        *("msh2xml", "mshxml", "msi", "msix", "msixbundle", "msp", "mst", "msu", "nsh", "ocx", "one", "onepkg"),
+        *("ops", "oqy", "osd", "pcd", "pif", "plg", "ppa", "ppam", "ppkg", "prg", "printerexport", "ps1"),
+        *("ps1xml", "ps2", "ps2xml", "psc1", "psc2", "psd1", "psdm1", "psm1", "pssc", "py", "pyc", "pyo"),
+        *("pyw", "pyz", "pyzw", "rdp", "reg", "rqy", "scf", "scr", "sct", "search-ms", "searchconnector-ms"),
         *("settingcontent-ms", "shb", "shs", "sys", "theme", "themepack", "udl", "url", "vb", "vbe", "vbp"),
-        *("vbs", "vhd", "vhdx", "vsmacros", "vsw", "vxd", "webpnp", "website", "ws", "wsc", "wsf", "wsh"),
-        *("xbap", "xll", "xlam", "xnk"),
+        *("vbs", "vhd", "vhdx", "vsmacros", "vsw", "vxd", "webpnp", "website", "wll", "ws", "wsc", "wsf"),
+        *("wsh", "xbap", "xla", "xlam", "xll", "xnk"),
     }
 )
 
