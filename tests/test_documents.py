@@ -392,7 +392,7 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
             "a.ppt",
             ("a.ppt", Obstacle.ENCRYPTED),
         ),
-        (b'x\x9f>"' + bytes(40), "winmail.dat", ("winmail.dat", Obstacle.UNSUPPORTED)),
+        (b'x\x9f>"' + bytes(4), "winmail.dat", ("winmail.dat", Obstacle.DAMAGED)),
         (bytes.fromhex("308006092a864886f70d010703a080"), "smime.p7m", ("smime.p7m", Obstacle.ENCRYPTED)),
         (b"x\n-----BEGIN PGP MESSAGE-----\n", "a.txt", ("a.txt", Obstacle.ENCRYPTED)),
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),

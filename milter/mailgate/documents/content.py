@@ -11,7 +11,24 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime, sylk, zips
+from . import (
+    archives,
+    calendar,
+    eml,
+    macros,
+    markup,
+    odf,
+    ole,
+    onenote,
+    ooxml,
+    pdf,
+    plain,
+    rtf,
+    smime,
+    sylk,
+    tnef,
+    zips,
+)
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -45,8 +62,11 @@ _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 _PACKED = frozenset({"zip", "7z", "rar"})
 _ZIPS = frozenset({"zip", "jar", "apk", "epub"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
-_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
+_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe", "tnef", "one"}
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
+_CALENDARS = frozenset({"ics", "ical", "vcs", "vcf", "vcard", "ifb"})
+# What a part or a name says beyond doubt, and what it is then.
+_DECLARED = {"application/ms-tnef": "tnef", "application/vnd.ms-tnef": "tnef", "text/calendar": "calendar"}
 
 
 def missing() -> list[str]:
@@ -87,11 +107,13 @@ def look_into(
         if budget.depth <= 0:
             raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
     except Blocked as blocked:
-        if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | _TEXTS | _MARKUP | {"eml", "html", "slk"}):
+        if set(kinds) & (_HOLDING | _TEXTS | _MARKUP | {"eml", "html", "slk", "calendar"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
     may_be_packed = called & _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
     promised = sorted(called & (_PACKED if kinds else _PROMISING))
+    if octets and _DECLARED.get(declared) == "tnef" and "tnef" not in kinds:
+        yield Uninspected(place, Obstacle.DAMAGED, "no tnef by its content")
     if octets and promised and (not kinds or may_be_packed):
         yield Uninspected(place, Obstacle.DAMAGED, f"no {promised[0]} by its content")
     budget.depth -= 1
@@ -128,6 +150,8 @@ def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared:
 
     called: the extensions that it may be opened by.
     """
+    if kinds == ("text",) and (_DECLARED.get(declared) == "calendar" or called & _CALENDARS):
+        return ("calendar",)
     is_mail = declared in ("message/rfc822", "message/global") or not called.isdisjoint(_MAILS)
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
@@ -193,6 +217,12 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind in _TEXTS:
         reader = plain.read_csv if extension_of(name) in _SPREADSHEETS else plain.read_text
         return reader(octets, "", place, TextKind.DOCUMENT, budget)
+    if kind == "calendar":
+        return calendar.read(octets, place, budget)
+    if kind == "tnef":
+        return tnef.read(octets, place, budget)
+    if kind == "one":
+        return onenote.read(octets, place, budget)
     if kind == "slk":
         return sylk.read(octets, place, budget)
     if kind in ("html", "hta", "connection"):

@@ -13,11 +13,16 @@ from .plain import read_html, read_text
 
 _CHUNK = 1_048_576
 _FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:((?:[^\n]|\n[ \t])*)\n?")
+_BLANK = re.compile(rb"\r?\n")
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")  # as of an mbox
+_HEADERS, _HEADER_OCTETS = 2_000, 262_144  # to which a type is looked for behind what is no field
 _LEAVES = 1_000  # of one attached mail
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what a mail holds."""
+    if b"\n" not in octets:
+        octets = octets.replace(b"\r", b"\n")
     headers, start = _headers(octets)
     subject = next((decode_words(value) for name, value in headers if name == b"subject"), "")
     if subject.strip():
@@ -42,16 +47,33 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
 
 
 def _headers(octets: bytes) -> tuple[list[Header], int]:
-    """Return the header fields, names in lower case, and where the body begins; what is no field ends them."""
+    """Return the header fields, names in lower case, and where the body begins.
+
+    What is no field ends them; but where they tell no type by then, and one stands further down before the blank
+    line, it is passed over, as mail programs do.
+    """
+    begin = _BEFORE.match(octets)
+    start = begin.end() if begin else 0
+    fields, end = _fields(octets, start, is_lenient=False)
+    if not any(name == b"content-type" for name, _ in fields):
+        more, further = _fields(octets, start, is_lenient=True)
+        if any(name == b"content-type" for name, _ in more):
+            return more, further
+    return fields, end
+
+
+def _fields(octets: bytes, at: int, is_lenient: bool) -> tuple[list[Header], int]:
     fields: list[Header] = []
-    at = 0
-    if octets.startswith(b"From "):  # mbox
-        at = octets.find(b"\n") + 1
-    while match := _FIELD.match(octets, at):
-        fields.append((match[1].lower(), match[2].rstrip(b"\r")))
-        at = match.end()
-    blank = re.compile(rb"\r?\n").match(octets, at)
-    return fields, blank.end() if blank else at
+    while True:
+        if match := _FIELD.match(octets, at):
+            fields.append((match[1].lower(), match[2].rstrip(b"\r")))
+            at = match.end()
+            continue
+        blank = _BLANK.match(octets, at)
+        end = octets.find(b"\n", at) + 1
+        if blank or not is_lenient or not end or len(fields) > _HEADERS or end > _HEADER_OCTETS:
+            return fields, blank.end() if blank else at
+        at = end
 
 
 def is_shown(leaf: Leaf) -> bool:

@@ -25,7 +25,7 @@ IMAGES = frozenset(["png", "jpeg", "gif", "bmp", "tiff", "webp", "heic", "ico", 
 SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "asf", "mpeg", "flv", "amr", "midi"])
 UNOPENED = frozenset(
     {
-        *("one", "tnef", "ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
+        *("ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
         *("mdb", "chm", "lrzip", "onepkg", "zoo", "egg", "alz", "wim", "squashfs", "qcow", "vdi", "lzop", "stuffit"),
         *("zpaq", "sqz"),
     }
@@ -144,7 +144,7 @@ _SIGNATURES = (
 
 _END = b"PK\x05\x06"  # APPNOTE 4.3.16: the size of the directory stands 12 octets on
 # What may hold a zip as it is, at its end: there it is nothing hidden.
-_HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef"])
+_HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef", "one"])
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD = 65_536  # octets in which what a text is shows
 
@@ -360,6 +360,7 @@ _REMOTE_DESKTOP = re.compile(
     rb"(?:full address|remoteapplicationprogram|shell)[ \t]*:[ \t]*s[ \t]*:",
     re.IGNORECASE,
 )
+_CALENDAR = re.compile(rb"BEGIN[ \t]*:[ \t]*V(?:CALENDAR|CARD|NOTE|EVENT|TODO)\b", re.IGNORECASE)
 _WEB_QUERY = re.compile(rb"(?:WEB[ \t]*\r?\n[ \t]*\d+[ \t]*\r?\n[ \t]*\S|XLODBC[ \t]*\r?\n)", re.IGNORECASE)
 _BATCH = re.compile(rb"(?:@echo (?:off|on)|@cls)\b", re.IGNORECASE)
 _WSF = re.compile(rb"<(?:job|package|component|scriptlet|registration)\b[^>]*>", re.IGNORECASE)
@@ -386,6 +387,8 @@ def _text_kind(octets: bytes) -> str:
         return "reg"
     if _BATCH.match(begin):
         return "batch"
+    if _CALENDAR.match(begin):
+        return "calendar"
     if begin.startswith(b"ID;"):
         return "slk"
     if query := _WEB_QUERY.match(begin):
