@@ -80,6 +80,7 @@ MAY_IMPORT = {
     "mailgate.documents.onenote": "model",
     "mailgate.documents.ooxml": "model",
     "mailgate.documents.packages": "model",
+    "mailgate.documents.page": "model text",
     "mailgate.documents.pdf": "model",
     "mailgate.documents.plain": "mime model text",
     "mailgate.documents.ppt": "model",

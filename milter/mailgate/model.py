@@ -406,6 +406,9 @@ class Danger(StrEnum):
     DYNAMIC_DATA = "dynamic-data"  # DDE
     EMBEDDED_PROGRAM = "embedded-program"  # in an OLE object, a PDF
     ACTIVE_PDF = "active-pdf"  # JavaScript or a launch action
+    HTML_SMUGGLING = "html-smuggling"  # a page whose script makes the file that it carries, and saves it
+    ACTIVE_IMAGE = "active-image"  # SVG with a script
+    ACTIVE_PAGE = "active-page"  # a page that may do so, by what its script calls
     BOMB = "bomb"  # grows beyond all measure when opened
 
 

@@ -19,10 +19,13 @@ _REFUSED = (
     *(Danger.EMBEDDED_PROGRAM, Danger.BOMB),
 )
 # Workbooks that greet their user are daily life, so a macro that runs by itself is held, not refused; that there are
-# macros, or scripts in the forms of a PDF, is said in a header.
+# macros, or scripts in the forms of a PDF, is said in a header. So with pages: a report with charts saves pictures.
 _ACTIONS: Mapping[Danger, Action] = {
     **dict.fromkeys(_REFUSED, Action.REJECT),
     Danger.MACRO_AUTORUN: Action.QUARANTINE,
+    Danger.HTML_SMUGGLING: Action.QUARANTINE,
+    Danger.ACTIVE_IMAGE: Action.QUARANTINE,
+    Danger.ACTIVE_PAGE: Action.ACCEPT,
     Danger.MACRO: Action.ACCEPT,
     Danger.ACTIVE_PDF: Action.ACCEPT,
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
@@ -21,6 +22,7 @@ from . import (
     ole,
     onenote,
     ooxml,
+    page,
     pdf,
     plain,
     rtf,
@@ -57,6 +59,7 @@ _PROMISING = (
     | UNOPENED
     | {"pdf", "rtf", "tgz", "tbz", "txz", "zst", "z", "lzh", "lz", "wim", "zipx"}
 )
+_NEVER_TEXT = _OOXML | _ODF | {"pdf"}  # names of what no program opens as text
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 # Programs look for an archive also behind what stands before it, as in one that unpacks itself.
 _PACKED = frozenset({"zip", "7z", "rar"})
@@ -110,12 +113,8 @@ def look_into(
         if set(kinds) & (_HOLDING | _TEXTS | _MARKUP | {"eml", "html", "slk", "calendar"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
-    may_be_packed = called & _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
-    promised = sorted(called & (_PACKED if kinds else _PROMISING))
-    if octets and _DECLARED.get(declared) == "tnef" and "tnef" not in kinds:
-        yield Uninspected(place, Obstacle.DAMAGED, "no tnef by its content")
-    if octets and promised and (not kinds or may_be_packed):
-        yield Uninspected(place, Obstacle.DAMAGED, f"no {promised[0]} by its content")
+    if octets and (promise := _broken_promise(octets, kinds, called, declared)):
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {promise} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
@@ -145,6 +144,18 @@ def look_into(
         budget.depth += 1
 
 
+def _broken_promise(octets: bytes, kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> str:
+    """Return what a file says that it is and is not, "" for nothing: its reader found no way in."""
+    promised: AbstractSet[str] = set()
+    if not kinds:
+        promised = called & _PROMISING
+    elif len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING:
+        promised = called & (_PACKED | (_NEVER_TEXT if kinds == ("text",) else frozenset()))
+    if _DECLARED.get(declared) == "tnef" and "tnef" not in kinds:
+        promised |= {"tnef"}
+    return min(promised, default="")
+
+
 def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> tuple[str, ...]:
     """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field.
 
@@ -152,6 +163,8 @@ def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared:
     """
     if kinds == ("text",) and (_DECLARED.get(declared) == "calendar" or called & _CALENDARS):
         return ("calendar",)
+    if kinds in (("text",), ("xml",)) and (declared.startswith("image/svg") or called & {"svg", "svgz"}):
+        return ("svg",)
     is_mail = declared in ("message/rfc822", "message/global") or not called.isdisjoint(_MAILS)
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
@@ -226,9 +239,10 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind == "slk":
         return sylk.read(octets, place, budget)
     if kind in ("html", "hta", "connection"):
-        return plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+        shown = plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+        return chain(page.read(octets, place, budget), shown)
     if kind in _MARKUP:
-        return markup.read(octets, place, budget)
+        return chain(page.read_picture(octets, kind == "svg", budget), markup.read(octets, place, budget))
     if kind == "rtf":
         return rtf.read(octets, place, budget)
     if kind == "pdf":

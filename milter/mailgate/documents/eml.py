@@ -7,6 +7,7 @@ from ..mime.fields import decode_words
 from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
 from ..model import Header, Obstacle, TextKind, Uninspected
+from . import page
 from .budget import Budget
 from .found import Extract, Found, Inside
 from .plain import read_html, read_text
@@ -86,5 +87,7 @@ def read_leaf(octets: bytes, leaf: Leaf, place: str, budget: Budget, kind: TextK
     if is_shown(leaf):
         reader = read_html if leaf.type == "text/html" else read_text
         yield from reader(octets, leaf.charset, place, kind, budget)
+        if leaf.type == "text/html":
+            yield from page.runs_script(octets)
     else:
         yield Inside(leaf.name or place.rpartition(" > ")[2], octets, leaf.type, leaf.names)

@@ -1,6 +1,7 @@
 """The leaves of the mail itself: what it shows is a text, everything else a file to be looked into."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from ..mime.walker import Leaf
 from ..model import File, Obstacle, TextKind, Uninspected
@@ -29,5 +30,8 @@ def look_into_leaf(
             yield from look_into(
                 found.octets, found.name, found.declared, f"{place} > {found.name}", budget, found.names
             )
-        elif not isinstance(found, Threat):
+        elif isinstance(found, Threat):
+            told = (found.danger, found.detail)
+            yield File(place, "", "html", leaf.type, len(octets), sha256(octets).hexdigest(), (told,))
+        else:
             yield found
