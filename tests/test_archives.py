@@ -70,6 +70,7 @@ SEVEN = archive("7zip", {"b.exe": made.PROGRAM})
         (gzip.compress(VHD), "a.vhd.gz", {"a.vhd.gz > a.vhd": "vhd"}),
         (bz2.compress(VHD), "a.bz2", {"a.bz2 > a": "vhd"}),
         (archive("raw", {"a": VHD}, "zstd"), "a.zst", {"a.zst > a": "vhd"}),
+        (b"\x50*M\x18\x04\0\0\0abcd" + archive("raw", {"a": VHD}, "zstd"), "a.zst", {"a.zst > a": "vhd"}),
         (archive("raw", {"a": VHD}, "lz4"), "a.lz4", {"a.lz4 > a": "vhd"}),
         (archive("raw", {"a": VHD}, "lzip"), "a.lz", {"a.lz > a": "vhd"}),
         (gzip.compress(lzma.compress(VHD)), "a.vhd.xz.gz", {"a.vhd.xz.gz > a.vhd": "vhd"}),
@@ -100,6 +101,12 @@ def test_an_image_behind_a_filter_is_one(octets: bytes) -> None:
     assert Danger.DISK_IMAGE in dangers(octets, "a")
 
 
+def gzip_named(octets: bytes, name: bytes) -> bytes:
+    """Return a gz that keeps a name."""
+    plain = gzip.compress(octets)
+    return plain[:3] + b"\x08" + plain[4:10] + name + b"\0" + plain[10:]
+
+
 def broken_7z(name: str) -> bytes:
     """Return a 7z whose member's name is half characters of UTF-16."""
     out = bytearray(archive("7zip", {name: b"x"}))
@@ -120,6 +127,8 @@ def broken_7z(name: str) -> bytes:
         (archive("7zip", {"báo cáo.vbs": b"x"}), "a.7z"),
         (archive("iso9660", {"báo cáo.vbs": b"x"}), "a.iso"),
         (archive("cpio", {"báo cáo.vbs": b"x"}), "a.cpio"),
+        (gzip_named(b"x", b"b\xe1o.vbs"), "a.txt.gz"),
+        (gzip_named(b"x", b"a.txt"), "a.vbs.gz"),
     ],
 )
 def test_a_name_yields_its_extension(octets: bytes, name: str) -> None:
@@ -149,6 +158,8 @@ def test_a_name_that_cannot_be_read_is_a_danger() -> None:
         (b"hsqs" + bytes(99), "a.sqfs", Obstacle.UNSUPPORTED),
         (b"QFI\xfb" + bytes(99), "a.qcow2", Obstacle.UNSUPPORTED),
         (b"\x89LZO\0\r\n\x1a\n" + bytes(99), "a.lzo", Obstacle.UNSUPPORTED),
+        (b"SZDD\x88\xf0'3A" + bytes(99), "a.tx_", Obstacle.UNSUPPORTED),
+        (b"\x50*M\x18\x04\0\0\0abcd" + b"\0" * 99, "a.zst", Obstacle.DAMAGED),
         (b"\1\2\3" * 40, "a.arj", Obstacle.DAMAGED),
         (b"\1\2\3" * 40, "a.cab", Obstacle.DAMAGED),
         (b"\1\2\3" * 40, "a.gz", Obstacle.DAMAGED),

@@ -181,6 +181,10 @@ def folded(line: bytes, at: int = 60) -> bytes:
         (event(b"ATTACH;VALUE=BINARY;ENCODING=BASE64;FMTTYPE=x/y;FILENAME=b.exe:" + _DIGITS), {"b.exe": "exe"}),
         (event(folded(b"ATTACH;ENCODING=BASE64;VALUE=BINARY;X-FILENAME=b.exe:" + _DIGITS)), {"b.exe": "exe"}),
         (event(folded(b'ATTACH;FILENAME="bao cao: b.exe";ENCODING=b:' + _DIGITS, 31)), {"bao cao: b.exe": "exe"}),
+        (
+            event(b"ATTACH;ENCODING=BASE64;FILENAME=b.exe:" + _DIGITS[:40], _DIGITS[40:80], _DIGITS[80:]),
+            {"b.exe": "exe"},
+        ),
         (event(b"attach;encoding=base64;x-apple-filename=b.exe:" + _DIGITS), {"b.exe": "exe"}),
         (event(b"ATTACH;VALUE=BINARY:" + _DIGITS), {"attach": "exe"}),
         (event(b"ATTACH;BASE64;X-LABEL=b.exe:" + _DIGITS), {"b.exe": "exe"}),

@@ -110,6 +110,17 @@ def test_a_program_shows_in_either_of_two_fields() -> None:
     ) == {"vbs"}
 
 
+def test_a_description_names_a_part_without_a_name() -> None:
+    header = read_fields(
+        ((_TYPE, b"application/octet-stream"), (b"content-description", b"=?utf-8?Q?b=C3=A1o_c=C3=A1o.vbs?="))
+    )
+    assert (header.name, header.names) == ("", ("báo cáo.vbs",))
+    header = read_fields(((_TYPE, b"application/pdf; name=a.pdf"), (b"content-description", b"trang vnexpress.com")))
+    assert (header.name, header.names) == ("a.pdf", ())
+    header = read_fields(((_TYPE, b"message/delivery-status"), (b"content-description", b"Delivery report")))
+    assert (header.name, header.names) == ("", ())
+
+
 @pytest.mark.parametrize(
     "values",
     [

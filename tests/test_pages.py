@@ -125,6 +125,8 @@ def test_the_name_of_what_is_made_counts(page: str) -> None:
         script(
             "function xuat(){var b=new Blob([bang.innerText]);a.href=URL.createObjectURL(b);a.download='bang.csv'}"
         ),
+        "<html><a href='search-ms:query=a&crumb=location:%5C%5C192.0.2.1%5Cb'>x</a></html>",
+        '<html><iframe src="ms-msdt:/id PCWDiagnostic"></iframe></html>',
         "<html><a download='bang.csv' href='data:text/csv;charset=utf-8,a;b%0A1;2'>Tải bảng</a></html>",
     ],
 )

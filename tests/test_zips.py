@@ -132,6 +132,8 @@ def zip64(members: dict[str, bytes]) -> bytes:
         (streamed({"b.exe": made.PROGRAM}), "a.zip"),
         (streamed({"b.exe": made.PROGRAM}, zipfile.ZIP_STORED), "a.zip"),
         (zip64({"b.exe": made.PROGRAM}), "a.zip"),
+        (b"PK00" + PROGRAM, "a"),
+        (b"PK\7\x08" + PROGRAM, "a"),
     ],
 )
 def test_whoever_lists_a_program_it_is_seen(octets: bytes, name: str) -> None:

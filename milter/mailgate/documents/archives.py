@@ -40,6 +40,7 @@ _COMPRESSED = frozenset(["gz", "bz2", "xz", "lzma", "lzip", "zstd", "lz4", "comp
 """One file, without a name of its own."""
 _ENDINGS = frozenset(["gz", "bz2", "xz", "lzma", "lz", "zst", "zstd", "lz4", "z"])
 _BLOCK = 262_144
+_LONGEST_NAME = 4_096
 _HEAD = 65_536  # octets that tell what is behind a filter; a disk image says so at 32,769
 
 
@@ -75,8 +76,8 @@ def read(octets: bytes, name: str, kind: str, place: str, budget: Budget) -> Ite
         octets = octets[max(0, octets.find(MARKS[kind][0])) :]
     if kind in _COMPRESSED:
         if type_by_head(_head(octets, kind)) != "tar":
-            blocks = only_member(octets, ("raw",))
-            yield from member((_unwrapped(name), ()), blocks, 0, place, growth, budget)
+            names = named(_unwrapped(name), *_gzip_name(octets))
+            yield from member(names, only_member(octets, ("raw",)), 0, place, growth, budget)
             return
         formats: tuple[str, ...] = ("tar",)
     else:
@@ -143,6 +144,17 @@ def _unwrapped(name: str) -> str:
         name = stem
         stem, dot, ending = name.rpartition(".")
     return name if "." in name else stem or name or "data"
+
+
+def _gzip_name(octets: bytes) -> list[bytes]:
+    """Return the name that gzip keeps of what it packed, and unpackers give back (RFC 1952 section 2.3.1)."""
+    if not octets.startswith(b"\x1f\x8b\x08") or len(octets) < 12 or not octets[3] & 8:  # FNAME
+        return []
+    at = 10
+    if octets[3] & 4:  # FEXTRA
+        at += 2 + int.from_bytes(octets[10:12], "little")
+    end = octets.find(b"\0", at, at + _LONGEST_NAME)
+    return [octets[at:end]] if end > at else []
 
 
 def _blocked(error: Exception, what: str) -> Blocked:

@@ -16,7 +16,11 @@ from .members import named
 from .plain import read_text
 
 _FOLD = re.compile(rb"\r?\n[ \t]")
-_LINE = re.compile(rb"^([\w.-]{1,100})((?:;[^\"\r\n:]*(?:\"[^\"\r\n]*\"[^\"\r\n:]*)*)?):([^\r\n]*)", re.MULTILINE)
+_LINE = re.compile(
+    rb"^([\w.-]{1,100})((?:;[^\"\r\n:]*(?:\"[^\"\r\n]*\"[^\"\r\n:]*)*)?):"
+    rb"([^\r\n]*(?:\r?\n[A-Za-z0-9+/=]++(?=\r?\n|\Z))*)",  # also where digits are broken without a fold
+    re.MULTILINE,
+)
 _PARAMETER = re.compile(rb";[ \t]*([\w-]+)[ \t]*(?:=[ \t]*(\"[^\"]*\"|[^;]*))?")
 _BINARY = frozenset({b"base64", b"b", b"binary"})
 _SHORTEST = 4  # digits of base64 that hold anything

@@ -42,8 +42,16 @@ _DECODES = re.compile(
 _RUNS = re.compile(
     r"\beval\b|\bFunction\s*\(|document\.write|execScript|insertAdjacentHTML|innerHTML|srcdoc|\bset(?:Timeout|Interval)\s*\(\s*[\"']"
 )
+# What Windows hands to a program of its own by the scheme of a URL.
+_HANDS_OVER = re.compile(
+    r"[\"'=\s(](?:search-ms|search|ms-msdt|ms-appinstaller|ms-officecmd|shell|ms-cxh)\s*:[^\s/]", re.IGNORECASE
+)
 _RENAMED = re.compile(r"\b_0x[0-9a-f]{4,}\b")  # as the usual program that hides scripts names everything
 _MOST_RENAMED = 20
+# What Windows hands to a program of its own by the scheme of a URL.
+_HANDS_OVER = re.compile(
+    r"[\"'=(]\s*(?:search-ms|search:query|ms-msdt|ms-appinstaller|ms-officecmd|ms-cxh)\b", re.IGNORECASE
+)
 
 _BASE_64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _BASE_64_PIECES = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{4,}+={0,2}(?:[\"'\s,]++[A-Za-z0-9+/]{4,}+={0,2}){7,}")
@@ -77,6 +85,8 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     page = _text(octets)
     code = _code(page)
     lower = page.lower()
+    if _HANDS_OVER.search(page):
+        yield Threat(Danger.ACTIVE_PAGE, "URL of a program")
     if not code and "<script" not in lower and "data:" not in lower:
         return
     makes = bool(code) and _MAKES.search(code) is not None

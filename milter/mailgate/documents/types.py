@@ -27,7 +27,7 @@ UNOPENED = frozenset(
     {
         *("ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
         *("mdb", "chm", "lrzip", "onepkg", "zoo", "egg", "alz", "wim", "squashfs", "qcow", "vdi", "lzop", "stuffit"),
-        *("zpaq", "sqz"),
+        *("zpaq", "sqz", "szdd"),
     }
 )
 """Containers that nothing here opens."""
@@ -71,6 +71,7 @@ _SIGNATURES = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"PK\x05\x06", "zip"),
     (0, b"PK\x07\x08", "zip"),
+    (0, b"PK00PK\x03\x04", "zip"),
     (0, b"\x1f\x8b\x08", "gz"),
     (0, b"\x1f\x9d", "compress"),
     (0, b"BZh", "bz2"),
@@ -96,6 +97,8 @@ _SIGNATURES = (
     (0, b"7kSt", "zpaq"),
     (0, b"zPQ", "zpaq"),
     (0, b"HLSQZ", "sqz"),
+    (0, b"SZDD\x88\xf0'3", "szdd"),
+    (0, b"KWAJ\x88\xf0'\xd1", "szdd"),
     (2, b"-lh", "lha"),
     (2, b"-lz", "lha"),
     (0, b"xar!", "xar"),
@@ -182,6 +185,8 @@ def type_by_head(octets: bytes) -> str:
         return "class" if int.from_bytes(octets[4:8], "big") > 40 else "macho"
     if octets.startswith(_OLE):
         return _ole_kind(octets)
+    if octets[1:4] == b"*M\x18" and octets[0] >> 4 == 5:  # a frame that zstd and lz4 skip (RFC 8878 section 3.1.2)
+        return "zstd"
     if octets.startswith(b"BM") and octets[6:10] == bytes(4):
         return "bmp"
     for offset, signature, kind in _SIGNATURES:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ..caches import remembered
 from ..model import Header
-from ..text.file_names import opens_alike
-from .fields import Parameters, parse_parameters
+from ..text.file_names import opens_alike, read_name
+from .fields import Parameters, decode_words, parse_parameters
 from .names import told_names
 from .transfer import IDENTITY, is_known
 
@@ -35,7 +35,8 @@ class PartHeader(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
+_DESCRIPTION = b"content-description"  # webmail takes it for the name of a part that has none
+CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", _DESCRIPTION})
 
 
 def _octets_of(fields: tuple[Header, ...]) -> int:
@@ -85,6 +86,9 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
     told = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
     if not name and told:
         name = told[0]
+    if not told:
+        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
+        told = tuple([text for text in described if read_name(text).extensions])
     return PartHeader(
         types[0].main if types else "",
         name,
@@ -100,7 +104,7 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
 
 _BLOCK = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t]+[^\r\n]*\r\n)*)*")
 _FIELD = re.compile(
-    rb"^(content-(?:type|transfer-encoding|disposition))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
+    rb"^(content-(?:type|transfer-encoding|disposition|description))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 
