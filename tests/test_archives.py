@@ -85,9 +85,33 @@ SEVEN = archive("7zip", {"b.exe": made.PROGRAM})
             "a.tar",
             {"a.tar > a.txt": "text", "a.tar > b.exe": "exe"},
         ),
+        (
+            gzip.compress(archive("cpio", {"b.exe": made.PROGRAM})),
+            "a.cpio.gz",
+            {"a.cpio.gz > a.cpio": "cpio", "a.cpio.gz > a.cpio > b.exe": "exe"},
+        ),
+        (lzma.compress(VHD, lzma.FORMAT_ALONE), "a.lzma", {"a.lzma > a": "vhd"}),
+        (gzip.compress(gzip.compress(tar({"b.exe": made.PROGRAM}))), "a.tar.gz", {"a.tar.gz > b.exe": "exe"}),
+        (
+            gzip.compress(tar({"a.txt": b"x"})) + gzip.compress(tar({"b.exe": made.PROGRAM})),
+            "a.tgz",
+            {"a.tgz > a.txt": "text", "a.tgz > b.exe": "exe"},
+        ),
+        (
+            archive("ar_bsd", {"data.tar.xz": lzma.compress(tar({"b.exe": made.PROGRAM}))}),
+            "a.deb",
+            {"a.deb > data.tar.xz": "xz", "a.deb > data.tar.xz > b.exe": "exe"},
+        ),
         # named as an archive that stands behind something else
         (b"\xff\xd8\xff\xe0" + bytes(2_000) + SEVEN, "a.7z", {"a.7z > b.exe": "exe"}),
         (b"GIF89a" + bytes(2_000) + SEVEN, "a.7z", {"a.7z > b.exe": "exe"}),
+        (made.zipped({"a.txt": "x"}) + SEVEN, "a.7z", {"a.7z > a.txt": "text", "a.7z > b.exe": "exe"}),
+        # macros of a document that was saved as a page
+        (
+            b"ActiveMime" + bytes(40) + zlib.compress(made.vba_project("Sub A()")),
+            "a.mso",
+            {"a.mso > oledata.mso": "ole"},
+        ),
     ],
 )
 def test_what_is_behind(octets: bytes, name: str, wants: dict[str, str]) -> None:
@@ -158,6 +182,7 @@ def test_a_name_that_cannot_be_read_is_a_danger() -> None:
         (b"hsqs" + bytes(99), "a.sqfs", Obstacle.UNSUPPORTED),
         (b"QFI\xfb" + bytes(99), "a.qcow2", Obstacle.UNSUPPORTED),
         (b"\x89LZO\0\r\n\x1a\n" + bytes(99), "a.lzo", Obstacle.UNSUPPORTED),
+        (b"ActiveMime" + bytes(99), "a.mso", Obstacle.DAMAGED),
         (b"SZDD\x88\xf0'3A" + bytes(99), "a.tx_", Obstacle.UNSUPPORTED),
         (b"\x50*M\x18\x04\0\0\0abcd" + b"\0" * 99, "a.zst", Obstacle.DAMAGED),
         (b"\1\2\3" * 40, "a.arj", Obstacle.DAMAGED),

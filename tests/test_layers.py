@@ -73,6 +73,7 @@ MAY_IMPORT = {
     "mailgate.documents.markup": "model",
     "mailgate.documents.members": "model text",
     "mailgate.documents.message": "mime model",
+    "mailgate.documents.mso": "model",
     "mailgate.documents.msg": "model text",
     "mailgate.documents.objects": "",
     "mailgate.documents.odf": "model",

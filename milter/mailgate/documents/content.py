@@ -18,6 +18,7 @@ from . import (
     eml,
     macros,
     markup,
+    mso,
     odf,
     ole,
     onenote,
@@ -65,7 +66,7 @@ _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 _PACKED = frozenset({"zip", "7z", "rar"})
 _ZIPS = frozenset({"zip", "jar", "apk", "epub"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
-_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe", "tnef", "one"}
+_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe", "tnef", "one", "mso"}
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
 _CALENDARS = frozenset({"ics", "ical", "vcs", "vcf", "vcard", "ifb"})
 # What a part or a name says beyond doubt, and what it is then.
@@ -94,8 +95,9 @@ def look_into(
     called = {extension_of(each) for each in (name, *names)}
     try:
         kinds = _as_it_is_opened(types_of(octets), called, declared)
-        if not kinds or kinds[0] not in _ZIPS | _OOXML | _ODF:
-            kinds = tuple(dict.fromkeys((*kinds, *packed_behind(octets, called))))
+        is_zip = bool(kinds) and kinds[0] in _ZIPS | _OOXML | _ODF
+        behind = packed_behind(octets, called - {"zip"} if is_zip else called)
+        kinds = tuple(dict.fromkeys((*kinds, *behind)))
         file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
         file = replace(file, dangers=dangers_of(kinds, name))
     except Exception as error:
@@ -234,6 +236,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return calendar.read(octets, place, budget)
     if kind == "tnef":
         return tnef.read(octets, place, budget)
+    if kind == "mso":
+        return mso.read(octets, budget)
     if kind == "one":
         return onenote.read(octets, place, budget)
     if kind == "slk":

@@ -56,6 +56,10 @@ _SIGNATURES = (
     (0, b"dex\n03", "dex"),
     (0, b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),  # MS-SHLLINK 2.1: the class of shortcuts
     (0, b"ITSF", "chm"),
+    (0, b"ActiveMime", "mso"),
+    (0, b"\0" + b"\xff" * 10 + b"\0", "img"),  # sectors of a disc with all their octets (ECMA-130)
+    (512, b"EFI PART", "img"),
+    (3, b"EXFAT   ", "img"),
     (0, b"?_\x03\0", "hlp"),
     (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "one"),  # MS-ONESTORE 2.3.1
     (0, bytes.fromhex("a12ff43fd9ef764c9ee210ea5722765f"), "one"),
