@@ -41,6 +41,7 @@ MODULES = (
     "milter/mailgate/metrics.py",
     "milter/mailgate/mime/fields.py",
     "milter/mailgate/mime/inline.py",
+    "milter/mailgate/mime/names.py",
     "milter/mailgate/mime/part.py",
     "milter/mailgate/mime/transfer.py",
     "milter/mailgate/mime/walker.py",

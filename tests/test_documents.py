@@ -241,6 +241,16 @@ _MAIL_WITH_FILE = (
 )
 
 
+def _called(mode: int) -> bytes:
+    """Return a zip with a file that its directory calls something else by this mode."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        entry = zipfile.ZipInfo("b.doc")
+        entry.create_system, entry.external_attr = 3, mode << 16
+        archive.writestr(entry, made.PROGRAM)
+    return out.getvalue()
+
+
 _NESTED = {"a.zip > b/c.zip": "zip", "a.zip > b/c.zip > d.txt": "text"}
 
 
@@ -274,6 +284,9 @@ _NESTED = {"a.zip > b/c.zip": "zip", "a.zip > b/c.zip > d.txt": "text"}
             {"a.pdf > attachment": "text"},
         ),
         (_encrypted(made.zipped({"b.exe": made.PROGRAM})), "a.zip", {"a.zip > b.exe": ""}),
+        # Windows asks no zip whether a member is a folder or a link
+        (_called(0o040755), "a.zip", {"a.zip > b.doc": "exe"}),
+        (_called(0o120777), "a.zip", {"a.zip > b.doc": "exe"}),
         (tar({"../../b.txt": b"x"}), "a.tar", {"a.tar > ../../b.txt": "text"}),
         (made.PROGRAM + made.zipped({"b.txt": "x"}), "a.exe", {"a.exe > b.txt": "text"}),
         # mails that begin with any field, with one alone, or as in a mailbox file
@@ -355,16 +368,6 @@ def test_compressed_rtf_of_a_message(octets: bytes, wants: bytes) -> None:
 # -- what cannot be seen ---------------------------------------------------------------------------------
 
 
-def _called(mode: int) -> bytes:
-    """Return a zip with a file that its directory calls something else by this mode."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        entry = zipfile.ZipInfo("b.doc")
-        entry.create_system, entry.external_attr = 3, mode << 16
-        archive.writestr(entry, made.PROGRAM)
-    return out.getvalue()
-
-
 _LOCKED_PDF = made.pdf("a").replace(
     b"/Root 1 0 R",
     b"/Root 1 0 R/ID[<00><00>]/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<"
@@ -390,7 +393,7 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
             "a.ppt",
             ("a.ppt", Obstacle.ENCRYPTED),
         ),
-        (b'x\x9f>"' + bytes(40), "winmail.dat", ("winmail.dat", Obstacle.UNSUPPORTED)),
+        (b'x\x9f>"' + bytes(4), "winmail.dat", ("winmail.dat", Obstacle.DAMAGED)),
         (bytes.fromhex("308006092a864886f70d010703a080"), "smime.p7m", ("smime.p7m", Obstacle.ENCRYPTED)),
         (b"x\n-----BEGIN PGP MESSAGE-----\n", "a.txt", ("a.txt", Obstacle.ENCRYPTED)),
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
@@ -400,8 +403,6 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
         (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
         (b"x" * 70_000 + b"Rar!\x1a\x07\1\0" + bytes(99), "a.rar", ("a.rar", Obstacle.DAMAGED)),
         (b"GIF89a" + bytes(99) + b"Rar!\x1a\x07\1\0", "a.rar", ("a.rar", Obstacle.DAMAGED)),
-        (_called(0o040755), "a.zip", ("a.zip > b.doc/", Obstacle.UNSUPPORTED)),
-        (_called(0o120777), "a.zip", ("a.zip > b.doc", Obstacle.UNSUPPORTED)),
         (b"x\n=ybegin line=128 size=3 name=b.exe\nabc\n", "a.txt", ("a.txt", Obstacle.UNSUPPORTED)),
     ],
 )
@@ -425,7 +426,8 @@ def test_without_oletools_macros_are_named_and_not_judged(monkeypatch: pytest.Mo
 
 def test_without_libarchive_archives_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "ffi", None)
-    assert blocked(made.zipped({"b": "x"}), "a.zip") == {("a.zip", Obstacle.UNSUPPORTED)}
+    assert blocked(SAMPLES["a.7z"], "a.7z") == {("a.7z", Obstacle.UNSUPPORTED)}
+    assert files(SAMPLES["a.zip"], "a.zip") == {"a.zip": "zip", "a.zip > thư mục/b.docx": "docx"}
     assert ["libarchive" in line for line in missing()] == [True]
 
 

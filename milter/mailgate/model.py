@@ -220,7 +220,8 @@ class HeaderLimits:
 class Attachment:
     """One file in a message: name (decoded), type, decoded size in octets, where it stands.
 
-    `span` is the half-open range of its transfer-encoded octets in the raw message.
+    `names` is what else programs read for its name. `span` is the half-open range of its transfer-encoded octets in
+    the raw message.
     """
 
     name: str
@@ -230,6 +231,7 @@ class Attachment:
     inline: bool
     span: tuple[int, int]
     sha256: str
+    names: tuple[str, ...]
 
     def __init__(
         self,
@@ -239,6 +241,7 @@ class Attachment:
         encoding: str = "",
         inline: bool = False,
         span: tuple[int, int] = (0, 0),
+        names: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.type = type
@@ -247,6 +250,7 @@ class Attachment:
         self.inline = inline
         self.span = span
         self.sha256 = ""
+        self.names = names
 
 
 @dataclass(slots=True, init=False)
@@ -409,6 +413,9 @@ class Danger(StrEnum):
     DYNAMIC_DATA = "dynamic-data"  # DDE
     EMBEDDED_PROGRAM = "embedded-program"  # in an OLE object, a PDF
     ACTIVE_PDF = "active-pdf"  # JavaScript or a launch action
+    HTML_SMUGGLING = "html-smuggling"  # a page whose script makes the file that it carries, and saves it
+    ACTIVE_IMAGE = "active-image"  # SVG with a script
+    ACTIVE_PAGE = "active-page"  # a page that may do so, by what its script calls
     BOMB = "bomb"  # grows beyond all measure when opened
 
 
@@ -417,8 +424,9 @@ class File:
     """One file in a mail, or in another file of it.
 
     place: its name after those of the files that it is inside: "a.zip > b.exe". name: the last of them, as it stands
-    there. type: what its content is, as a short word ("pdf", "docx", "exe"), "" where nothing tells. declared: the
-    MIME type that the mail gives it. size: in octets. dangers: each with what shows it, which is never its text.
+    there. names: what else programs read for it, where it is written in several ways. type: what its content is, as a
+    short word ("pdf", "docx", "exe"), "" where nothing tells. declared: the MIME type that the mail gives it. size:
+    in octets. dangers: each with what shows it, which is never its text.
     """
 
     place: str
@@ -428,6 +436,7 @@ class File:
     size: int = 0
     sha256: str = ""
     dangers: tuple[tuple[Danger, str], ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Obstacle(StrEnum):

@@ -19,10 +19,13 @@ _REFUSED = (
     *(Danger.EMBEDDED_PROGRAM, Danger.BOMB),
 )
 # Workbooks that greet their user are daily life, so a macro that runs by itself is held, not refused; that there are
-# macros, or scripts in the forms of a PDF, is said in a header.
+# macros, or scripts in the forms of a PDF, is said in a header. So with pages: a report with charts saves pictures.
 _ACTIONS: Mapping[Danger, Action] = {
     **dict.fromkeys(_REFUSED, Action.REJECT),
     Danger.MACRO_AUTORUN: Action.QUARANTINE,
+    Danger.HTML_SMUGGLING: Action.QUARANTINE,
+    Danger.ACTIVE_IMAGE: Action.QUARANTINE,
+    Danger.ACTIVE_PAGE: Action.ACCEPT,
     Danger.MACRO: Action.ACCEPT,
     Danger.ACTIVE_PDF: Action.ACCEPT,
 }
@@ -91,10 +94,10 @@ class Stanza(RuleStanza):
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Report the dangerous files, those together on which the same follows."""
-        files = mail.inspection.files if mail.inspection else ()
+        files = [*(mail.inspection.files if mail.inspection else ()), *_attached_mails(mail)]
         found: dict[Action, list[tuple[File, tuple[str, ...]]]] = {}
         for file in files:
-            judged = [*self._by_name(file), *self._by_content(file)]
+            judged = list(dict.fromkeys((*self._by_name(file), *self._by_content(file))))
             if not judged:
                 continue
             action = max((each for each, _ in judged), key=_STRENGTH.index)
@@ -111,13 +114,14 @@ class Stanza(RuleStanza):
             yield Hit(tuple(evidence), action=action, headers=self._headers(dangerous))
 
     def _by_name(self, file: File) -> Iterable[tuple[Action, str]]:
-        reading = read_name(file.name)
-        for extension in reading.extensions:
-            if extension in self.extensions:
+        """Judge a file by each name that a program may give it; of several one is enough."""
+        for reading in map(read_name, (file.name, *file.names)):
+            refused = [extension for extension in reading.extensions if extension in self.extensions]
+            for extension in refused:
                 yield self.action, f"extension: {extension[:32]}"
-        for trick in reading.tricks:
-            if trick in HOSTILE or any(extension in self.extensions for extension in reading.extensions):
-                yield self.action, f"name: {trick}"
+            for trick in reading.tricks:
+                if trick in HOSTILE or refused:
+                    yield self.action, f"name: {trick}"
 
     def _by_content(self, file: File) -> Iterable[tuple[Action, str]]:
         for danger, detail in file.dangers:
@@ -127,8 +131,19 @@ class Stanza(RuleStanza):
         return tag(self.header, "; ".join(dict.fromkeys(text for _, texts in dangerous for text in texts)))
 
 
+def _attached_mails(mail: Mail) -> Iterable[File]:
+    """Yield attached mails as the files that they are saved as: what is inside each is looked into part by part."""
+    for attachment in mail.content.attachments:
+        if attachment.type.startswith("message/") and attachment.name:
+            yield File(attachment.name, attachment.name, declared=attachment.type, names=attachment.names)
+
+
 def _with(*dangers: tuple[Danger, str], name: str = "a.docx", sha256: str = "") -> tuple[tuple[str, object], ...]:
     return (("inspection", Inspection(files=(File(name, name, sha256=sha256, dangers=dangers),))),)
+
+
+def _named(name: str, *names: str) -> tuple[tuple[str, object], ...]:
+    return (("inspection", Inspection(files=(File(name, name, names=names),))),)
 
 
 _SHA256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -139,6 +154,8 @@ EXAMPLES = (
     Example("a program with dots behind its name", Action.REJECT, facts=_with(name="a.exe ...")),
     Example("a name whose direction turns", Action.REJECT, facts=_with(name="thongbao\u202efdp.docx")),
     Example("a document", Action.ACCEPT, facts=_with()),
+    Example("a program by the name that another program reads", Action.REJECT, facts=_named("a.txt", "a.vbs")),
+    Example("two names of a document", Action.ACCEPT, facts=_named("Bao cao.docx", "Báo cáo.docx")),
     Example("dots in the name of a document", Action.ACCEPT, facts=_with(name="12.QD-UBND.v1.2.pdf")),
     Example("macros are recorded", Action.ACCEPT, facts=_with((Danger.MACRO, "VBA")), finds=True),
     Example(

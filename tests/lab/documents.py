@@ -324,6 +324,49 @@ def compressed_rtf(octets: bytes) -> bytes:
     return struct.pack("<II", len(tokens) + 12, len(octets)) + b"LZFu" + bytes(4) + tokens
 
 
+def mapi(properties: Mapping[tuple[int, int], bytes]) -> bytes:
+    """Return MAPI properties as TNEF has them, (number, type) to octets."""
+    out = struct.pack("<I", len(properties))
+    for (number, kind), octets in properties.items():
+        out += struct.pack("<HH", kind, number)
+        if number >= 0x8000:
+            out += bytes(16) + struct.pack("<II", 0, number)
+        if kind in (0x1E, 0x1F, 0x102, 0x0D):
+            out += struct.pack("<II", 1, len(octets))
+        out += octets + bytes(-len(octets) % 4)
+    return out
+
+
+def attribute(number: int, octets: bytes) -> bytes:
+    """Return an attribute of a TNEF."""
+    level = 1 if number in (0x00018004, 0x0002800C, 0x00069003) else 2
+    return struct.pack("<BII", level, number, len(octets)) + octets + struct.pack("<H", sum(octets) & 0xFFFF)
+
+
+def tnef(*attributes: bytes) -> bytes:
+    """Return a winmail.dat of these attributes."""
+    return b'x\x9f>"\1\0' + attribute(0x00089006, b"\0\0\1\0") + b"".join(attributes)
+
+
+def tnef_file(title: str, octets: bytes, properties: bytes = b"") -> bytes:
+    """Return the attributes of an attachment."""
+    found = attribute(0x00069002, bytes(14)) + attribute(0x00018010, title.encode() + b"\0")
+    found += attribute(0x0006800F, octets) if octets else b""
+    return found + (attribute(0x00069005, properties) if properties else b"")
+
+
+def notebook(*files: bytes, names: Sequence[str] = ()) -> bytes:
+    """Return a section of OneNote with these files in it."""
+    out = bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(1_008)
+    for name in names:
+        wide = name.encode("utf-16-le") + b"\0\0"
+        out += struct.pack("<I", len(wide)) + wide
+    for octets in files:
+        out += bytes.fromhex("e716e3bd65261145a4c48d4d0b7a9eac") + struct.pack("<QIQ", len(octets), 0, 0) + octets
+        out += bytes(-len(octets) % 8) + bytes.fromhex("22a7fb71790f0b4abb13899256426b24")
+    return out
+
+
 # -- macros ----------------------------------------------------------------------------------------------
 
 

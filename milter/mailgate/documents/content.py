@@ -5,29 +5,68 @@ What is known is yielded at once, for whoever looks may be ended in the middle.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 
 from ..model import Danger, File, Obstacle, Taken, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
+from . import (
+    archives,
+    calendar,
+    eml,
+    macros,
+    markup,
+    mso,
+    odf,
+    ole,
+    onenote,
+    ooxml,
+    page,
+    pdf,
+    plain,
+    rtf,
+    smime,
+    sylk,
+    tnef,
+    zips,
+)
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
-from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, types_of
+from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, packed_behind, types_of
 
 _OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
 _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
-_TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
-_MARKUP = frozenset(["xml", "svg", "wsf"])
+_TEXTS = frozenset(
+    {
+        *("text", "script", "reg", "url", "batch", "vbe", "scf", "wsh", "autorun", "desktop", "rdp", "iqy", "oqy"),
+    }
+)
+_MARKUP = frozenset(
+    {
+        *("xml", "svg", "wsf", "msc", "jnlp", "task", "contact", "library-ms", "search-ms", "searchconnector-ms"),
+        *("settingcontent-ms", "appinstaller", "application"),
+    }
+)
 _DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
-_PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
+_PROMISING = (
+    _OOXML
+    | _ODF
+    | _OLE
+    | ARCHIVES
+    | UNOPENED
+    | {"pdf", "rtf", "tgz", "tbz", "txz", "zst", "z", "lzh", "lz", "wim", "zipx"}
+)
+_NEVER_TEXT = _OOXML | _ODF | {"pdf"}  # names of what no program opens as text
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 # Programs look for an archive also behind what stands before it, as in one that unpacks itself.
 _PACKED = frozenset({"zip", "7z", "rar"})
+_ZIPS = frozenset({"zip", "jar", "apk", "epub"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
-_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe"}
+_HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe", "tnef", "one", "mso"}
 # What is shown stands in other mails, or is fetched from a server (RFC 2046 sections 5.2.2, 5.2.3).
 _ELSEWHERE = frozenset({"message/partial", "message/external-body"})
 # What clamd opens by itself, and scans what is inside (libclamav 1.0); what is taken out of all else is given to it.
@@ -36,6 +75,9 @@ _SCANNED = (
 )
 _MAIL_TYPES = frozenset({"message/rfc822", "message/global", "message/news", *_ELSEWHERE})
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
+_CALENDARS = frozenset({"ics", "ical", "vcs", "vcf", "vcard", "ifb"})
+# What a part or a name says beyond doubt, and what it is then.
+_DECLARED = {"application/ms-tnef": "tnef", "application/vnd.ms-tnef": "tnef", "text/calendar": "calendar"}
 
 
 def missing() -> list[str]:
@@ -49,16 +91,20 @@ def missing() -> list[str]:
 
 
 def look_into(
-    octets: bytes, name: str, declared: str, place: str, budget: Budget
+    octets: bytes, name: str, declared: str, place: str, budget: Budget, names: tuple[str, ...] = ()
 ) -> Iterator[File | Extract | Taken | Uninspected]:
-    """Yield a file, then what is inside it; never raise.
+    """Yield a file, then what is inside it; never raise. names: what else programs read for its name.
 
     Where more of its dangers show later, the file is yielded once more, with all of them: `merged` keeps the last.
     """
     kinds: tuple[str, ...] = ()
-    file = File(place, name, "", declared, len(octets))
+    file = File(place, name, "", declared, len(octets), names=names)
+    called = {extension_of(each) for each in (name, *names)}
     try:
-        kinds = _as_it_is_opened(types_of(octets), name, declared)
+        kinds = _as_it_is_opened(types_of(octets), called, declared)
+        is_zip = bool(kinds) and kinds[0] in _ZIPS | _OOXML | _ODF
+        behind = packed_behind(octets, called - {"zip"} if is_zip else called)
+        kinds = tuple(dict.fromkeys((*kinds, *behind)))
         file = replace(file, type=kinds[0] if kinds else "", sha256=sha256(octets).hexdigest())
         file = replace(file, dangers=dangers_of(kinds, name))
     except Exception as error:
@@ -75,13 +121,11 @@ def look_into(
         if budget.depth <= 0:
             raise Blocked(Obstacle.LIMIT, f"nested more than {budget.limits.depth} deep")
     except Blocked as blocked:
-        if set(kinds) & (ARCHIVES | _DOCUMENTS | UNOPENED | {"eml", "text", "html", "xml"}):
+        if set(kinds) & (_HOLDING | _TEXTS | _MARKUP | {"eml", "html", "slk", "calendar"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
-    promised = extension_of(name)
-    may_be_packed = promised in _PACKED and len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING
-    if octets and promised in _PROMISING and (not kinds or may_be_packed):
-        yield Uninspected(place, Obstacle.DAMAGED, f"no {promised} by its content")
+    if octets and (promise := _broken_promise(octets, kinds, called, declared)):
+        yield Uninspected(place, Obstacle.DAMAGED, f"no {promise} by its content")
     budget.depth -= 1
     try:
         for kind in kinds:
@@ -96,7 +140,9 @@ def look_into(
                     inner_place = f"{place} > {found.name}"
                     if kind not in _SCANNED:
                         yield from taken(inner_place, found.octets, budget)
-                    for inner in look_into(found.octets, found.name, found.declared, inner_place, budget):
+                    for inner in look_into(
+                        found.octets, found.name, found.declared, inner_place, budget, found.names
+                    ):
                         yield inner
                         if isinstance(inner, File) and inner.place == inner_place:
                             threats = (*threats, *_shared(file, kind, inner))
@@ -111,9 +157,28 @@ def look_into(
         budget.depth += 1
 
 
-def _as_it_is_opened(kinds: tuple[str, ...], name: str, declared: str) -> tuple[str, ...]:
-    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field."""
-    is_mail = declared in _MAIL_TYPES or extension_of(name) in _MAILS
+def _broken_promise(octets: bytes, kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> str:
+    """Return what a file says that it is and is not, "" for nothing: its reader found no way in."""
+    promised: AbstractSet[str] = set()
+    if not kinds:
+        promised = called & _PROMISING
+    elif len(octets) >= _SHORTEST_ZIP and not set(kinds) & _HOLDING:
+        promised = called & (_PACKED | (_NEVER_TEXT if kinds == ("text",) else frozenset()))
+    if _DECLARED.get(declared) == "tnef" and "tnef" not in kinds:
+        promised |= {"tnef"}
+    return min(promised, default="")
+
+
+def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> tuple[str, ...]:
+    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field.
+
+    called: the extensions that it may be opened by.
+    """
+    if kinds == ("text",) and (_DECLARED.get(declared) == "calendar" or called & _CALENDARS):
+        return ("calendar",)
+    if kinds in (("text",), ("xml",)) and (declared.startswith("image/svg") or called & {"svg", "svgz"}):
+        return ("svg",)
+    is_mail = declared in _MAIL_TYPES or not called.isdisjoint(_MAILS)
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
     return ("html", "eml") if kinds == ("html",) else ("eml",)
@@ -167,7 +232,8 @@ def _shared(outer: File, kind: str, inner: File) -> tuple[tuple[Danger, str], ..
     """Return what a file inside makes of the outer one: a document with a program in it, an archive that only calls
     itself a document."""
     dangers = {danger for danger, _ in inner.dangers}
-    named = [each for each in read_name(inner.name).extensions if each in PROGRAMS]
+    readings = [read_name(name) for name in (inner.name, *inner.names)]
+    named = [each for reading in readings for each in reading.extensions if each in PROGRAMS]
     if not dangers & RUNNING and not named:
         return ()
     if kind in _DOCUMENTS and kind != "msg":
@@ -182,6 +248,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     """Return what reads a kind of file, nothing for what has nothing inside."""
     if kind in _OOXML or kind in _ODF:
         return _document(kind, octets, name, place, budget)
+    if kind in _ZIPS:
+        return zips.read(octets, name, place, budget)
     if kind in ARCHIVES:
         return archives.read(octets, name, kind, place, budget)
     if kind in _OLE:
@@ -189,10 +257,21 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind in _TEXTS:
         reader = plain.read_csv if extension_of(name) in _SPREADSHEETS else plain.read_text
         return reader(octets, "", place, TextKind.DOCUMENT, budget)
-    if kind in ("html", "hta"):
-        return plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+    if kind == "calendar":
+        return calendar.read(octets, place, budget)
+    if kind == "tnef":
+        return tnef.read(octets, place, budget)
+    if kind == "mso":
+        return mso.read(octets, budget)
+    if kind == "one":
+        return onenote.read(octets, place, budget)
+    if kind == "slk":
+        return sylk.read(octets, place, budget)
+    if kind in ("html", "hta", "connection"):
+        shown = plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+        return chain(page.read(octets, place, budget), shown)
     if kind in _MARKUP:
-        return markup.read(octets, place, budget)
+        return chain(page.read_picture(octets, kind == "svg", budget), markup.read(octets, place, budget))
     if kind == "rtf":
         return rtf.read(octets, place, budget)
     if kind == "pdf":
@@ -201,8 +280,6 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return eml.read(octets, place, budget)
     if kind == "p7m":
         return smime.read(octets, budget)
-    if kind == "epub":
-        return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)
 
 
@@ -215,10 +292,12 @@ def _unopened(kind: str) -> Iterator[Found]:
 def _document(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> Iterator[Found]:
     """Read an office document; where its zip is damaged, what members there are, each for itself."""
     read = ooxml.read if kind in _OOXML else odf.read
+    is_damaged = False
     try:
         yield from read(octets, kind, place, budget)
     except Blocked as blocked:
         if blocked.obstacle is not Obstacle.DAMAGED:
             raise
         yield Uninspected(place, blocked.obstacle, blocked.detail)
-        yield from archives.read(octets, name, "zip", place, budget)
+        is_damaged = True
+    yield from zips.read(octets, name, place, budget, beside=not is_damaged)

@@ -7,6 +7,7 @@ from ..mime.fields import decode_words
 from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
 from ..model import Obstacle, TextKind, Uninspected
+from . import page
 from .budget import Budget
 from .found import Extract, Found, Inside
 from .plain import read_html, read_text
@@ -14,12 +15,16 @@ from .plain import read_html, read_text
 _CHUNK = 1_048_576
 _SUBJECT = re.compile(rb"^subject[ \t]*:((?:[^\n]|\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _BLANK = re.compile(rb"^\r?\n", re.MULTILINE)
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")  # as of an mbox
 _LEAVES = 1_000  # of one attached mail
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what a mail holds."""
-    start = octets.find(b"\n") + 1 if octets.startswith(b"From ") else 0  # mbox
+    if b"\n" not in octets:
+        octets = octets.replace(b"\r", b"\n")
+    before = _BEFORE.match(octets)
+    start = before.end() if before else 0
     subject = _subject(octets, start)
     if subject.strip():
         yield Extract(place, TextKind.SUBJECT, subject[: budget.room()])
@@ -62,5 +67,7 @@ def read_leaf(octets: bytes, leaf: Leaf, place: str, budget: Budget, kind: TextK
     if is_shown(leaf):
         reader = read_html if leaf.type == "text/html" else read_text
         yield from reader(octets, leaf.charset, place, kind, budget)
+        if leaf.type == "text/html":
+            yield from page.runs_script(octets)
     else:
-        yield Inside(leaf.name or place.rpartition(" > ")[2], octets, leaf.type)
+        yield Inside(leaf.name or place.rpartition(" > ")[2], octets, leaf.type, leaf.names)

@@ -29,11 +29,13 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A file inside the one that is read; declared: the MIME type that it has there, "" for none."""
+    """A file inside the one that is read; declared: the MIME type that it has there, "" for none. names: what else
+    programs read for its name."""
 
     name: str
     octets: bytes
     declared: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The leaves of the mail itself: what it shows is a text, everything else a file to be looked into."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from ..mime.walker import Leaf
 from ..model import File, Obstacle, Taken, TextKind, Uninspected
@@ -18,7 +19,7 @@ def look_into_leaf(
     body: the leaf is the mail's own, not one of an attached mail.
     """
     if not is_shown(leaf):
-        yield from look_into(octets, leaf.name or place, leaf.type, place, budget)
+        yield from look_into(octets, leaf.name or place, leaf.type, place, budget, leaf.names)
         return
     kind = TextKind.BODY if body else TextKind.DOCUMENT
     for found in guarded(read_leaf(octets, leaf, place, budget, kind), place):
@@ -27,6 +28,11 @@ def look_into_leaf(
                 yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                 break
             yield from taken(f"{place} > {found.name}", found.octets, budget)
-            yield from look_into(found.octets, found.name, found.declared, f"{place} > {found.name}", budget)
-        elif not isinstance(found, Threat):
+            yield from look_into(
+                found.octets, found.name, found.declared, f"{place} > {found.name}", budget, found.names
+            )
+        elif isinstance(found, Threat):
+            told = (found.danger, found.detail)
+            yield File(place, "", "html", leaf.type, len(octets), sha256(octets).hexdigest(), (told,))
+        else:
             yield found

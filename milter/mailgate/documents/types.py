@@ -7,6 +7,7 @@ named, the first is the one that the content begins with. The name of a file dec
 import re
 import struct
 import zipfile
+from collections.abc import Set as AbstractSet
 from io import BytesIO
 from itertools import islice
 
@@ -16,7 +17,7 @@ from .smime import is_smime
 
 ARCHIVES = frozenset(
     {
-        *("zip", "jar", "apk", "7z", "rar", "tar", "gz", "bz2", "xz", "lzma", "zstd", "lz4", "compress"),
+        *("zip", "jar", "apk", "7z", "rar", "tar", "gz", "bz2", "xz", "lzma", "lzip", "zstd", "lz4", "compress"),
         *("lha", "cab", "iso", "udf", "cpio", "ar", "rpm", "xar", "warc"),
     }
 )
@@ -24,19 +25,24 @@ IMAGES = frozenset(["png", "jpeg", "gif", "bmp", "tiff", "webp", "heic", "ico", 
 SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "asf", "mpeg", "flv", "amr", "midi"])
 UNOPENED = frozenset(
     {
-        *("one", "tnef", "ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
-        *("mdb", "chm", "lrzip", "onepkg"),
+        *("ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
+        *("mdb", "chm", "lrzip", "onepkg", "zoo", "egg", "alz", "wim", "squashfs", "qcow", "vdi", "lzop", "stuffit"),
+        *("zpaq", "sqz", "szdd"),
     }
 )
 """Containers that nothing here opens."""
 
 _DANGERS = {
-    **dict.fromkeys(("exe", "elf", "macho", "class", "jar", "apk", "dex", "msi"), Danger.PROGRAM),
-    **dict.fromkeys(("script", "hta", "wsf", "reg", "batch", "vbe"), Danger.SCRIPT),
-    **dict.fromkeys(("lnk", "url"), Danger.SHORTCUT),
+    **dict.fromkeys(("exe", "elf", "macho", "class", "jar", "apk", "dex", "msi", "msix"), Danger.PROGRAM),
+    **dict.fromkeys(("script", "hta", "wsf", "reg", "batch", "vbe", "msc", "jnlp", "task"), Danger.SCRIPT),
+    **dict.fromkeys(("lnk", "url", "scf", "wsh", "autorun", "desktop", "rdp", "contact"), Danger.SHORTCUT),
+    **dict.fromkeys(("library-ms", "search-ms", "searchconnector-ms", "settingcontent-ms"), Danger.SHORTCUT),
+    **dict.fromkeys(("appinstaller", "application"), Danger.SHORTCUT),
+    **dict.fromkeys(("iqy", "oqy", "connection"), Danger.DYNAMIC_DATA),
     **dict.fromkeys(("iso", "udf", "vhd", "vhdx", "vmdk", "dmg", "img"), Danger.DISK_IMAGE),
     "one": Danger.NOTEBOOK,
     "chm": Danger.HELP,
+    "hlp": Danger.HELP,
 }
 RUNNING = frozenset({Danger.PROGRAM, Danger.SCRIPT, Danger.SHORTCUT, Danger.DISK_IMAGE})
 """What is disguised where its name promises a document."""
@@ -50,6 +56,11 @@ _SIGNATURES = (
     (0, b"dex\n03", "dex"),
     (0, b"L\0\0\0\x01\x14\x02\0\0\0\0\0\xc0\0\0\0\0\0\0F", "lnk"),  # MS-SHLLINK 2.1: the class of shortcuts
     (0, b"ITSF", "chm"),
+    (0, b"ActiveMime", "mso"),
+    (0, b"\0" + b"\xff" * 10 + b"\0", "img"),  # sectors of a disc with all their octets (ECMA-130)
+    (512, b"EFI PART", "img"),
+    (3, b"EXFAT   ", "img"),
+    (0, b"?_\x03\0", "hlp"),
     (0, bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3"), "one"),  # MS-ONESTORE 2.3.1
     (0, bytes.fromhex("a12ff43fd9ef764c9ee210ea5722765f"), "one"),
     (0, b'x\x9f>"', "tnef"),  # MS-OXTNEF 2.1.3.1
@@ -64,16 +75,34 @@ _SIGNATURES = (
     (0, b"PK\x03\x04", "zip"),
     (0, b"PK\x05\x06", "zip"),
     (0, b"PK\x07\x08", "zip"),
+    (0, b"PK00PK\x03\x04", "zip"),
     (0, b"\x1f\x8b\x08", "gz"),
     (0, b"\x1f\x9d", "compress"),
     (0, b"BZh", "bz2"),
     (0, b"\xfd7zXZ\0", "xz"),
     (0, b"]\0\0", "lzma"),
+    (0, b"LZIP\x01", "lzip"),
     (0, b"(\xb5/\xfd", "zstd"),
     (0, b'\x04"M\x18', "lz4"),
     (0, b"LRZI", "lrzip"),
     (7, b"**ACE**", "ace"),
     (0, b"`\xea", "arj"),
+    (20, b"\xdc\xa7\xc4\xfd", "zoo"),
+    (0, b"EGGA", "egg"),
+    (0, b"ALZ\x01", "alz"),
+    (0, b"MSWIM\0\0\0", "wim"),
+    (0, b"WLPWM\0\0\0", "wim"),
+    (0, b"hsqs", "squashfs"),
+    (0, b"QFI\xfb", "qcow"),
+    (64, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"\x89LZO\0", "lzop"),
+    (0, b"StuffIt (c)", "stuffit"),
+    (0, b"SIT!", "stuffit"),
+    (0, b"7kSt", "zpaq"),
+    (0, b"zPQ", "zpaq"),
+    (0, b"HLSQZ", "sqz"),
+    (0, b"SZDD\x88\xf0'3", "szdd"),
+    (0, b"KWAJ\x88\xf0'\xd1", "szdd"),
     (2, b"-lh", "lha"),
     (2, b"-lz", "lha"),
     (0, b"xar!", "xar"),
@@ -120,15 +149,16 @@ _SIGNATURES = (
     (4, b"Standard ACE DB", "mdb"),
 )
 
+_END = b"PK\x05\x06"  # APPNOTE 4.3.16: the size of the directory stands 12 octets on
 # What may hold a zip as it is, at its end: there it is nothing hidden.
-_HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef"])
+_HOLDING = ARCHIVES | frozenset(["doc", "xls", "ppt", "msg", "vsd", "pub", "msi", "ole", "eml", "tnef", "one"])
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD = 65_536  # octets in which what a text is shows
 
 
 def types_of(octets: bytes) -> tuple[str, ...]:
     """Return what a file is, and what else it is too: () where nothing tells."""
-    first = _type_by_head(octets)
+    first = type_by_head(octets)
     found = [_zip_kind(octets)] if first == "zip" else [first] if first else []
     if first != "pdf" and octets.find(b"%PDF-", 0, 1_024 + 5) > 0:
         found.append("pdf")  # a reader looks for the header that far (ISO 32000-1 annex H, note 13)
@@ -142,13 +172,25 @@ def types_of(octets: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _type_by_head(octets: bytes) -> str:
+# By what unpackers find an archive behind what stands before it.
+MARKS = {"zip": (b"PK\x03\x04", _END), "7z": (b"7z\xbc\xaf'\x1c",), "rar": (b"Rar!\x1a\x07",)}
+
+
+def packed_behind(octets: bytes, called: AbstractSet[str]) -> tuple[str, ...]:
+    """Return the archives that a file is too for programs that open it by its name; called: its extensions."""
+    return tuple(kind for kind, marks in MARKS.items() if kind in called and any(mark in octets for mark in marks))
+
+
+def type_by_head(octets: bytes) -> str:
+    """Return what a file is by what it begins with, "" where nothing tells."""
     if octets.startswith(b"MZ") and _is_program(octets):
         return "exe"
     if octets.startswith(b"\xca\xfe\xba\xbe"):  # a class has its version here, a fat Mach-O the few it holds
         return "class" if int.from_bytes(octets[4:8], "big") > 40 else "macho"
     if octets.startswith(_OLE):
         return _ole_kind(octets)
+    if octets[1:4] == b"*M\x18" and octets[0] >> 4 == 5:  # a frame that zstd and lz4 skip (RFC 8878 section 3.1.2)
+        return "zstd"
     if octets.startswith(b"BM") and octets[6:10] == bytes(4):
         return "bmp"
     for offset, signature, kind in _SIGNATURES:
@@ -204,7 +246,6 @@ def _ole_kind(octets: bytes) -> str:
 
 
 _LOCAL = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)  # APPNOTE 4.3.7
-_END = b"PK\x05\x06"  # APPNOTE 4.3.16: the size of the directory stands 12 octets on
 _DIRECTORY_OCTETS = 1_048_576  # some 10,000 members; to list a directory of 20 MiB takes seconds
 _SEEN_MEMBERS = 1_000  # what kind of zip it is shows in its first ones
 _ODF = {
@@ -251,6 +292,8 @@ def _zip_kind(octets: bytes) -> str:
         if "content.xml" in known:
             return "odt"
         return "epub" if mime.startswith(b"application/epub") else "zip"
+    if {"appxmanifest.xml", "appxmetadata/appxbundlemanifest.xml"} & known:
+        return "msix"
     if "[content_types].xml" in known:
         if "xl/workbook.bin" in known:
             return "xlsb"
@@ -284,6 +327,50 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _SVG = re.compile(rb"<svg\b", re.IGNORECASE)
+# What opens by its root, whatever it is called: by Explorer, the console of administration, the installers.
+_ROOTS = re.compile(
+    rb"<(?:[\w.-]{1,20}:)?(libraryDescription|persistedQuery|searchConnectorDescription|PCSettings|MMC_ConsoleFile"
+    rb"|AppInstaller|jnlp|contact|Task|assembly)[\s>]"
+)
+_OF_ROOT = {
+    b"libraryDescription": "library-ms",
+    b"persistedQuery": "search-ms",
+    b"searchConnectorDescription": "searchconnector-ms",
+    b"PCSettings": "settingcontent-ms",
+    b"MMC_ConsoleFile": "msc",
+    b"AppInstaller": "appinstaller",
+    b"jnlp": "jnlp",
+}
+_OF_NAMESPACE = {  # roots that other files have too
+    b"contact": (b"http://schemas.microsoft.com/Contact", "contact"),
+    b"Task": (b"http://schemas.microsoft.com/windows/2004/02/mit/task", "task"),
+    b"assembly": (b"urn:schemas-microsoft-com:clickonce", "application"),
+}
+_CONNECTION = re.compile(rb"\bProgId\b[\"']?\s+content\s*=\s*[\"']?ODC\.", re.IGNORECASE)
+# Settings in lines: what names the file, and the key that makes it run or fetch something.
+_SECTIONS = tuple(
+    (re.compile(section + rb"[^\[]{0,2000}?^" + key, re.IGNORECASE | re.MULTILINE), kind)
+    for section, key, kind in (
+        (rb"^[ \t]*\[internetshortcut[^\]\r\n]*\]", rb"", "url"),
+        (rb"^[ \t]*\[shell\]", rb"(?:command|iconfile)\s*=", "scf"),
+        (rb"^[ \t]*\[scriptfile\]", rb"path\s*=", "wsh"),
+        (rb"^[ \t]*\[autorun\]", rb"(?:open|shellexecute|icon|shell\\[^=\r\n]{1,80})\s*=", "autorun"),
+        (
+            rb"^[ \t]*\[\.shellclassinfo\]",
+            rb"(?:iconresource|iconfile|clsid2?|infotip|localizedresourcename)\s*=",
+            "scf",
+        ),
+        (rb"^[ \t]*\[desktop entry\]", rb"exec\s*=", "desktop"),
+    )
+)
+# A file of settings alone, name:type:value a line, of which one names where to.
+_REMOTE_DESKTOP = re.compile(
+    rb"(?:[\w.-][\w .-]{0,59}:[isb]:[^\n]*\n|\s){0,200}?(?:alternate )?"
+    rb"(?:full address|remoteapplicationprogram|shell)[ \t]*:[ \t]*s[ \t]*:",
+    re.IGNORECASE,
+)
+_CALENDAR = re.compile(rb"BEGIN[ \t]*:[ \t]*V(?:CALENDAR|CARD|NOTE|EVENT|TODO)\b", re.IGNORECASE)
+_WEB_QUERY = re.compile(rb"(?:WEB[ \t]*\r?\n[ \t]*\d+[ \t]*\r?\n[ \t]*\S|XLODBC[ \t]*\r?\n)", re.IGNORECASE)
 _BATCH = re.compile(rb"(?:@echo (?:off|on)|@cls)\b", re.IGNORECASE)
 _WSF = re.compile(rb"<(?:job|package|component|scriptlet|registration)\b[^>]*>", re.IGNORECASE)
 _BINARY = re.compile(
@@ -307,15 +394,29 @@ def _text_kind(octets: bytes) -> str:
         return "vbe"
     if begin.startswith((b"Windows Registry Editor", b"REGEDIT4")):
         return "reg"
-    if begin[:512].lower().find(b"[internetshortcut]") >= 0 and not begin.startswith(b"<"):
-        return "url"
     if _BATCH.match(begin):
         return "batch"
+    if _CALENDAR.match(begin):
+        return "calendar"
+    if begin.startswith(b"ID;"):
+        return "slk"
+    if query := _WEB_QUERY.match(begin):
+        return "iqy" if query[0][:3].upper() == b"WEB" else "oqy"
+    if not begin.startswith(b"<"):
+        for section, kind in _SECTIONS:
+            if section.search(begin):
+                return kind
+        if _REMOTE_DESKTOP.match(begin):
+            return "rdp"
     if begin.startswith(b"<"):
         lower = begin.lower()
         if b"<hta:application" in head.lower():
             return "hta"
+        if _CONNECTION.search(begin):
+            return "connection"
         if lower.startswith(b"<?xml") or not _HTML.match(begin):
+            if kind := _kind_by_root(begin):
+                return kind
             if _WSF.search(begin) and b"<script" in lower:
                 return "wsf"
             if b"<html" in lower:
@@ -327,6 +428,14 @@ def _text_kind(octets: bytes) -> str:
     if len(_BINARY.findall(head)) * 100 > len(head):
         return ""
     return "html" if re.search(rb"<html\b|<!doctype html", head[:1_024], re.IGNORECASE) else "text"
+
+
+def _kind_by_root(begin: bytes) -> str:
+    root = _ROOTS.search(begin)
+    if root is None:
+        return ""
+    namespace, kind = _OF_NAMESPACE.get(root[1], (b"", ""))
+    return kind if namespace and namespace in begin else _OF_ROOT.get(root[1], "")
 
 
 def dangers_of(kinds: tuple[str, ...], name: str) -> tuple[tuple[Danger, str], ...]:
@@ -357,5 +466,5 @@ def is_inert(head: bytes, name: str) -> bool:
 
     Nobody needs to look into it: what a program makes of such a name shows it, and no more.
     """
-    kind = _type_by_head(head)
+    kind = type_by_head(head)
     return extension_of(name) in _EXTENSIONS.get(kind, ())

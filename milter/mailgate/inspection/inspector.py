@@ -282,7 +282,7 @@ def _inert(raw: Spool, leaf: Leaf, number: int) -> Sequence[Item] | None:
         return None
     start, stop = leaf.span
     head = decoder_for(leaf.encoding).feed(b"".join(raw.chunks(start, min(stop, start + 2 * _HEAD_OCTETS))))
-    if not is_inert(head[:_HEAD_OCTETS], leaf.name):
+    if leaf.names or not is_inert(head[:_HEAD_OCTETS], leaf.name):
         return None
     place = _place(leaf, number)
     file = File(place, leaf.name, types_of(head[:_HEAD_OCTETS])[0], leaf.type, _decoded_octets(leaf))
@@ -297,7 +297,15 @@ def _decoded_octets(leaf: Leaf) -> int:
 
 def _key(raw: Spool, leaf: Leaf, number: int) -> bytes:
     """Return what a file is known by: its octets as they are encoded, and all that it is called."""
-    told = (leaf.encoding, leaf.type, leaf.charset, leaf.is_attachment, leaf.is_inside, _place(leaf, number))
+    told = (
+        leaf.encoding,
+        leaf.type,
+        leaf.charset,
+        leaf.is_attachment,
+        leaf.is_inside,
+        _place(leaf, number),
+        leaf.names,
+    )
     digest = hashlib.sha256(repr(told).encode())
     for chunk in raw.chunks(*leaf.span):
         digest.update(chunk)
@@ -327,6 +335,7 @@ def _packed(raw: Spool, leaves: Iterable[tuple[Leaf, int]]) -> tuple[list[Piece]
             leaf.charset,
             leaf.is_attachment,
             leaf.is_inside,
+            leaf.names,
         )
         pieces.append(Piece(moved, _place(leaf, number)))
     return pieces, Content(bytes(octets))

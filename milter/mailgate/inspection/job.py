@@ -128,20 +128,21 @@ def read_job(octets: bytes) -> tuple[AnyJob, int]:
 
 def _leaf_values(leaf: Leaf) -> tuple[Any, ...]:
     words = (leaf.encoding, leaf.type, leaf.name, leaf.charset)
-    return (*leaf.span, *map(legal_text, words), leaf.is_attachment, leaf.is_inside)
+    names = [legal_text(name) for name in leaf.names]
+    return (*leaf.span, *map(legal_text, words), leaf.is_attachment, leaf.is_inside, names)
 
 
 def _leaf(values: Sequence[Any]) -> Leaf:
-    start, stop, encoding, type_, name, charset, is_attachment, is_inside = values
-    return Leaf((start, stop), encoding, type_, name, charset, is_attachment, is_inside)
+    start, stop, encoding, type_, name, charset, is_attachment, is_inside, names = values
+    return Leaf((start, stop), encoding, type_, name, charset, is_attachment, is_inside, tuple(names))
 
 
 def found_frame(item: Found) -> bytes:
     """Return what was found as a frame."""
     if isinstance(item, Taken):
         place = item.place.encode("utf-8", "replace")
-        told = _PLACE.pack(_TAKEN, len(place)) + place + item.octets
-        return LENGTH.pack(len(told)) + told
+        octets = _PLACE.pack(_TAKEN, len(place)) + place + item.octets
+        return LENGTH.pack(len(octets)) + octets
     if isinstance(item, Proven):
         return frame(("proven", item.domain))
     if isinstance(item, Text):
@@ -150,8 +151,9 @@ def found_frame(item: Found) -> bytes:
         return frame(("text", *map(legal_text, words), marks, item.charset, legal_text(item.declared), item.is_html))
     if isinstance(item, File):
         dangers = [(danger, legal_text(detail)) for danger, detail in item.dangers]
-        names = (item.place, item.name, item.type, item.declared)
-        return frame(("file", *map(legal_text, names), item.size, item.sha256, dangers))
+        told = (item.place, item.name, item.type, item.declared)
+        names = [legal_text(name) for name in item.names]
+        return frame(("file", *map(legal_text, told), item.size, item.sha256, dangers, names))
     return frame(("uninspected", legal_text(item.place), item.obstacle, legal_text(item.detail)))
 
 
@@ -194,9 +196,19 @@ def _word(text: str) -> str:
     return text
 
 
-def _file(place: str, name: str, type_: str, declared: str, size: int, sha256: str, dangers: Sequence[Any]) -> File:
+def _file(
+    place: str,
+    name: str,
+    type_: str,
+    declared: str,
+    size: int,
+    sha256: str,
+    dangers: Sequence[Any],
+    names: Sequence[Any],
+) -> File:
     read = tuple((Danger(danger), _word(str(detail))) for danger, detail in dangers)
-    return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read)
+    others = tuple(map(str, names))
+    return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read, others)
 
 
 def _taken(octets: bytes) -> Taken:

@@ -22,7 +22,8 @@ def look(piece: Piece, encoded: Iterator[bytes], budget: Budget) -> Iterator[Ite
     for found in look_into_leaf(octets, piece.leaf, piece.place, budget, body=not piece.leaf.is_inside):
         if isinstance(found, File) and found.place not in named:
             named.add(found.place)
-            yield read_text(found.place, TextKind.FILE_NAME, found.name)
+            for name in (found.name, *found.names):
+                yield read_text(found.place, TextKind.FILE_NAME, name)
         if isinstance(found, Extract):
             try:
                 yield read_text(found.place, found.kind, found.text, found.charset, found.declared, found.is_html)

@@ -34,13 +34,15 @@ MOST_PARAMETERS = 200  # ordinary fields have under ten; a name in RFC 2231's pi
 class Parameters:
     """A structured value: `main` lower-cased (`text/plain`, `attachment`), its parameters, its defects.
 
-    readings: for a parameter that was given twice or in two forms, every value, first the likeliest.
+    readings: for a parameter that was given twice or in two forms, every value, first the likeliest. is_plain: it can
+    be read in one way alone.
     """
 
     main: str = ""
     values: dict[str, str] = field(default_factory=dict)
     readings: dict[str, list[bytes]] = field(default_factory=dict)
     defects: set[str] = field(default_factory=set)
+    is_plain: bool = False
 
 
 def unfold(value: bytes) -> bytes:
@@ -53,7 +55,7 @@ def unfold(value: bytes) -> bytes:
 def to_text(octets: bytes, charset: str = "") -> str:
     """Decode octets: by UTF-8 where they are UTF-8, else by the charset, else as Latin-1."""
     try:
-        return octets.decode("utf-8") if charset.lower() not in _ESCAPING else octets.decode(charset)
+        return octets.decode(charset if _ESCAPING.match(charset) else "utf-8")
     except (UnicodeError, LookupError):
         pass
     try:
@@ -62,7 +64,8 @@ def to_text(octets: bytes, charset: str = "") -> str:
         return octets.decode("latin-1")
 
 
-_ESCAPING = frozenset({"utf-7", "iso-2022-jp", "iso-2022-kr", "hz-gb-2312", "utf-16", "utf-16le", "utf-16be"})
+# Charsets of which the octets are UTF-8 too, and mean something else.
+_ESCAPING = re.compile(r"(?:cs|unicode-1-1-)?utf[-_]?(?:7|16|32)|(?:cs)?iso-?2022|hz|ucs-?2", re.IGNORECASE)
 
 
 def decode_words(value: bytes) -> str:
@@ -170,7 +173,7 @@ def parse_parameters(value: bytes) -> Parameters:
 def _parse_plain(value: bytes) -> Parameters:
     """Parse what nearly all mails have: no comment, escape, encoded word or RFC 2231 form."""
     main, _, rest = value.partition(b";")
-    result = Parameters(to_text(main).strip().lower())
+    result = Parameters(to_text(main).strip().lower(), is_plain=True)
     for name, octets in _PLAIN_PARAMETER.findall(rest):
         octets = octets.strip(b'"')
         readings = result.readings.setdefault(name.decode("ascii").lower(), [])
@@ -206,7 +209,7 @@ def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes,
             if index == min(numbered) and value.count(b"'") >= 2:
                 label, _, value = value.split(b"'", 2)
                 charset = label.decode("ascii", "replace")
-            value = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), value)
+            value = percent_decoded(value)
         octets += value
     return octets, charset
 
@@ -238,6 +241,11 @@ def boundaries_to_the_letter(value: bytes) -> list[bytes]:
         if pieces:
             found += (b"".join(pieces[index] for index in sorted(pieces)), _join_continuations(wholes)[0])
     return found
+
+
+def percent_decoded(octets: bytes) -> bytes:
+    """Return octets with each %41 as the octet that it stands for (RFC 2231 section 4)."""
+    return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), octets)
 
 
 def _strip_comments(text: bytes) -> bytes:

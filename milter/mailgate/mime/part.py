@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from ..caches import remembered
 from ..model import Header
-from .fields import Parameters, boundaries_to_the_letter, parse_parameters
+from ..text.file_names import opens_alike, read_name
+from .fields import Parameters, boundaries_to_the_letter, decode_words, parse_parameters
+from .names import told_names
 from .transfer import IDENTITY, is_known
 
 
@@ -18,7 +20,8 @@ class PartHeader(NamedTuple):
     """A part's own account of itself; `type` is "" where it names none. All of it lower-cased but the name.
 
     multipart: the subtype when any Content-Type says multipart, else "". boundaries: every plausible
-    reading, each once. charset: the label of a text, "" for none.
+    reading, each once. charset: the label of a text, "" for none. names: what other programs read for its name, those
+    that open otherwise (mime.names).
     """
 
     type: str = ""
@@ -29,9 +32,11 @@ class PartHeader(NamedTuple):
     boundaries: tuple[bytes, ...] = ()
     defects: tuple[str, ...] = ()
     charset: str = ""
+    names: tuple[str, ...] = ()
 
 
-CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition"})
+_DESCRIPTION = b"content-description"  # webmail takes it for the name of a part that has none
+CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", _DESCRIPTION})
 
 
 def _octets_of(fields: tuple[Header, ...]) -> int:
@@ -75,28 +80,37 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("long-boundary")
     if multipart and not any(boundaries):
         defects.add("no-boundary")
-    told = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
-    if multipart and (len(told) > 1 or not _TYPE.fullmatch(types[0].main)):
+    kinds = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
+    has_parts = multipart or (types and types[0].main.startswith("message/"))
+    if has_parts and ((multipart and len(kinds) > 1) or not _TYPE.fullmatch(types[0].main)):
         defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
     type_ = _TYPE.match(types[0].main) if types else None
+    name = _file_name((*dispositions, *types[:1]))
+    told = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
+    if not name and told:
+        name = told[0]
+    if not told:
+        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
+        told = tuple([text for text in described if read_name(text).extensions])
     return PartHeader(
         type_[0] if type_ else types[0].main if types else "",
-        _file_name((*dispositions, *types[:1])),
+        name,
         dispositions[0].main if dispositions else "",
         encoding,
         _SUBTYPE.match(multipart.partition("/")[2])[0] or ("mixed" if multipart else ""),  # type: ignore[index]
         boundaries,
         tuple(sorted(defects)),
         types[0].values.get("charset", "").strip().lower() if types else "",
+        tuple([other for other in told if not opens_alike(other, name)]),
     )
 
 
 _TYPE = re.compile(r"[!#-'*+.0-9A-Z^-~-]+/[!#-'*+.0-9A-Z^-~-]+", re.IGNORECASE)  # RFC 2045 section 5.1
 _BLOCK = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t]+[^\r\n]*\r\n)*)*")
 _FIELD = re.compile(
-    rb"^(content-(?:type|transfer-encoding|disposition))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
+    rb"^(content-(?:type|transfer-encoding|disposition|description))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 

@@ -56,6 +56,11 @@ class _Frame:
     )
 
     @property
+    def is_encoded(self) -> bool:
+        """Tell whether it is an attached message that says that it is encoded."""
+        return not self.subtype and self.whole is not None and self.whole.encoding not in IDENTITY
+
+    @property
     def is_a_file_to_some(self) -> bool:
         """Tell whether some programs do not read on in it: message/global, and attached mail that is encoded."""
         return self.is_global or (not self.subtype and self.whole is not None)
@@ -87,7 +92,8 @@ class _Frame:
 class Leaf:
     """A leaf whose octets can be decoded again from the raw message: span, encoding, and what its header says of it.
 
-    is_attachment: it counts as one. is_inside: it is of an attached message.
+    is_attachment: it counts as one. is_inside: it is of an attached message. names: what else programs read for its
+    name.
     """
 
     span: tuple[int, int]
@@ -97,6 +103,7 @@ class Leaf:
     charset: str
     is_attachment: bool
     is_inside: bool
+    names: tuple[str, ...]
 
     def __init__(
         self,
@@ -107,6 +114,7 @@ class Leaf:
         charset: str = "",
         is_attachment: bool = False,
         is_inside: bool = False,
+        names: tuple[str, ...] = (),
     ) -> None:
         self.span = span
         self.encoding = encoding
@@ -115,6 +123,7 @@ class Leaf:
         self.charset = charset
         self.is_attachment = is_attachment
         self.is_inside = is_inside
+        self.names = names
 
 
 MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
@@ -360,14 +369,17 @@ class Walker:
         elif main in _MESSAGES:
             attachment = None
             if not self._messages:
-                attachment = Attachment(header.name, main, 0, header.encoding, span=(start, start))
+                attachment = Attachment(
+                    header.name, main, 0, header.encoding, span=(start, start), names=header.names
+                )
                 content.attachments.append(attachment)
             self._end_cut_leaves(start)
             encoded = header.encoding not in IDENTITY
             if encoded and not self._messages:
                 self._begin_encoded(header.encoding)
             self._messages += 1
-            self._push(_Frame("", (), attachment, header if encoded else None, start, main == "message/global"))
+            whole = header if encoded or "multipart-or-file" in header.defects else None
+            self._push(_Frame("", (), attachment, whole, start, main == "message/global"))
             self._in_header = True
             self._no_field_yet = encoded
             return
@@ -389,7 +401,7 @@ class Walker:
                 self._decoder = decoder_for(encoding)
             return
         inline = not header.name and header.disposition != "attachment"
-        self._attachment = Attachment(header.name, main, 0, encoding, inline, (start, start))
+        self._attachment = Attachment(header.name, main, 0, encoding, inline, (start, start), header.names)
         self.content.attachments.append(self._attachment)
         if encoding == "base64":
             self._count = Base64Counter(self._exact)
@@ -446,9 +458,9 @@ class Walker:
 
     def _add_leaf(self, start: int, stop: int, header: PartHeader, main: str) -> None:
         if stop > start:
-            is_file = bool(header.name) or self._counts(main, header.name, header.disposition)
+            is_file = bool(header.name or header.names) or self._counts(main, header.name, header.disposition)
             told = (header.encoding, main, header.name, header.charset)
-            self.leaves.append(Leaf((start, stop), *told, is_file, self._messages > 0))
+            self.leaves.append(Leaf((start, stop), *told, is_file, self._messages > 0, header.names))
 
     def _close(self, attachment: Attachment) -> None:
         self._closed += attachment.size
@@ -476,13 +488,13 @@ class Walker:
         for frame in reversed(self._frames[depth:]):
             if not frame.subtype:
                 self._messages -= 1
-                if not self._messages and frame.attachment is not None and frame.whole is not None:
+                if not self._messages and frame.attachment is not None and frame.is_encoded:
                     frame.attachment.size = self._end_encoded()
             if frame.whole is not None:
                 self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
             if frame.attachment is not None:
                 start = frame.attachment.span[0]
-                if frame.whole is None:
+                if not frame.is_encoded:
                     frame.attachment.size = max(0, stop - start)
                 frame.attachment.span = (start, max(start, stop))
                 self._close(frame.attachment)
