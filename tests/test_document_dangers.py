@@ -8,7 +8,7 @@ from tests.lab import documents as made
 from mailgate.documents.budget import Budget
 from mailgate.documents.content import look_into, merged
 from mailgate.documents.macros import judged
-from mailgate.documents.objects import object_of
+from mailgate.documents.objects import Embedded, object_of
 from mailgate.documents.types import is_inert, types_of
 from mailgate.model import Danger, File
 
@@ -49,7 +49,7 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (b"\x7fELF" + bytes(60), "a", "program"),
         (b"\xca\xfe\xba\xbe\0\0\0\x34", "a.class", "program"),
         (made.zipped({"A.class": "x"}), "a.jar", "program"),
-        (made.ole({"a": bytes.fromhex("84100c0000000000c000000000000046")}), "a.msi", "program"),
+        (made.ole({"a": b""}, bytes.fromhex("84100c0000000000c000000000000046")), "a.msi", "program"),
         (b"#!/bin/sh\n", "a.sh", "script"),
         (b"@echo off\r\n", "a.txt", "script disguised"),
         (b"<html><hta:application/></html>", "a.hta", "script"),
@@ -189,11 +189,9 @@ def test_no_detail_holds_text_of_a_document() -> None:
 
 @pytest.mark.parametrize("cut", range(0, len(_OBJECT), 5))
 def test_an_object_that_is_cut(cut: int) -> None:
-    whole = object_of(_OBJECT)
-    assert whole is not None
-    assert whole.octets == made.PROGRAM
+    assert object_of(_OBJECT) == Embedded("a.exe", made.PROGRAM, "Package")
     found = object_of(_OBJECT[:cut])
-    assert found is None or len(found.octets) <= cut
+    assert not isinstance(found, Embedded) or len(found.octets) <= cut
 
 
 @pytest.mark.parametrize(

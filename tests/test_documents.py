@@ -158,7 +158,7 @@ def test_nothing_raises_whatever_the_octets(name: str) -> None:
         (made.xlsx(parts={"xl/drawings/drawing1.xml": made.slide("Mật")}), "Mật"),
         (
             made.xlsx(parts={"xl/worksheets/sheet2.xml": '<s><oddHeader>&amp;C&amp;"Arial,Bold"MẬT</oddHeader></s>'}),
-            "\n\nMẬT",
+            "\nMẬT",
         ),
         (made.odt(parts={"styles.xml": "<s><header><p>Mật</p></header></s>"}), "Mật"),
         (made.odt(parts={"meta.xml": "<m><title>Mật</title></m>"}), "Mật"),
@@ -394,7 +394,6 @@ _LOCKED_ODT = made.odt("a", parts={"META-INF/manifest.xml": "<m><file-entry><enc
         (b"x\n-----BEGIN PGP MESSAGE-----\n", "a.txt", ("a.txt", Obstacle.ENCRYPTED)),
         (bytes.fromhex("e4525c7b8cd8a74daeb15378d02996d3") + bytes(40), "a.one", ("a.one", Obstacle.UNSUPPORTED)),
         (b"vhdxfile" + bytes(40), "a.vhdx", ("a.vhdx", Obstacle.UNSUPPORTED)),
-        (made.zipped({"[Content_Types].xml": "", "xl/workbook.bin": ""}), "a.xlsb", ("a.xlsb", Obstacle.UNSUPPORTED)),
         (made.ole({"Catalog": b"x"}), "Thumbs.db", ("Thumbs.db", Obstacle.UNSUPPORTED)),
         (b"\1\2\3" * 40, "a.docx", ("a.docx", Obstacle.DAMAGED)),
         (b"x" * 70_000 + b"Rar!\x1a\x07\1\0" + bytes(99), "a.rar", ("a.rar", Obstacle.DAMAGED)),
@@ -463,7 +462,7 @@ _ENTITIES = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "b"><!ENTITY c "&b;&b;
     [
         _zip_of_zeros(300 << 20),
         made.zipped({f"{number}.zip": _zip_of_zeros(300 << 20) for number in range(3)}),
-        gzip.compress(b"ab" * (20 << 20)),
+        gzip.compress(b"ab" * (150 << 20)),
         made.pdf("x", objects=[made.stream(bytes(64 << 20))]),
         made.pdf("x", objects=[made.stream(zlib.compress(zlib.compress(bytes(64 << 20))), _TWICE, False)]),
         _ENTITIES.encode(),

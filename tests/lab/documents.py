@@ -162,8 +162,8 @@ def stream(octets: bytes, keys: str = "", compress: bool = True) -> bytes:
 _FREE, _END, _FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
-def ole(streams: Mapping[str, bytes]) -> bytes:
-    """Return an OLE compound file (MS-CFB) of these streams; `a/b` is the stream b in the storage a."""
+def ole(streams: Mapping[str, bytes], kind: bytes = bytes(16)) -> bytes:
+    """Return an OLE compound file (MS-CFB) of these streams, `a/b` the stream b in the storage a; kind: its class."""
     names: list[str] = []
     for path in streams:
         steps = path.split("/")
@@ -199,7 +199,7 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     for number, name in enumerate(names, 1):
         children.setdefault(name.rpartition("/")[0], []).append(number)
     follows = {one: two for known in children.values() for one, two in pairwise(known)}
-    entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini))]
+    entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini), kind)]
     for number, name in enumerate(names, 1):
         is_stream = name in streams
         child = children.get(name, [_FREE])[0]
@@ -223,12 +223,13 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     return header + b"".join(sectors) + octets
 
 
-def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int) -> bytes:
+def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int, clsid: bytes = bytes(16)) -> bytes:
     wide = name.encode("utf-16-le")
     return (
         wide.ljust(64, b"\0")
         + struct.pack("<HBBIII", len(wide) + 2, kind, 1, _FREE, right, child)
-        + bytes(36)
+        + clsid
+        + bytes(20)
         + struct.pack("<IQ", begin, size)
     )
 
@@ -253,7 +254,7 @@ def doc(
     struct.pack_into("<II", document, 0x1A2, 0, len(clx))
     struct.pack_into("<II", document, 0x112, len(clx), len(names))
     if normal >= 0:
-        style = bytes(10) + struct.pack("<H", 6) + "Normal\0".encode("utf-16-le")
+        style = struct.pack("<5H", 0, 0xFFF1, 2, 0, 0) + struct.pack("<H", 6) + "Normal\0".encode("utf-16-le")
         style += struct.pack("<HH", 2, 0) + struct.pack("<HHH", 4, 0x4A4F, normal)
         styles = struct.pack("<HHH", 18, 1, 10) + bytes(14) + struct.pack("<H", len(style)) + style
         struct.pack_into("<II", document, 0xA2, len(table), len(styles))

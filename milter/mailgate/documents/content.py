@@ -16,7 +16,7 @@ from .found import Extract as Extract
 from .found import Found, Inside, Threat
 from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, types_of
 
-_OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
+_OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "xlsb", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
 _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
@@ -175,7 +175,7 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind == "eml":
         return eml.read(octets, place, budget)
     if kind == "p7m":
-        return smime.read(octets, budget)
+        return smime.read(octets, name, budget)
     if kind == "epub":
         return archives.read(octets, name, "zip", place, budget)
     return _unopened(kind)
