@@ -18,17 +18,17 @@ class Limits:
     MaxRecursion is 17, and nothing that a person packs comes near 10. files: of one mail; a zip of a whole
     commune's forms has some hundreds, clamd's MaxFiles is 10,000. octets: of all files when opened; 20 MiB of
     documents (clause 8.1b) grow some eight times. file_octets: of one file, which is held in memory, with the files
-    that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a
-    second. steps: elements, records and cells of all documents; two lists of 20,000 rows by 10 columns take a third,
-    and all of them some seconds. ratio: what has passed `octets` and grown more often than this is a bomb, no large
-    file. A ratio alone proves nothing: white pages grow a thousand times, and deflate cannot pass 1,032.
+    that it is inside, under the process's 256 MB. letters: of all texts, some 2,000 pages, or two lists of
+    20,000 rows. steps: elements, records and cells of all documents: two lists of 20,000 rows by 10 columns take a
+    third, and all of them some seconds. ratio: what has passed `octets` and grown more often than this is a bomb, no
+    large file. A ratio alone proves nothing: white pages grow a thousand times, and deflate cannot pass 1,032.
     """
 
     depth: int = 10
     files: int = 5_000
     octets: int = 256 * _MIB
     file_octets: int = 40 * _MIB
-    letters: int = 4_000_000
+    letters: int = 6_000_000
     steps: int = 5_000_000
     ratio: int = 200
 

@@ -502,6 +502,7 @@ class _Book:
         self.strings: list[tuple[str, str | None]] = []
         self._fonts: list[str] = []
         self._formats: list[int] = []
+        self._old_fonts: dict[str, str] = {}
         self._within = ""
 
     def start(self, name: str, attributes: Attributes) -> None:
@@ -520,11 +521,15 @@ class _Book:
         if name == self._within:
             self._within = ""
 
-    def font(self, form: str) -> str:
-        """Return the font of a cell's format, "" for none."""
-        number = _number(form)
-        font = self._formats[number] if number < len(self._formats) else -1
-        return self._fonts[font] if 0 <= font < len(self._fonts) else ""
+    def old_font(self, form: str) -> str:
+        """Return the font of a cell's format where it is from before Unicode, else ""."""
+        found = self._old_fonts.get(form)
+        if found is None:
+            number = _number(form)
+            font = self._formats[number] if number < len(self._formats) else -1
+            name = self._fonts[font] if 0 <= font < len(self._fonts) else ""
+            found = self._old_fonts[form] = name if charset_of(name) else ""
+        return found
 
     def string(self, number: str) -> tuple[str, str | None]:
         """Return a shared string, and its charset, None where its font is the cell's."""
@@ -536,9 +541,37 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+_LONGEST_HELD = 1_048_576
 _VALUES = frozenset({"v", "t", "f"})
 _PROMPTS = ("promptTitle", "prompt", "errorTitle", "error")
 _HEADERS = frozenset(["oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter"])
+
+
+# A sheet whose rows all look alike has a million of them without a cell that holds anything.
+_EMPTY = re.compile(
+    rb"<(?:\w+:)?row(?:\s[^<>]*)?(?:/>|>(?:\s*<(?:\w+:)?c(?:\s[^<>]*)?/>)*\s*</(?:\w+:)?row>)"
+    rb"|<(?:\w+:)?c(?:\s[^<>]*)?/>"
+)
+
+
+def _filled(chunks: Iterable[bytes], budget: Budget) -> Iterator[bytes]:
+    """Yield a sheet without what is empty, as far as it stands together, and count the elements that are left."""
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        end = held.rfind(b"row>") + len(b"row>")
+        if end < len(b"row>") and len(held) > _LONGEST_HELD:  # one row, or none that is written so
+            end = held.rfind(b"<")
+        if end > 0:
+            yield _without_empty(held[:end], budget)
+            held = held[end:]
+    yield _without_empty(held, budget)
+
+
+def _without_empty(octets: bytes, budget: Budget) -> bytes:
+    octets = _EMPTY.sub(b"", octets)
+    budget.take_steps(octets.count(b"<"))
+    return octets
 
 
 class _Sheet:
@@ -576,7 +609,7 @@ class _Sheet:
             self._shown = self._shown + text if name == "t" else text
         elif name == "c":
             if self._shown:
-                self._show()
+                self._show(*self._cell, self._shown)
         elif name == "row":
             if self._row:
                 self.lines.append("\t".join(self._row))
@@ -593,13 +626,11 @@ class _Sheet:
         if self._takes:
             self._taken.append(text)
 
-    def _show(self) -> None:
-        kind, form = self._cell
-        text: str = self._shown
+    def _show(self, kind: str, form: str, text: str) -> None:
         charset: str | None = None
         if kind == "s":
             text, charset = self._book.string(text)
-        if charset is None and (font := self._book.font(form)) and charset_of(font):
+        if charset is None and (font := self._book.old_font(form)):
             text, charset = read_run(text, font)
         self.charset = self.charset or charset or ""
         self._row.append(text)
@@ -613,7 +644,7 @@ def _sheet(
     package: Package, part: ZipInfo, book: _Book, is_macro: bool, place: str, budget: Budget
 ) -> Iterator[Found]:
     sheet = _Sheet(book, budget)
-    blocked = parse(package.xml(part), sheet.start, sheet.end, sheet.data)
+    blocked = parse(_filled(package.chunks(part), budget), sheet.start, sheet.end, sheet.data)
     if is_macro:
         runs = any(_XLM_RUNS.search(formula) for formula in sheet.formulas)
         yield Threat(Danger.MACRO, "XLM")
