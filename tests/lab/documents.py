@@ -234,8 +234,38 @@ def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int, 
     )
 
 
+def word_art(text: str, kind: int = 0x00C0) -> bytes:
+    """Return a shape of Office's drawings (MS-ODRAW) with a text as this property, gtextUNICODE or another."""
+    value = text.encode("utf-16-le") + b"\0\0"
+    table = struct.pack("<HI", 0x0085, 7) + struct.pack("<HI", 0x8000 | kind, len(value)) + value
+    properties = struct.pack("<HHI", 2 << 4 | 3, 0xF00B, len(table)) + table
+    return struct.pack("<HHI", 0x0F, 0xF004, len(properties)) + properties
+
+
+def summary(*properties: tuple[int, str]) -> bytes:
+    """Return a stream \\5SummaryInformation (MS-OLEPS) of these properties, in UTF-8."""
+    values = [(1, struct.pack("<IhH", 2, -535, 0))]  # the code page: 65001 as a signed number
+    for number, text in properties:
+        octets = text.encode() + b"\0"
+        values.append((number, struct.pack("<II", 0x1E, len(octets)) + octets + bytes(-len(octets) % 4)))
+    at = 8 + 8 * len(values)
+    table = b""
+    for number, octets in values:
+        table += struct.pack("<II", number, at)
+        at += len(octets)
+    section = struct.pack("<II", at, len(values)) + table + b"".join(octets for _, octets in values)
+    return struct.pack("<HHI16sI16sI", 0xFFFE, 0, 2, bytes(16), 1, bytes(16), 48) + section
+
+
 def doc(
-    text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = (), font: int = -1, normal: int = -1
+    text: str,
+    is_wide: bool = True,
+    flags: int = 0,
+    fonts: Sequence[str] = (),
+    font: int = -1,
+    normal: int = -1,
+    art: bytes = b"",
+    streams: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return a Word 97 document of one piece; fonts: of its table; font: of the text itself; normal: of its style."""
     octets = text.encode("utf-16-le" if is_wide else "cp1252")
@@ -269,7 +299,11 @@ def doc(
         struct.pack_into("<II", document, 0xFA, len(table), 12)
         table += struct.pack("<III", begin, begin + len(octets), len(document) // 512)
         document += page
-    return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b""})
+    if art:
+        drawings = struct.pack("<HHI", 0x0F, 0xF000, 0) + b"\0" + struct.pack("<HHI", 0x0F, 0xF002, len(art)) + art
+        struct.pack_into("<II", document, 0x22A, len(table), len(drawings))
+        table += drawings
+    return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b"", **(streams or {})})
 
 
 def record(kind: int, octets: bytes = b"") -> bytes:
@@ -297,15 +331,65 @@ def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
     return ole({"Workbook": workbook(*texts, extra=extra, macro_sheet=macro_sheet).ljust(4_096, b"\0")})
 
 
-def ppt(*texts: str) -> bytes:
-    """Return a presentation of PowerPoint 97."""
-    atoms = b"".join(struct.pack("<HHI", 0, 0x0FA0, 2 * len(text)) + text.encode("utf-16-le") for text in texts)
+def atom(kind: int, octets: bytes, instance: int = 0) -> bytes:
+    """Return a record of a presentation that holds no others."""
+    return struct.pack("<HHI", instance << 4, kind, len(octets)) + octets
+
+
+def ppt(*texts: str, extra: bytes = b"") -> bytes:
+    """Return a presentation of PowerPoint 97; extra: further records."""
+    atoms = b"".join(atom(0x0FA0, text.encode("utf-16-le")) for text in texts) + extra
     whole = struct.pack("<HHI", 0x0F, 0x03E8, len(atoms)) + atoms
     return ole({"PowerPoint Document": whole, "Current User": bytes(20)})
 
 
-def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None) -> bytes:
-    """Return a message file of Outlook."""
+def xlsb(
+    *rows: Sequence[str], name: str = "Tr 1", header: str = "", parts: Mapping[str, bytes] | None = None
+) -> bytes:
+    """Return a workbook in binary parts (MS-XLSB); the first cell of each row is a shared string."""
+    shared = b"".join(binary_record(19, b"\0" + wide(row[0])) for row in rows)
+    cells = b""
+    for number, row in enumerate(rows):
+        cells += binary_record(0, struct.pack("<I", number) + bytes(13))
+        cells += binary_record(7, struct.pack("<III", 0, 0, number))
+        cells += b"".join(
+            binary_record(6, struct.pack("<II", at, 0) + wide(text)) for at, text in enumerate(row[1:], 1)
+        )
+    headers = binary_record(479, b"\0\0" + wide(header) + b"\xff" * 20) if header else b""
+    book = binary_record(156, struct.pack("<II", 0, 1) + wide("rId1") + wide(name))
+    return zipped(
+        {
+            "[Content_Types].xml": TYPES,
+            "xl/workbook.bin": book,
+            "xl/sharedStrings.bin": shared,
+            "xl/worksheets/sheet1.bin": cells + headers,
+            **(parts or {}),
+        }
+    )
+
+
+def binary_record(kind: int, octets: bytes) -> bytes:
+    """Return a record of an xlsb (2.1.4): its type and size in seven bits an octet."""
+    head = bytes((kind,)) if kind < 0x80 else bytes((kind & 0x7F | 0x80, kind >> 7))
+    size = len(octets)
+    while size >= 0x80:
+        head += bytes((size & 0x7F | 0x80,))
+        size >>= 7
+    return head + bytes((size,)) + octets
+
+
+def wide(text: str) -> bytes:
+    """Return a string of an xlsb: its letters are counted, in four octets."""
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def msg(
+    subject: str,
+    body: str,
+    attachments: Mapping[str, bytes] | None = None,
+    further: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Return a message file of Outlook; further: streams."""
     streams = {
         "__properties_version1.0": bytes(32),
         "__substg1.0_0037001F": subject.encode("utf-16-le"),
@@ -316,7 +400,7 @@ def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None)
         streams[f"{folder}/__properties_version1.0"] = bytes(8)
         streams[f"{folder}/__substg1.0_3707001F"] = name.encode("utf-16-le")
         streams[f"{folder}/__substg1.0_37010102"] = octets
-    return ole(streams)
+    return ole({**streams, **(further or {})})
 
 
 def compressed_rtf(octets: bytes) -> bytes:

@@ -16,7 +16,8 @@ _WORD_97 = 0x00C1  # FibBase.nFib; before it a document is text from fcMin to fc
 _ENCRYPTED, _SECOND_TABLE = 0x0100, 0x0200  # FibBase.fEncrypted, fWhichTblStm
 # fcStshf, fcPlcfBteChpx, fcPlcfBtePapx, fcSttbfFfn, fcClx, fcDggInfo
 _STYLES, _CHARACTERS, _PARAGRAPHS, _FONTS, _PIECES, _DRAWINGS = 0xA2, 0xFA, 0x102, 0x112, 0x1A2, 0x22A
-_FONT, _CAPS, _STYLE = 0x4A4F, 0x083B, 0x4A30  # sprmCRgFtc0, sprmCFCaps, sprmCIstd
+_FONT, _STYLE = 0x4A4F, 0x4A30  # sprmCRgFtc0, sprmCIstd
+_CAPS = frozenset({0x083B, 0x083A})  # sprmCFCaps, sprmCFSmallCaps
 _PARAGRAPH_STYLE, _NO_STYLE, _MOST_STYLES = 1, 0xFFF, 4_096  # stk, istdNil (2.9.260)
 _FAR = 1 << 32
 _OPERANDS = (1, 1, 2, 4, 2, 2, 0, 3)  # octets by Sprm.spra; 6 is of its own length
@@ -202,8 +203,8 @@ def _look_of(grpprl: bytes, look: _Look, style: Callable[[int], _Look]) -> _Look
             size = 1 + grpprl[at]
         if sprm == _FONT:
             font = _short(grpprl, at)
-        elif sprm == _CAPS:
-            caps = grpprl[at] == 1
+        elif sprm in _CAPS:
+            caps = caps or grpprl[at] == 1
         elif sprm == _STYLE and (named := style(_short(grpprl, at))).font >= 0:
             font = named.font
         at += size

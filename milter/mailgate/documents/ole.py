@@ -12,7 +12,8 @@ from .objects import links_of, packaged, shown
 _ENCRYPTED = frozenset({"encryptedpackage", "encryptedsummary"})
 _DOCUMENTS = frozenset({"worddocument", "workbook", "book", "powerpoint document"})
 # Streams of objects that documents embed: what they hold is read here, or is a formula and no more.
-_KNOWN = _DOCUMENTS | {"\x01ole", "\x01ole10native", "\x03objinfo", "equation native", "package", "contents"}
+_PACKED = frozenset({"package", "package_stream", "contents", "\x01olepackage"})  # a file as it stands
+_KNOWN = _DOCUMENTS | _PACKED | {"\x01ole", "\x01ole10native", "\x03objinfo", "equation native"}
 
 
 def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found]:
@@ -64,5 +65,5 @@ def _streams(compound: Compound, path: tuple[str, ...], place: str, budget: Budg
     elif name == "\x01ole":
         for link in links_of(compound.stream(path, budget)):
             yield from shown(link)
-    elif name in ("package", "contents", "\x01olepackage"):
+    elif name in _PACKED:
         yield Inside(name, compound.stream(path, budget))

@@ -247,6 +247,7 @@ class _Story:
             "latin": self._run_font,
             "rFont": self._run_font,
             "caps": self._capitals,
+            "smallCaps": self._capitals,
             "rPr": self._run_properties,
             "tr": lambda attributes: self._rows.append([]),
             "tc": lambda attributes: self._places.append([]),
@@ -341,10 +342,10 @@ class _Story:
         self._font = _font_of(attributes, self._styles.theme) or self._font
 
     def _capitals(self, attributes: Attributes) -> None:
-        self._caps = local(attributes).get("val", "1") not in ("0", "false", "off")
+        self._caps = self._caps or local(attributes).get("val", "1") not in ("0", "false", "off")
 
     def _run_properties(self, attributes: Attributes) -> None:
-        self._caps = attributes.get("cap") == "all"  # DrawingML; in a docx it has no attributes
+        self._caps = attributes.get("cap") in ("all", "small")  # DrawingML; in a docx it has no attributes
 
     def _start_deleted(self, attributes: Attributes) -> None:
         self._takes = []

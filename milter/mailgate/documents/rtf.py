@@ -61,7 +61,21 @@ _DESTINATIONS = frozenset(
     {b"objdata", b"fldinst", b"template", b"fonttbl", b"stylesheet", b"result", b"sn", b"sv", b"pict", b"upr"}
 )
 _STATES = frozenset(
-    {b"u", b"f", b"fcharset", b"deff", b"ansicpg", b"uc", b"plain", b"caps", b"s", b"pard", b"sbasedon", b"cs"}
+    {
+        b"u",
+        b"f",
+        b"fcharset",
+        b"deff",
+        b"ansicpg",
+        b"uc",
+        b"plain",
+        b"caps",
+        b"scaps",
+        b"s",
+        b"pard",
+        b"sbasedon",
+        b"cs",
+    }
 )
 # What is text again inside of a destination that is none: what shows of a picture, and Unicode beside ANSI.
 _WITHIN = {b"picprop": b"pict", b"ud": b"upr"}
@@ -223,7 +237,7 @@ class _Reader:
             self._state = replace(state, style=-1)  # of letters: they have their font beside it
         elif word == b"sbasedon":
             self._based = number if number is not None else _NO_STYLE
-        elif word == b"caps":
+        elif word in (b"caps", b"scaps"):
             self._flush()
             self._state = replace(state, caps=number != 0)
         elif word in _LINES:

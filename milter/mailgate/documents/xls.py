@@ -19,7 +19,7 @@ _CONTINUE, _END = 0x3C, 0x0A
 _BEGINS = frozenset({0x0009, 0x0209, 0x0409, 0x0809})  # BOF of BIFF2, 3, 4, and of 5 and 8
 _FILEPASS, _CODE_PAGE, _FONT, _FORM, _SHEET, _NAME, _BOOK = 0x2F, 0x42, 0x31, 0xE0, 0x85, 0x18, 0x1AE
 _STRINGS, _SHARED, _TEXT_BOX, _DRAWING, _DRAWINGS = 0xFC, 0xFD, 0x1B6, 0xEC, 0xEB
-_HEADERS, _MORE_HEADERS, _NOTE, _SERIES_TEXT = frozenset({0x14, 0x15}), 0x89C, 0x1C, 0x100D
+_HEADERS, _MORE_HEADERS, _NOTE, _SERIES_TEXT, _PROMPT = frozenset({0x14, 0x15}), 0x89C, 0x1C, 0x100D, 0x1BE
 _FORMULAS, _RESULTS = frozenset({0x06, 0x206, 0x406}), frozenset({0x07, 0x207})  # a text that a formula has
 _LABELS = frozenset({0x04, 0x204, 0xD6})
 _NUMBERS, _RK, _MANY_RK, _INTEGER = frozenset({0x03, 0x203}), 0x27E, 0xBD, 0x02
@@ -162,6 +162,9 @@ class _Book:
         elif kind == _MORE_HEADERS and len(data) > 38:
             rest = _Strings([data[38:]])
             self.boxes += [page_headers.shown(rest.text()) for at in range(30, 38, 2) if _short(data, at)]
+        elif kind == _PROMPT and self._is_wide():
+            rest = _Strings([data[4:]])
+            self.boxes += [rest.text() for _ in range(4)]
         elif kind == _NOTE and not self._is_wide():
             self.boxes.append(data[6 : 6 + _short(data, 4)].decode(self._page, "replace"))
         elif kind == _SERIES_TEXT and len(data) > 3:
