@@ -2,8 +2,8 @@
 
 Each is made from a seed, and knows what was put into it: `python -m tests.lab.office make FOLDER [--count N]` writes
 ordinary ones, in which nothing is to be found, and ones that bear a mark of secrecy in one of the places where a
-document can have it; `python -m tests.lab.office judge FOLDER` reads them, and prints what is wrong. Some of each
-are in tests/data/office, for test_office.py.
+document can have it; `python -m tests.lab.office judge FOLDER` reads them, and prints what is wrong; `keep FOLDER` puts
+some of each into tests/data/office.zip, for test_office.py.
 
 Making needs soffice, and python-docx, openpyxl, XlsxWriter, xlwt, python-pptx, odfpy, reportlab and pypdf; judging
 needs none of them.
@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 import unicodedata
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,9 +33,10 @@ from mailgate.documents.found import Extract
 from mailgate.model import Danger, File, Grade, TextKind, Uninspected
 from mailgate.text.marks import marks_in
 
-DATA = Path(__file__).parents[1] / "data" / "office"
+KEPT = Path(__file__).parents[1] / "data" / "office.zip"
 INDEX = "index.json"
 MARK = "TUYỆT MẬT"
+_SMALL_OCTETS, _MOST_LARGE = 18_000, 4
 PASSED = frozenset({Danger.MACRO, Danger.ACTIVE_PDF, Danger.LINKED_WORKBOOK})
 """Dangers that are said, and let through."""
 
@@ -512,7 +515,7 @@ def _plain(text: str) -> str:
 def main() -> None:
     """Make documents, or judge them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("act", choices=("make", "judge"))
+    parser.add_argument("act", choices=("make", "judge", "keep"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=40, help="ordinary letters by each maker; 40 make some 1,000")
     arguments = parser.parse_args()
@@ -526,7 +529,30 @@ def main() -> None:
         (folder / INDEX).write_text(json.dumps(index, ensure_ascii=False, indent=0))
         print(f"{len(index)} documents in {folder}")
         return
+    if arguments.act == "keep":
+        _keep(folder)
+        return
     sys.exit(_judge(folder))
+
+
+def _keep(folder: Path) -> None:
+    """Keep the small ones, and of the others some of each kind, as large as they are."""
+    index = json.loads((folder / INDEX).read_text())
+    kept: dict[str, Any] = {}
+    kinds: Counter[tuple[str, bool]] = Counter()
+    chance = random.Random(1)
+    for name in sorted(index, key=lambda _: chance.random()):
+        kind = (name.rpartition(".")[2], bool(index[name][1]))
+        if len(zlib.compress((folder / name).read_bytes())) > _SMALL_OCTETS:
+            if kinds[kind] >= _MOST_LARGE:
+                continue
+            kinds[kind] += 1
+        kept[name] = index[name]
+    with zipfile.ZipFile(KEPT, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr(zipfile.ZipInfo(INDEX), json.dumps(kept, ensure_ascii=False, indent=0))
+        for name in sorted(kept):
+            archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED, 9)
+    print(f"{len(kept)} documents in {KEPT.name}, {KEPT.stat().st_size} octets")
 
 
 def _judge(folder: Path) -> int:
