@@ -85,6 +85,7 @@ SAMPLES = {
     "a.doc": made.doc("\r".join(LINES)),
     "a.xls": made.xls(*LINES),
     "a.ppt": made.ppt("\r".join(LINES)),
+    "a.xlsb": made.xlsb(*[[line] for line in LINES]),
     "a.msg": made.msg("Về việc họp", TEXT),
     "a.txt": TEXT.encode(),
     "a.html": f"<html><body>{''.join(f'<p>{line}</p>' for line in LINES)}</body></html>".encode(),
@@ -488,6 +489,14 @@ def test_bombs(octets: bytes) -> None:
         (b"x" * 10, Limits(letters=10), set[str]()),
         (b"x" * 11, Limits(letters=10), {"more than 10 letters of text"}),
         (made.xlsx(["x" * 50] * 3), Limits(letters=100), {"text of a sheet", "more than 100 letters of text"}),
+        (made.docx(*["x"] * 9), Limits(steps=1_000), set[str]()),
+        (made.docx(*["x"] * 900), Limits(steps=1_000), {"more than 1000 elements"}),
+        (made.xlsx(cells="<row><c><v>1</v></c></row>" * 900), Limits(steps=1_000), {"more than 1000 elements"}),
+        (made.xlsx(cells='<row><c s="1"/></row>' * 900), Limits(steps=1_000), set[str]()),
+        (made.odt(*["x"] * 900), Limits(steps=1_000), {"more than 1000 elements"}),
+        (made.xls("a", extra=made.record(0x5D) * 9_000), Limits(steps=5_000), {"more than 5000 elements"}),
+        (made.ppt("a", extra=made.atom(1, b"") * 9_000), Limits(steps=5_000), {"more than 5000 elements"}),
+        (made.xlsb(*[["a"]] * 9_000), Limits(steps=5_000), {"more than 5000 elements"}),
     ],
 )
 def test_limits(octets: bytes, limits: Limits, wants: set[str]) -> None:

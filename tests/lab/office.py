@@ -2,8 +2,8 @@
 
 Each is made from a seed, and knows what was put into it: `python -m tests.lab.office make FOLDER [--count N]` writes
 ordinary ones, in which nothing is to be found, and ones that bear a mark of secrecy in one of the places where a
-document can have it; `python -m tests.lab.office judge FOLDER` reads them, and prints what is wrong; `keep FOLDER` puts
-some of each into tests/data/office.zip, for test_office.py.
+document can have it; `python -m tests.lab.office judge FOLDER` reads them, and prints what is wrong; `keep FOLDER`
+puts some of each into tests/data/office.zip, for test_office.py.
 
 Making needs soffice, and python-docx, openpyxl, XlsxWriter, xlwt, python-pptx, odfpy, reportlab and pypdf; judging
 needs none of them.

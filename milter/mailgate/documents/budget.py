@@ -28,7 +28,7 @@ class Limits:
     files: int = 5_000
     octets: int = 256 * _MIB
     file_octets: int = 40 * _MIB
-    letters: int = 6_000_000
+    letters: int = 8_000_000
     steps: int = 5_000_000
     ratio: int = 200
 
@@ -51,6 +51,9 @@ class Bomb(Blocked):
 
 HEAD_LETTERS = 20_000
 """Letters of a text that are always read, whatever other texts took: its first pages, where marks stand."""
+
+LONGEST_TEXT = 5_000_000
+"""Letters of one text: a list of 20,000 rows by 20 columns. To fold it takes half of the process's 256 MB."""
 
 
 class Budget:
@@ -94,13 +97,15 @@ class Budget:
 
     def room(self) -> int:
         """Return how many letters of the next text are read."""
-        return max(HEAD_LETTERS, self.letters)
+        return max(HEAD_LETTERS, min(self.letters, LONGEST_TEXT))
 
     def take_letters(self, count: int) -> None:
         """Count letters of a text."""
         self.letters -= count
         if self.letters < 0:
             raise Blocked(Obstacle.TRUNCATED, f"more than {self.limits.letters} letters of text")
+        if count > LONGEST_TEXT:
+            raise Blocked(Obstacle.TRUNCATED, f"a text of more than {LONGEST_TEXT} letters")
 
 
 class Growth:
