@@ -63,7 +63,7 @@ class Compound:
 
     def stream(self, path: tuple[str, ...], budget: Budget) -> bytes:
         """Return a stream's octets, b"" where it is not there; raise Blocked where it is damaged or too large."""
-        if not self.file.exists(list(path)):
+        if self.file.get_type(list(path)) != olefile.STGTY_STREAM:
             return b""
         limit = budget.limits.file_octets
         size = int(self.file.get_size(list(path)))

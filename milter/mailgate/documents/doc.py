@@ -34,8 +34,8 @@ class _Look:
     caps: bool = False
 
 
-def read(document: bytes, tables: tuple[bytes, bytes], place: str, budget: Budget) -> Iterator[Found]:
-    """Yield the text of a WordDocument stream; tables: the streams 0Table and 1Table."""
+def read(document: bytes, tables: tuple[bytes, bytes], data: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of a WordDocument stream; tables, data: the streams 0Table and 1Table, and Data."""
     if len(document) < 0x1AA:
         raise Blocked(Obstacle.DAMAGED, "doc: no header")
     flags = _short(document, 0x0A)
@@ -65,7 +65,8 @@ def read(document: bytes, tables: tuple[bytes, bytes], place: str, budget: Budge
             runs.append((text, font))
             left -= len(text)
     yield from _shown(runs, place, charset, budget)
-    yield from extracts(_drawn(_section(document, table, _DRAWINGS)), place, "", budget)
+    drawn = (*_drawn(_section(document, table, _DRAWINGS)), *_pictured(data))
+    yield from extracts(drawn, place, "", budget)
     if not runs:
         raise Blocked(Obstacle.DAMAGED, "doc: no pieces of text")
 
@@ -77,6 +78,14 @@ def _drawn(art: bytes) -> Iterator[str]:
     while size + 9 <= len(art):
         begin, size = size + 1, size + 9 + _long(art, size + 5)
         yield from drawings.texts_in(art, begin, size)
+
+
+def _pictured(data: bytes) -> Iterator[str]:
+    """Yield the texts of pictures that stand in lines: each behind its size and that of its head (PICF, 2.9.190)."""
+    at = 0
+    while at + 6 <= len(data) and (size := _long(data, at)) >= 6:
+        yield from drawings.texts_in(data, at + _short(data, at + 4), at + size)
+        at += size
 
 
 def _short(octets: bytes, at: int) -> int:

@@ -10,6 +10,8 @@ from .found import Found, Inside, Threat, extracts
 from .objects import links_of, packaged, shown
 
 _ENCRYPTED = frozenset({"encryptedpackage", "encryptedsummary"})
+_SINCE_97 = ["PP97_DUALSTORAGE", "PowerPoint Document"]  # beside what PowerPoint 95 reads (MS-PPT 2.1.1)
+_RECIPIENT = "__recip_version1.0_"  # of a message: one storage for each (MS-OXMSG 2.2.1)
 _DOCUMENTS = frozenset({"worddocument", "workbook", "book", "powerpoint document"})
 # Streams of objects that documents embed: what they hold is read here, or is a formula and no more.
 _PACKED = frozenset({"package", "package_stream", "contents", "\x01olepackage"})  # a file as it stands
@@ -22,7 +24,7 @@ def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found
         yield from xls.read(octets, place, budget)
         return
     compound = opened(octets)
-    paths = [tuple(each.lower() for each in path) for path in compound.paths]
+    paths = [tuple(each.lower() for each in path) for path in compound.paths if not path[0].startswith(_RECIPIENT)]
     if any(path[-1] in _ENCRYPTED for path in paths):
         raise Blocked(Obstacle.ENCRYPTED, "office document")
     if len(paths) > budget.limits.files:
@@ -54,10 +56,13 @@ def _streams(compound: Compound, path: tuple[str, ...], place: str, budget: Budg
     folder, name = path[:-1], path[-1].lower()
     if name == "worddocument":
         tables = (compound.stream((*folder, "0Table"), budget), compound.stream((*folder, "1Table"), budget))
-        yield from doc.read(compound.stream(path, budget), tables, place, budget)
+        data = compound.stream((*folder, "Data"), budget)
+        yield from doc.read(compound.stream(path, budget), tables, data, place, budget)
     elif name in ("workbook", "book"):
         yield from xls.read(compound.stream(path, budget), place, budget)
     elif name == "powerpoint document":
+        if not folder and compound.file.exists(_SINCE_97):
+            return
         user = compound.stream((*folder, "Current User"), budget)
         yield from ppt.read(compound.stream(path, budget), user, place, budget)
     elif name == "\x01ole10native":

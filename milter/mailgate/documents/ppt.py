@@ -1,5 +1,6 @@
 """The text of a PowerPoint 97 presentation (MS-PPT): the atoms of text, wherever they stand, by their fonts."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ _HEADER, _LOOKS, _MASTER, _FONT = 0x0F9F, 0x0FA1, 0x0FA3, 0x0FB7  # TextHeaderAt
 _ENCRYPTION, _OBJECT = 0x2F14, 0x1011  # CryptSession10Container, ExOleObjStg
 _DRAWN = frozenset({0xF00B, 0xF121, 0xF122})  # tables of properties (MS-ODRAW 2.2.9 to 2.2.11)
 _OTHER = 4  # TextTypeEnum: text in other shapes (2.13.33)
+# Document, Slide, Notes, MainMaster, Handout, which hold the others; ExOleObjStg, PersistDirectoryAtom, UserEditAtom.
+_OUTERMOST = frozenset({0x03E8, 0x03EE, 0x03F0, 0x03F8, 0x0FC9, _OBJECT, 0x1772, 0x0FF5, _ENCRYPTION})
+_BEGINS = re.compile(rb"\x0f\0(?:[\xe8\xee\xf0\xf8]\x03|\xc9\x0f)")
+_BEFORE_97 = b"\x03\0\0\0\xff\xff\0\0"
 _STEP = 4_096  # records between two looks at the budget
 
 # What each bit of TextPFException.masks (2.9.21) and TextCFException.masks (2.9.14) says is there, in its order: the
@@ -43,6 +48,8 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
     """Yield the text and the embedded objects of a stream PowerPoint Document; user: the stream Current User."""
     if user[12:16] == b"\xdf\xc4\xd1\xf3":  # CurrentUserAtom.headerToken of an encrypted one (2.3.2)
         raise Blocked(Obstacle.ENCRYPTED, "ppt")
+    if stream.startswith(_BEFORE_97):
+        raise Blocked(Obstacle.UNSUPPORTED, "ppt before 97")
     texts: list[_Text] = []
     fonts: dict[int, str] = {}
     masters: dict[int, int] = {}
@@ -50,7 +57,7 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
     kind_of_text = _OTHER
     at, size, count = 0, len(stream), 0
     ends: list[int] = []  # of the containers that are open: what is longer than its own is no record
-    is_whole = True
+    is_whole, begun = True, False
     while at + 8 <= size:
         if ends and at + 8 > ends[-1]:  # nothing more in the container
             at = ends.pop()
@@ -60,6 +67,14 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
             budget.take_steps(_STEP)
         version, instance = stream[at] & 0x0F, int.from_bytes(stream[at : at + 2], "little") >> 4
         kind = int.from_bytes(stream[at + 2 : at + 4], "little")
+        if not ends and kind not in _OUTERMOST:
+            # Some programs leave room before a record, and their offsets lead over it.
+            following = _BEGINS.search(stream, at + 1)
+            if following is None:
+                break
+            at = following.start()
+            continue
+        begun = True
         begin = at + 8
         end = begin + int.from_bytes(stream[at + 4 : at + 8], "little")
         if ends and end > ends[-1]:
@@ -97,8 +112,8 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
     yield from extracts(lines, place, charset, budget)
     for octets in objects:
         yield Inside("object", _object(octets, budget))
-    if not is_whole or size < 8:
-        raise Blocked(Obstacle.DAMAGED, "ppt: no end")
+    if not is_whole or not begun:
+        raise Blocked(Obstacle.DAMAGED, "ppt: no end" if begun else "ppt: no beginning")
 
 
 def _shown(texts: list[_Text], fonts: dict[int, str], masters: dict[int, int]) -> tuple[list[str], str]:

@@ -89,11 +89,15 @@ class Roles:
         return self._roles.get(name, set())
 
     def parts(self, package: Package, role: str, ending: str) -> list[ZipInfo]:
-        """Return the parts that are this, by a relationship, or by the end of their name where none leads to them."""
+        """Return the parts that are this, by a relationship, or by the end of their name where none leads to them; those
+        in binary (xlsb) are no XML."""
+        is_binary = ending.endswith(".bin")
         found = []
         for name, part in package.parts:
-            own = self.of(name.lower())
-            if role in own or (not own and name.lower().endswith(ending)):
+            lower = name.lower()
+            own = self.of(lower)
+            is_it = role in own if own else lower.endswith(ending)
+            if is_it and (is_binary or not lower.endswith(".bin")):
                 found.append(part)
         return found
 
