@@ -1,5 +1,6 @@
 """What makes a file dangerous by its content, what is daily life of offices, and what kind of file octets are."""
 
+import base64
 import struct
 
 import pytest
@@ -107,6 +108,24 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (b"a,b\r\n=A1,-1\r\n", "a.csv", ""),
         (b"-a|b\r\n+c|d\r\n", "a.csv", ""),
         (made.odt("a", body="<text:p><text:dde-source/></text:p>"), "a.odt", "dynamic-data"),
+        (b"<?xml version='1.0'?><Workbook><Cell Formula=\"cmd|'/c calc'!A0\"/></Workbook>", "a.xls", "dynamic-data"),
+        (made.word_2003("a", more='<w:binData w:name="editdata.mso">AA==</w:binData>'), "a.doc", "macro"),
+        (
+            made.word_2003(
+                "a", more=f'<w:binData w:name="a.bin">{base64.b64encode(made.PROGRAM).decode()}</w:binData>'
+            ),
+            "a.doc",
+            "program embedded-program",
+        ),
+        (
+            made.flat_docx(
+                "a",
+                parts='<pkg:part pkg:name="/word/embeddings/a.bin"><pkg:binaryData>'
+                f"{base64.b64encode(made.PROGRAM).decode()}</pkg:binaryData></pkg:part>",
+            ),
+            "a.doc",
+            "program embedded-program",
+        ),
         # macros
         (made.docx("a", parts={"word/vbaProject.bin": made.vba_project("Sub A()\nEnd Sub")}), "a.docm", "macro"),
         (

@@ -74,6 +74,7 @@ MAY_IMPORT = {
     "mailgate.documents.msg": "model text",
     "mailgate.documents.objects": "model text",
     "mailgate.documents.odf": "model",
+    "mailgate.documents.office_xml": "model",
     "mailgate.documents.ole": "model",
     "mailgate.documents.ooxml": "model text",
     "mailgate.documents.packages": "model",

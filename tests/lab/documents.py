@@ -103,6 +103,29 @@ def odt(*lines: str, body: str = "", kind: str = "text", parts: Mapping[str, str
     return out.getvalue()
 
 
+def flat_odt(*lines: str) -> bytes:
+    """Return an OpenDocument text in one XML file."""
+    inner = "".join(f"<text:p>{line}</text:p>" for line in lines)
+    return (
+        f"<?xml version='1.0'?><office:document {_ODF}><office:body>{inner}</office:body></office:document>".encode()
+    )
+
+
+def flat_docx(*lines: str, parts: str = "") -> bytes:
+    """Return a docx in one XML file (flat OPC); parts: further ones."""
+    body = f'<w:document xmlns:w="{W}"><w:body>{"".join(map(paragraph, lines))}</w:body></w:document>'
+    part = f'<pkg:part pkg:name="/word/document.xml"><pkg:xmlData>{body}</pkg:xmlData></pkg:part>'
+    package = "http://schemas.microsoft.com/office/2006/xmlPackage"
+    return f"<?xml version='1.0'?><pkg:package xmlns:pkg=\"{package}\">{part}{parts}</pkg:package>".encode()
+
+
+def word_2003(*lines: str, more: str = "") -> bytes:
+    """Return a document of Word 2003 in XML; more: further elements."""
+    body = "".join(map(paragraph, lines))
+    word = "http://schemas.microsoft.com/office/word/2003/wordml"
+    return f"<?xml version='1.0'?><w:wordDocument xmlns:w='{word}'>{more}{body}</w:wordDocument>".encode()
+
+
 def rtf(*lines: str, fonts: str = r"{\f0 Times New Roman;}", head: str = "") -> bytes:
     """Return an RTF of these lines, letters beyond ASCII as \\u."""
     text = "".join("".join(c if ord(c) < 128 else f"\\u{ord(c)}?" for c in line) + "\\par\n" for line in lines)

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from ..model import Danger, File, Obstacle, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
-from . import archives, eml, macros, markup, odf, ole, ooxml, pdf, plain, rtf, smime
+from . import archives, eml, macros, markup, odf, office_xml, ole, ooxml, pdf, plain, rtf, smime
 from .budget import Blocked, Bomb, Budget
 from .found import Extract as Extract
 from .found import Found, Inside, Threat
@@ -20,8 +20,8 @@ _OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "xlsb", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
 _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(["text", "script", "reg", "url", "batch", "vbe"])
-_MARKUP = frozenset(["xml", "svg", "wsf"])
-_DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
+_MARKUP = frozenset(["svg", "wsf"])
+_DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf", "xml"}
 _PROMISING = _OOXML | _ODF | _OLE | {"pdf", "rtf", "zip", "7z", "rar", "tar", "iso"}
 _SPREADSHEETS = frozenset({"csv", "xls", "slk", "iqy"})
 # Programs look for an archive also behind what stands before it, as in one that unpacks itself.
@@ -166,6 +166,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return reader(octets, "", place, TextKind.DOCUMENT, budget)
     if kind in ("html", "hta"):
         return plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
+    if kind == "xml":
+        return office_xml.read(octets, place, budget)
     if kind in _MARKUP:
         return markup.read(octets, place, budget)
     if kind == "rtf":

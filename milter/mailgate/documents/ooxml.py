@@ -17,11 +17,11 @@ from .markup import Attributes, Lines, local, parse
 from .packages import Package
 from .relationships import Roles
 from .types import is_inert
+from .xls import AUTO_NAME
 
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
 _XLM_RUNS = re.compile(r"(?<![A-Za-z])(?:EXEC|CALL|REGISTER|FOPEN|RUN)\s*\(", re.IGNORECASE)
-_XLM_STARTS = re.compile(r"(?:_xlnm\.)?Auto_(?:Open|Close|Activate|Deactivate)", re.IGNORECASE)
 _LONGEST_FIELD = 65_536  # letters of all field codes of a part; a code has some dozens
 
 _SHEETS = frozenset({"worksheet", "xlMacrosheet", "xlIntlMacrosheet", "dialogsheet", "chartsheet"})
@@ -57,6 +57,16 @@ def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found
             continue
         if kind != "xlsb" or not xlsb.is_read(lower, roles):
             yield from _contained(_embedded(package, part, name), place)
+
+
+def read_story(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of a document of Word 2003, which has all in one XML."""
+    yield from _story((octets,), _Styles(_Theme()), place, budget)
+
+
+def is_dde(formula: str) -> bool:
+    """Tell whether a formula asks another program by DDE."""
+    return _DDE_FORMULA.match(formula) is not None
 
 
 def _texts(package: Package, roles: Roles, styles: "_Styles", place: str, budget: Budget) -> Iterator[Found]:
@@ -410,7 +420,7 @@ def _story(
     def start(name: str, attributes: Attributes) -> None:
         if name == "ddeLink":
             external.append(name)
-        elif name == "definedName" and has_macro_sheets and _XLM_STARTS.match(attributes.get("name", "")):
+        elif name == "definedName" and has_macro_sheets and AUTO_NAME.match(attributes.get("name", "")):
             starts.append(name)
         story.start(name, attributes)
 
@@ -651,7 +661,7 @@ def _sheet(
         yield Threat(Danger.MACRO, "XLM")
         if runs:
             yield Threat(Danger.MACRO_SHELL, "XLM")
-    elif any(_DDE_FORMULA.match(formula) for formula in sheet.formulas):
+    elif any(map(is_dde, sheet.formulas)):
         yield Threat(Danger.DYNAMIC_DATA, "DDE")
     yield from extracts(sheet.lines, place, sheet.charset, budget)
     if blocked:

@@ -89,8 +89,10 @@ class Roles:
         return self._roles.get(name, set())
 
     def parts(self, package: Package, role: str, ending: str) -> list[ZipInfo]:
-        """Return the parts that are this, by a relationship, or by the end of their name where none leads to them; those
-        in binary (xlsb) are no XML."""
+        """Return the parts that are this, by a relationship, or by the end of their name where none leads to them.
+
+        Those in binary (xlsb) are no XML, whatever their role.
+        """
         is_binary = ending.endswith(".bin")
         found = []
         for name, part in package.parts:

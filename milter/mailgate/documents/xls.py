@@ -17,7 +17,8 @@ from .found import Found, Threat, extracts
 _HEAD = struct.Struct("<HH")
 _CONTINUE, _END = 0x3C, 0x0A
 _BEGINS = frozenset({0x0009, 0x0209, 0x0409, 0x0809})  # BOF of BIFF2, 3, 4, and of 5 and 8
-_FILEPASS, _CODE_PAGE, _FONT, _FORM, _SHEET, _NAME, _BOOK = 0x2F, 0x42, 0x31, 0xE0, 0x85, 0x18, 0x1AE
+_FILEPASS, _CODE_PAGE, _FONT, _FORM, _SHEET, _BOOK = 0x2F, 0x42, 0x31, 0xE0, 0x85, 0x1AE
+_NAMES = frozenset({0x18, 0x218})
 _STRINGS, _SHARED, _TEXT_BOX, _DRAWING, _DRAWINGS = 0xFC, 0xFD, 0x1B6, 0xEC, 0xEB
 _HEADERS, _MORE_HEADERS, _NOTE, _SERIES_TEXT, _PROMPT = frozenset({0x14, 0x15}), 0x89C, 0x1C, 0x100D, 0x1BE
 _FORMULAS, _RESULTS = frozenset({0x06, 0x206, 0x406}), frozenset({0x07, 0x207})  # a text that a formula has
@@ -25,6 +26,7 @@ _LABELS = frozenset({0x04, 0x204, 0xD6})
 _NUMBERS, _RK, _MANY_RK, _INTEGER = frozenset({0x03, 0x203}), 0x27E, 0xBD, 0x02
 _MACRO_SHEET, _MACRO_PAGE = 1, 0x40  # BoundSheet8.dt; BOF.dt
 _AUTO = frozenset({1, 2, 10, 11})  # built-in names Auto_Open, Auto_Close, Auto_Activate, Auto_Deactivate (2.4.150)
+AUTO_NAME = re.compile(r"(?:_xlnm\.)?Auto_(?:Open|Close|Activate|Deactivate)", re.IGNORECASE)
 # PtgFuncVar (2.5.198.63) of these functions; Ftab and Cetab are 2.5.198.17 and .4.
 _RUNS = re.compile(rb"[\x22\x42\x62].[\x6e\x96\x95\x84\x11]\x00", re.DOTALL)  # EXEC, CALL, REGISTER, FOPEN, RUN
 _PAGES = {10_000: "mac_roman", 32_768: "mac_roman", 32_769: "cp1252", 1_200: "cp1252"}
@@ -154,8 +156,8 @@ class _Book:
         elif kind == _SHEET and len(data) > 6:
             self._macro_sheets += data[5] == _MACRO_SHEET
             self.names.append(self._short_text(data, 6))
-        elif kind == _NAME and len(data) > 15 and data[0] & 0x20 and data[15] in _AUTO:
-            self._starts = True
+        elif kind in _NAMES:
+            self._starts = self._starts or self._is_auto(data)
         elif kind in _HEADERS and len(data) > 1:
             text = _Strings([data]).text() if self._is_wide() else self._narrow(data, 1)
             self.boxes.append(page_headers.shown(text))
@@ -169,6 +171,16 @@ class _Book:
             self.boxes.append(data[6 : 6 + _short(data, 4)].decode(self._page, "replace"))
         elif kind == _SERIES_TEXT and len(data) > 3:
             self.boxes.append(self._short_text(data, 2))
+
+    def _is_auto(self, data: bytes) -> bool:
+        """Tell whether a name is one that Excel runs by itself (Lbl, 2.4.150): built in, or spelled out."""
+        at = 15 if self._is_wide() else 14 if self._version >= _BIFF_5 else 6
+        if len(data) <= at:
+            return False
+        count = data[3]
+        is_wide = self._is_wide() and data[14] & 1
+        text = data[at : at + count * (1 + is_wide)].decode("utf-16-le" if is_wide else "latin-1", "replace")
+        return (bool(data[0] & 0x20) and data[at] in _AUTO) or AUTO_NAME.match(text) is not None
 
     def _is_wide(self) -> bool:
         return self._version >= _BIFF_8

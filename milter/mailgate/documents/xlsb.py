@@ -14,15 +14,14 @@ from .fonts import read_run
 from .found import Found, Threat, extracts
 from .packages import Package
 from .relationships import Roles
-from .xls import compressed
+from .xls import AUTO_NAME, compressed
 
 _ROW, _RK, _REAL, _TEXT, _SHARED, _FORMULA_TEXT, _FORMULA_REAL, _RICH = 0, 2, 5, 6, 7, 8, 9, 62  # BrtCell…, BrtFmla…
 _STRING, _FONT, _FORM, _NAME, _SHEET = 19, 43, 47, 39, 156  # BrtSSTItem, BrtFont, BrtXF, BrtName, BrtBundleSh
-_FORMS, _FORMS_END, _HEADERS, _COMMENT, _BOOK = 617, 618, 479, 637, 355  # BrtBeginCellXFs, ..., BrtBeginSupBook
+_FORMS, _FORMS_END, _HEADERS, _COMMENT, _BOOK = 617, 618, 479, 637, 360  # BrtBeginCellXFs, ..., BrtBeginSupBook
 _DDE = 1  # BrtBeginSupBook.sbt
 _HEAD_OF_CELL = 8  # octets: column, format
 _RUNS = re.compile(rb"[\x22\x42\x62].[\x6e\x96\x95\x84\x11]\x00", re.DOTALL)  # as of xls: EXEC, CALL, ...
-_STARTS = re.compile(r"(?:_xlnm\.)?Auto_(?:Open|Close|Activate|Deactivate)", re.IGNORECASE)
 _MACRO_SHEETS = frozenset({"xlMacrosheet", "xlIntlMacrosheet"})
 _EMBEDDED = frozenset({"oleObject", "package", "control", "activeXControlBinary", "vbaProject", "attachedToolbars"})
 _STEP = 4_096  # records between two looks at the budget
@@ -130,7 +129,7 @@ class _Book:
         elif kind == _COMMENT:
             self._lines.append(_text(data, 1))
         elif kind == _NAME:
-            self.starts = self.starts or _STARTS.match(_text(data, 9)) is not None
+            self.starts = self.starts or AUTO_NAME.match(_text(data, 9)) is not None
         elif kind == _BOOK:
             self.has_dde = self.has_dde or int.from_bytes(data[:2], "little") == _DDE
         if kind in (_FORMULA_TEXT, _FORMULA_REAL, 10, 11):  # of a number, a truth value, an error
