@@ -14,6 +14,8 @@ from .found import Found, Inside, extracts
 _TEXT, _OCTETS, _STRING = 0x0FA0, 0x0FA8, 0x0FBA  # TextCharsAtom, TextBytesAtom, CString
 _HEADER, _LOOKS, _MASTER, _FONT = 0x0F9F, 0x0FA1, 0x0FA3, 0x0FB7  # TextHeaderAtom, StyleTextPropAtom, ...
 _ENCRYPTION, _OBJECT = 0x2F14, 0x1011  # CryptSession10Container, ExOleObjStg
+_NAME_OF_TAG = "___PPT".encode("utf-16-le")
+_TAGGED = 0x138B  # BinaryTagDataBlob: what PowerPoint has had since 2002, comments among it
 _DRAWN = frozenset({0xF00B, 0xF121, 0xF122})  # tables of properties (MS-ODRAW 2.2.9 to 2.2.11)
 _OTHER = 4  # TextTypeEnum: text in other shapes (2.13.33)
 # Document, Slide, Notes, MainMaster, Handout, which hold the others; ExOleObjStg, PersistDirectoryAtom, UserEditAtom.
@@ -83,7 +85,7 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
         is_whole = is_whole and (end <= size or bool(ends))
         if kind == _ENCRYPTION:
             raise Blocked(Obstacle.ENCRYPTED, "ppt")
-        if version == 0x0F:  # a container: its records follow
+        if version == 0x0F or kind == _TAGGED:  # a container: its records follow
             at = begin
             ends.append(end)
             continue
@@ -91,7 +93,7 @@ def read(stream: bytes, user: bytes, place: str, budget: Budget) -> Iterator[Fou
         at = end
         if kind == _TEXT:
             texts.append(_Text(data.decode("utf-16-le", "replace"), kind_of_text))
-        elif kind == _STRING:
+        elif kind == _STRING and not data.startswith(_NAME_OF_TAG):
             texts.append(_Text(data.decode("utf-16-le", "replace")))
         elif kind == _OCTETS:
             texts.append(_Text(data.decode("latin-1"), kind_of_text))  # the low octets of UTF-16
