@@ -163,6 +163,11 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
             "a.pdf",
             "program embedded-program",
         ),
+        (
+            made.pdf("x", objects=[made.stream(made.PROGRAM, "/Params<</Size 128>>", compress=False)]),
+            "a.pdf",
+            "program embedded-program",
+        ),
         # PDF
         (made.pdf("a", catalog="/OpenAction<</S/JavaScript/JS(a)>>"), "a.pdf", "active-pdf"),
         (made.pdf("a", catalog="/OpenAction<</S/#4aavaScript/J#53(a)>>"), "a.pdf", "active-pdf"),

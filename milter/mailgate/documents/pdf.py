@@ -7,6 +7,7 @@ pdfium expands a stream as far as it goes, so that each is measured first, but p
 Actions stand in plain objects or in compressed object streams (7.5.7): both are looked at.
 """
 
+import logging
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -46,7 +47,8 @@ _SAID = (b"Contents", b"Subj", b"V", b"DV", b"TU", b"RC", b"RV", b"OverlayText")
 _TAG = re.compile(r"<[^<>]{1,512}>")
 _LONGEST_VALUE = 262_144  # octets
 _MOST_ANNOTATIONS, _MOST_PACKETS = 10_000, 16  # of a page, of a document
-_XFA = frozenset({b"template", b"datasets", b"form"})
+logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
+_PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
 _STEP = 1_048_576
 _FILTERS = 4  # one over another; lawful files have two at the most
 _ENCRYPTED = re.compile(rb"/Encrypt\s+\d{1,10}\s+\d{1,5}\s+R|/Encrypt\s*<<")
@@ -61,7 +63,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     try:
         document = pypdfium2.PdfDocument(octets)
     except pypdfium2.PdfiumError as error:
-        yield from _unnamed(files, seen)
+        yield from _unnamed(files, seen, place, budget)
         is_locked = pdfium.FPDF_GetLastError() in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
         if is_locked or "assword" in str(error):
             raise Blocked(Obstacle.ENCRYPTED, "pdf") from error
@@ -70,17 +72,22 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         if pdfium.FPDFDoc_GetJavaScriptActionCount(document.raw) > 0:
             yield Threat(Danger.ACTIVE_PDF, "javascript")
         yield from _properties(document, place, budget)
+        seen.update(sha256(packet).digest() for packet in _packets(document, budget))
         yield from _pages(document, bool(old_fonts), place, budget)
-        yield from _attachments(document, seen, budget)
+        yield from _attachments(document, files, seen, budget)
     finally:
         document.close()
-    yield from _unnamed(files, seen)
+    yield from _unnamed(files, seen, place, budget)
 
 
-def _unnamed(files: list[bytes], seen: set[bytes]) -> Iterator[Inside]:
-    """Yield embedded files that no name leads to, as those of annotations."""
+def _unnamed(files: list[bytes], seen: set[bytes], place: str, budget: Budget) -> Iterator[Found]:
+    """Yield embedded files that no name leads to, as those of annotations, and former states of a form in XML."""
     for octets in files:
-        if _is_new(octets, seen):
+        if not _is_new(octets, seen):
+            continue
+        if _PACKET.search(octets):
+            yield from _form_in_xml(octets, place, budget)
+        else:
             yield Inside("attachment", octets)
 
 
@@ -106,9 +113,9 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
             yield Extract(place, TextKind.DOCUMENT, shown, charset)
         yield from extracts(said, place, "", budget)
         budget.take_letters(letters)
-    packets = list(_packets(document, budget))
-    for packet in packets:
-        yield from markup.read(packet, place, budget)
+    packets = b"".join(_packets(document, budget))
+    if packets:
+        yield from _form_in_xml(packets, place, budget)
     if damaged or not (count or packets):
         raise Blocked(Obstacle.DAMAGED, f"{damaged} of {count} pages")
 
@@ -214,13 +221,18 @@ def _say(lines: dict[str, None], ask: Callable[[Any, int], int]) -> None:
         lines[_TAG.sub(" ", text).replace("\r\n", "\n").replace("\r", "\n")] = None
 
 
+def _form_in_xml(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of a form in XML (12.7.8); one that is damaged hides no page."""
+    budget.take_steps(octets.count(b"<"))
+    lines = markup.Lines()
+    if markup.parse((octets,), lines.start, lines.end, lines.data):
+        lines.lines = [_TAG.sub("\n", octets.decode("utf-8", "replace"))]
+    yield from extracts(lines.lines, place, "", budget)
+
+
 def _packets(document: pypdfium2.PdfDocument, budget: Budget) -> Iterator[bytes]:
-    """Yield the packets of a form in XML (12.7.8) that have what is written in it."""
+    """Yield the packets of a form in XML, which only together are a document."""
     for number in range(min(pdfium.FPDF_GetXFAPacketCount(document.raw), _MOST_PACKETS)):
-        name = create_string_buffer(_LONGEST_FONT)
-        pdfium.FPDF_GetXFAPacketName(document.raw, number, name, _LONGEST_FONT)
-        if name.value not in _XFA:
-            continue
         size = c_ulong()
         pdfium.FPDF_GetXFAPacketContent(document.raw, number, None, 0, byref(size))
         budget.take_octets(size.value)
@@ -240,13 +252,17 @@ def _properties(document: pypdfium2.PdfDocument, place: str, budget: Budget) -> 
         budget.take_letters(len(text))
 
 
-def _attachments(document: pypdfium2.PdfDocument, seen: set[bytes], budget: Budget) -> Iterator[Found]:
+def _attachments(
+    document: pypdfium2.PdfDocument, files: list[bytes], seen: set[bytes], budget: Budget
+) -> Iterator[Found]:
     for number in range(min(document.count_attachments(), budget.limits.files)):
         attachment = document.get_attachment(number)
         name = attachment.get_name() or "attachment"
         try:
             octets = bytes(attachment.get_data())
         except pypdfium2.PdfiumError as error:
+            if number < len(files):  # pdfium has none where its size is left out: it is read as one that has no name
+                continue
             raise Blocked(Obstacle.DAMAGED, "attachment of a pdf") from error
         if _is_new(octets, seen):
             budget.take_octets(len(octets))
@@ -280,7 +296,10 @@ def _objects(octets: bytes, files: list[bytes], old_fonts: list[bytes], budget: 
         position = end
         dictionary = _named(dictionary)
         depth = len(_FLATE.findall(dictionary))
-        keeps = b"ObjStm" in dictionary or b"EmbeddedFile" in dictionary
+        is_file = b"EmbeddedFile" in dictionary or b"/Params" in dictionary  # the type may be left out (table 45)
+        keeps = is_file or b"ObjStm" in dictionary
+        if is_file and b"/Filter" not in dictionary and not is_encrypted:
+            files.append(octets[match.end() : end].removesuffix(b"\n").removesuffix(b"\r"))
         if not depth or is_encrypted or (_IMAGE.search(dictionary) and not keeps):
             continue
         inner = _expanded(octets[match.end() : end], min(depth, _FILTERS), keeps, growth, budget)
