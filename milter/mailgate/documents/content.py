@@ -139,7 +139,7 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
-                    if kind not in _SCANNED:
+                    if kind not in _SCANNED or found.is_hidden:
                         yield from taken(inner_place, found.octets, budget)
                     for inner in look_into(
                         found.octets, found.name, found.declared, inner_place, budget, found.names
