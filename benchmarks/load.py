@@ -31,6 +31,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.mails import (
+    DAILY,
     HEADERS,
     OUTGOING_HEADERS,
     OUTSIDER,
@@ -39,7 +40,7 @@ from benchmarks.mails import (
     SENDER,
     SIZES,
     SampleMail,
-    sample_mail,
+    mail_of,
 )
 
 CONNECTIONS = 20
@@ -422,7 +423,7 @@ def main() -> None:
     """Run one load and print its result."""
     parser = argparse.ArgumentParser(description="milter load as Postfix 3.7 sends it")
     parser.add_argument("address", help="unix:/PATH or inet:HOST:PORT")
-    parser.add_argument("--size", choices=SIZES, default="4 KB")
+    parser.add_argument("--size", choices=[*SIZES, *DAILY], default="4 KB")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     parser.add_argument("--one-a-mail", action="store_true", help="a connection for each mail")
@@ -432,7 +433,7 @@ def main() -> None:
     result = Load(
         options.address,
         route,
-        sample_mail(SIZES[options.size], route.headers),
+        mail_of(options.size, route.headers),
         connections=options.connections,
         seconds=options.seconds,
         reuse=not options.one_a_mail,

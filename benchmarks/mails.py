@@ -1,4 +1,4 @@
-"""The sample mails of the benchmarks: an ordinary Vietnamese mail with one attachment, in three sizes.
+"""The sample mails of the benchmarks: an ordinary Vietnamese mail with one attachment, in three sizes; daily mail.
 
 A mail is the same octets on every run but for QUEUE_ID, which stands wherever Postfix or the author would
 write something that no other mail has (Message-ID, Received). Whoever sends it replaces that mark, which
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 QUEUE_ID = b"0QUEUE0ID00"  # as long as "5AA3F20C7B2", Postfix' short queue id; occurs nowhere else
 
 SIZES = {"4 KB": 4 * 1024, "60 KB": 60 * 1024, "5 MB": 5 * 1024 * 1024}
+
+# Daily mail: text alone, and the same text beside HTML (multipart/alternative), as mail programs write it.
+DAILY = {"1 KB text": 1_024, "4 KB text": 4_096, "5 KB HTML": 5_120, "30 KB HTML": 30_720}
 
 SENDER = b"a@example.com"
 RECIPIENT = b"ptp.bl@hanam.gov.vn"
@@ -116,6 +119,60 @@ def sample_mail(total_bytes: int, headers: tuple[tuple[bytes, bytes], ...] = HEA
     room = total_bytes - SampleMail(headers, _body(b"", 0)).wire_bytes
     attachment = _attachment(room)
     return SampleMail(headers, _body(attachment, room - len(attachment)))
+
+
+def mail_of(size: str, headers: tuple[tuple[bytes, bytes], ...] = HEADERS) -> SampleMail:
+    """Compose the mail of a name of SIZES or DAILY."""
+    if size in SIZES:
+        return sample_mail(SIZES[size], headers)
+    fields = tuple((name, value) for name, value in headers if name not in (b"Content-Type", b"DKIM-Signature"))
+    if size.endswith("text"):
+        fields = fields[-12:] if size.startswith("1 ") else fields
+        fields += ((b"Content-Type", b" text/plain; charset=UTF-8"), (b"Content-Transfer-Encoding", b" 8bit"))
+        room = DAILY[size] - SampleMail(fields, b"").wire_bytes
+        return SampleMail(fields, _prose(room))
+    fields += ((b"Content-Type", b' multipart/alternative;\n boundary="' + BOUNDARY + b'"'),)
+    room = DAILY[size] - SampleMail(fields, _alternative(b"", b"")).wire_bytes
+    text = _prose(room * 3 // 10)
+    return SampleMail(fields, _alternative(text, _page(room - len(text))))
+
+
+def _prose(octets: int) -> bytes:
+    """Return lines of text, so many octets or a few less."""
+    lines, count = [], 0
+    for number in range(octets):
+        line = TEXT.splitlines()[number % 10].encode() + b"\r\n"
+        if count + len(line) > octets:
+            break
+        lines.append(line)
+        count += len(line)
+    return b"".join(lines)
+
+
+def _page(octets: int) -> bytes:
+    """Return HTML of paragraphs, as Outlook writes them."""
+    head = '<html><head><meta http-equiv="Content-Type" content="text/html; charset=utf-8"></head>'
+    head += '<body lang="EN-US">\r\n'
+    end = "</body></html>\r\n"
+    count = len(head) + len(end)
+    pieces = [head]
+    for number in range(octets):
+        piece = (
+            '<p class="MsoNormal"><span style="font-size:12.0pt;font-family:&quot;Times New Roman&quot;,serif">'
+            f"{TEXT.splitlines()[number % 10]}<o:p></o:p></span></p>\r\n"
+        )
+        if count + len(piece.encode()) > octets:
+            break
+        pieces.append(piece)
+        count += len(piece.encode())
+    return "".join((*pieces, end)).encode()
+
+
+def _alternative(text: bytes, page: bytes) -> bytes:
+    """Frame the two readings of one text."""
+    part = _lines(b"--" + BOUNDARY, b"Content-Type: text/%s; charset=UTF-8", b"Content-Transfer-Encoding: 8bit", b"")
+    end = _lines(b"--" + BOUNDARY + b"--")
+    return part % b"plain" + text + b"\r\n" + part % b"html" + page + b"\r\n" + end
 
 
 def _body(attachment: bytes, blanks: int) -> bytes:

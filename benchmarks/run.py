@@ -3,6 +3,7 @@
 Peers: Mailgate with all native rules, its ledger and its incident log; Mailgate with all rules off; a
 filter that does nothing on pymilter; the same in C on libmilter. Measured:
 
+- daily: text alone and beside HTML, over a Unix socket, connections reused and one a mail;
 - milter: 3 sizes of mail, Unix and TCP sockets, connections reused and one a mail, 20 at a time; server and
   load generator each on a CPU of its own. That spares the threads of pymilter their fight over the
   interpreter lock across CPUs, so small mails are measured on any CPU as well;
@@ -32,7 +33,7 @@ from pathlib import Path
 
 from benchmarks.load import CONNECTIONS, hold_idle
 from benchmarks.machine import describe
-from benchmarks.mails import SIZES
+from benchmarks.mails import DAILY, SIZES
 from benchmarks.report import page
 from benchmarks.results import (
     Cell,
@@ -52,7 +53,7 @@ from benchmarks.through_egress import FORGETFUL, MILTER, NO_MAILGATE, wirings
 from benchmarks.through_postfix import doors, mails_a_second
 
 HERE = Path(__file__).parent
-PARTS = ("milter", "idle", "memory", "postfix", "egress")
+PARTS = ("daily", "milter", "idle", "memory", "postfix", "egress")
 TRANSPORTS = ("unix", "tcp")
 HABITS = ("reused", "one a mail")
 REFERENCES = ("libmilter-c", "pymilter")
@@ -115,12 +116,9 @@ def main() -> None:
             "CPUs, where pinned": f"server {cpus.server}, load {cpus.generator}",
         },
         milter=[
-            *measure_milters(peers, "unix", SIZES, extent, cpus),
-            *measure_milters(peers, "tcp", SIZES, extent, cpus),
-            *measure_milters(peers, "unix", ("4 KB",), extent, ANY_CPUS),
-        ]
-        if "milter" in parts
-        else [],
+            *(measure_milters(peers, "unix", DAILY, extent, cpus) if "daily" in parts else []),
+            *(measure_sizes(peers, extent, cpus) if "milter" in parts else []),
+        ],
         idle=[measure_idle(peer, extent.idle_connections) for peer in peers] if "idle" in parts else [],
         memory=measure_memory(extent, cpus) if "memory" in parts else [],
         postfix=list(measure_postfix(peers, extent)) if "postfix" in parts else [],
@@ -130,6 +128,13 @@ def main() -> None:
     (options.out / "results.json").write_text(results.to_json())
     (options.out / "results.html").write_text(page(results))
     print(f"\n{options.out}/results.json\n{options.out}/results.html")
+
+
+def measure_sizes(peers: Sequence[Peer], extent: Extent, cpus: Cpus) -> Iterator[Cell]:
+    """Measure the three sizes over both transports, and small ones on any CPU."""
+    yield from measure_milters(peers, "unix", SIZES, extent, cpus)
+    yield from measure_milters(peers, "tcp", SIZES, extent, cpus)
+    yield from measure_milters(peers, "unix", ("4 KB",), extent, ANY_CPUS)
 
 
 def build() -> None:

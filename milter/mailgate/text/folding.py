@@ -165,8 +165,20 @@ _FINDER.compile(
 )
 
 
+_last_odd: tuple[str, int] = ("", 0)  # who asks whether a text is plain folds it next
+
+
 def _odd(text: str) -> int:
     """Return 0 where folding a text only makes it lower case, _NEW where it places tones too, else more."""
+    global _last_odd
+    known, odd = _last_odd
+    if known != text:
+        odd = _oddity(text)
+        _last_odd = (text, odd)
+    return odd
+
+
+def _oddity(text: str) -> int:
     try:
         octets = text.encode()
     except UnicodeEncodeError:

@@ -27,6 +27,7 @@ BLANKS = re.compile(r"[ \t\r\n\f]+")
 LINE_ENDS = re.compile(r"[ \xa0]*\n[ \xa0\n]*")
 
 OLD_FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # whether it is worth while to look which fonts there are
+_OLD_FONTS = ((b".vn", b"abcdefghijklmnopqrstuvwxyz"), (b"vni", b" -"))  # how their names begin, and what follows
 _META = re.compile(rb"<meta\s[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 
 _TAG = re.compile(
@@ -40,8 +41,8 @@ _TITLE = re.compile(r"[^<&]*</title\s*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"\s([A-Za-z_:][A-Za-z0-9_:.-]*)(?:=(\"[^\"]*\"|'[^']*'|[^\s\"'=<>`/]+))?")
 _ENTITY = re.compile(r"&(?:[A-Za-z][A-Za-z0-9]{1,30};|#[0-9]{2,6};|#[xX][0-9A-Fa-f]{2,5};|(?=[ \n])|$)")
 _NUMBER = re.compile(r"&#(?:[xX]([0-9A-Fa-f]+)|([0-9]+));")
-_WHAT_HIDES = ("hidden", "display", "visibility", "opacity", "mso-hide")
-_NO_SIZE = re.compile(r"font-size\s*:\s*0")
+_WHAT_HIDES = (b"hidden", b"display", b"visibility", b"opacity", b"mso-hide")
+_NO_SIZE = re.compile(rb"font-size\s*:\s*0")
 _RUNS = re.compile(" {2,}")
 _HIDES_LETTERS = re.compile(r"&(?:#|colon|hyphen|dash|lpar|rpar|period|semi)")  # of what follows here
 _BLANK = " \t\r\n\f"
@@ -75,6 +76,8 @@ _WITHIN = {
     "th": ("tr",),
 }
 _OF_TEXT = frozenset({"td", "th", "caption"})  # parts of a table that text may stand in
+_NO_TEXT = _TABLES - _OF_TEXT
+_SIMPLE = (_INLINE - {"a"}) | {"o:p"}  # open anywhere that text stands, and change nothing
 _DEPTH = 100  # a parser's time grows with it; mail programs write some twenty
 
 
@@ -88,7 +91,7 @@ def simple_text(html: str) -> str | None:
     """Return what shows of an HTML text, as `html.visible_text` does, None where only a parser can tell."""
     if "\0" in html:
         return None
-    may_hide = _may_hide((unescape(html) if _HIDES_LETTERS.search(html) else html).lower())
+    may_hide = _may_hide(unescape(html) if _HIDES_LETTERS.search(html) else html)
     pieces: list[str] = []
     tags: dict[str, tuple[str, str, str, str]] = {}  # most come again and again
     stack: list[str] = []  # of the open elements in the body
@@ -108,7 +111,7 @@ def simple_text(html: str) -> str | None:
                     if stack:  # in the head
                         return None
                     is_body = True
-            elif stack and stack[-1] in _TABLES and stack[-1] not in _OF_TEXT and not is_blank:
+            elif stack and stack[-1] in _NO_TEXT and not is_blank:
                 return None  # a parser puts it before the table
             if is_body and not hidden:
                 if "&" in text:
@@ -132,6 +135,19 @@ def simple_text(html: str) -> str | None:
             continue
         at = stop
         closes, name, attributes, empty = tag
+        top = stack[-1] if stack else ""
+        if is_body and closes and top == name and not attributes:
+            stack.pop()
+            if hidden:
+                hidden -= 1
+            elif name in LINES:
+                pieces.append("\n")
+            continue
+        if is_body and not (may_hide or closes or empty) and name in _SIMPLE and top not in _NO_TEXT:
+            if len(stack) >= _DEPTH:
+                return None
+            stack.append(name)
+            continue
         if not is_body:
             if name in ("html", "head"):
                 if name == "head":
@@ -178,7 +194,7 @@ def simple_text(html: str) -> str | None:
         if name in _VOID:
             if closes:
                 return None
-            if stack and stack[-1] in _TABLES and stack[-1] not in _OF_TEXT and name != "col":
+            if top in _NO_TEXT and name != "col":
                 return None
             if name == "hr" and "p" in stack[_scope(stack) :]:
                 return None  # it closes the paragraph
@@ -198,14 +214,7 @@ def simple_text(html: str) -> str | None:
         if not is_known or (empty and ":" not in name):
             return None
         if closes:
-            if not stack or stack[-1] != name or attributes:
-                return None  # what closes something else is repaired
-            stack.pop()
-            if hidden:
-                hidden -= 1
-            elif name in LINES:
-                pieces.append("\n")
-            continue
+            return None  # what closes something else is repaired
         if not _may_open(name, stack):
             return None
         hides = _hides(attributes) if may_hide else False
@@ -226,9 +235,15 @@ def simple_text(html: str) -> str | None:
     return "\n".join([line for line in lines if line])
 
 
-def _may_hide(lower: str) -> bool:
-    """Tell whether anything in HTML, in small letters, may hide an element."""
+def _may_hide(html: str) -> bool:
+    """Tell whether anything in HTML may hide an element."""
+    lower = _lower(html)
     return any(word in lower for word in _WHAT_HIDES) or _NO_SIZE.search(lower) is not None
+
+
+def _lower(text: str) -> bytes:
+    """Return a text's octets with small letters for those of ASCII; ten times as fast as with all of them."""
+    return text.encode("utf-8", "replace").lower()
 
 
 def _collapsed(text: str) -> str:
@@ -241,14 +256,14 @@ def _collapsed(text: str) -> str:
 
 def names_old_font(html: str) -> bool:
     """Tell whether HTML may name a font from before Unicode: .VnTime, VNI-Times; no domain (gov.vn)."""
-    lower = html.lower()
-    for mark, letters in ((".vn", True), ("vni ", False), ("vni-", False)):
-        at = lower.find(mark)
+    lower = _lower(html)
+    for begin, following in _OLD_FONTS:
+        at = lower.find(begin)
         while at >= 0:
-            following = lower[at + len(mark) : at + len(mark) + 1]
-            if not lower[at - 1 : at].isalnum() and (following.isalpha() or not letters):
+            before, after = lower[at - 1 : at], lower[at + len(begin) : at + len(begin) + 1]
+            if not (before.isalnum() or before >= b"\x80") and after and after in following:
                 return True
-            at = lower.find(mark, at + 1)
+            at = lower.find(begin, at + 1)
     return False
 
 
@@ -257,7 +272,7 @@ def _may_open(name: str, stack: list[str]) -> bool:
     top = stack[-1] if stack else ""
     if name in _WITHIN:
         return top in _WITHIN[name]
-    if top in _TABLES and top not in _OF_TEXT:
+    if top in _NO_TEXT:
         return False
     if name in _BLOCKS or name == "table":
         if "p" in stack[_scope(stack) :]:
