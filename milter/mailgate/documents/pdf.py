@@ -46,7 +46,7 @@ _LONGEST_FONT = 128
 _SAID = (b"Contents", b"Subj", b"V", b"DV", b"TU", b"RC", b"RV", b"OverlayText")
 _TAG = re.compile(r"<[^<>]{1,512}>")
 _LONGEST_VALUE = 262_144  # octets
-_MOST_ANNOTATIONS, _MOST_PACKETS = 10_000, 16  # of a page, of a document
+_MOST_ANNOTATIONS, _MOST_PACKETS = 100_000, 64  # of a page, of a document
 logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
 _PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
 _STEP = 1_048_576

@@ -103,6 +103,8 @@ class _Book:
                 yield Threat(Danger.MACRO_AUTORUN, "XLM")
             if self._runs:
                 yield Threat(Danger.MACRO_SHELL, "XLM")
+        if self._left <= 0:
+            raise Blocked(Obstacle.TRUNCATED, "text of a workbook")
 
     def _record(self, kind: int, begin: int, end: int) -> int:
         """Take one record, with those that continue it; return where the next one begins."""
@@ -307,8 +309,10 @@ class _Strings:
         count = _long(self._take(8), 4)
         left = 4 * budget.room()  # what few cells show of it is cut where it is shown
         for number in range(1, count + 1):
-            if self._number >= len(self._parts) or left < 0:
+            if self._number >= len(self._parts):
                 return
+            if left < 0:
+                raise Blocked(Obstacle.TRUNCATED, "strings of a workbook")
             if not number % _STEP:
                 budget.take_steps(_STEP)
             found = self._rich()
