@@ -306,6 +306,15 @@ def _in_pdf(mark: str) -> dict[str, bytes]:
         "hidden note": _pdf(f"<<{place}/Subtype/Text/F 2/Contents{word}>>"),
         "rich text": _pdf(f"<<{place}/Subtype/FreeText/RC(<p>x</p>)/Contents{word}>>"),
         "title": made.pdf("a", objects=[f"<</Title{word}>>".encode()]).replace(b"/Root", b"/Info 7 0 R/Root"),
+        "bookmark": made.pdf(
+            "a",
+            catalog="/Outlines 7 0 R",
+            objects=[
+                b"<</First 8 0 R/Last 8 0 R/Count 1>>",
+                f"<</Title{word}/Parent 7 0 R/Dest[5 0 R/Fit]>>".encode(),
+            ],
+        ),
+        "title in XML": made.pdf("a", objects=[made.stream(_xmp(mark), "/Type/Metadata/Subtype/XML", False)]),
         "drawn by a stamp": _pdf(f"<<{place}/Subtype/Stamp/AP<</N 8 0 R>>>>", _drawn(mark), text=letters),
         "font from before Unicode": made.pdf(_before_unicode(mark)).replace(
             b"/BaseFont/Helvetica", b"/BaseFont/ABCDEF+.VnTimeH"
@@ -317,6 +326,11 @@ def _in_pdf(mark: str) -> dict[str, bytes]:
             objects=[made.stream(f"<d><a>{mark}</a></d>".encode())],
         ),
     }
+
+
+def _xmp(title: str) -> bytes:
+    """Return metadata in XML with a title."""
+    return f"<x><dc:title><rdf:Alt><rdf:li xml:lang='x'>{title}</rdf:li></rdf:Alt></dc:title></x>".encode()
 
 
 def _drawn(text: str) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from ctypes import byref, c_double, c_int, c_ulong, c_ushort, create_string_buffer
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import pypdfium2
@@ -48,6 +49,8 @@ _TAG = re.compile(r"<[^<>]{1,512}>")
 _LONGEST_VALUE = 262_144  # octets
 _MOST_ANNOTATIONS, _MOST_PACKETS = 100_000, 64  # of a page, of a document
 logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
+_XMP = re.compile(rb"<(dc:(?:title|description|subject)|pdf:Keywords)\b[^>]{0,256}>(.{0,4096}?)</\1>", re.DOTALL)
+_MOST_BOOKMARKS = 10_000
 _PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
 _STEP = 1_048_576
 _FILTERS = 4  # one over another; lawful files have two at the most
@@ -71,7 +74,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     try:
         if pdfium.FPDFDoc_GetJavaScriptActionCount(document.raw) > 0:
             yield Threat(Danger.ACTIVE_PDF, "javascript")
-        yield from _properties(document, place, budget)
+        yield from _properties(document, octets, place, budget)
         seen.update(sha256(packet).digest() for packet in _packets(document, budget))
         yield from _pages(document, bool(old_fonts), place, budget)
         yield from _attachments(document, files, seen, budget)
@@ -244,12 +247,13 @@ def _packets(document: pypdfium2.PdfDocument, budget: Budget) -> Iterator[bytes]
 # -- what is beside the pages ------------------------------------------------------------------------------
 
 
-def _properties(document: pypdfium2.PdfDocument, place: str, budget: Budget) -> Iterator[Found]:
+def _properties(document: pypdfium2.PdfDocument, octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the title and the like, of both kinds of metadata (14.3), and what the bookmarks are called (12.3.3)."""
     known = document.get_metadata_dict(skip_empty=True)
-    text = "\n".join(known[key] for key in ("Title", "Subject", "Keywords") if key in known)
-    if text.strip():
-        yield Extract(place, TextKind.DOCUMENT, text)
-        budget.take_letters(len(text))
+    lines = [known[key] for key in ("Title", "Subject", "Keywords") if key in known]
+    lines += [_TAG.sub("\n", match[2].decode("utf-8", "replace")) for match in islice(_XMP.finditer(octets), 64)]
+    lines += [mark.get_title() for mark in islice(document.get_toc(), _MOST_BOOKMARKS)]
+    yield from extracts([line.strip() for line in dict.fromkeys(lines)], place, "", budget)
 
 
 def _attachments(
