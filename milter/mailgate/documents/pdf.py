@@ -51,6 +51,7 @@ _MOST_ANNOTATIONS, _MOST_PACKETS = 100_000, 64  # of a page, of a document
 logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
 _XMP = re.compile(rb"<(dc:(?:title|description|subject)|pdf:Keywords)\b[^>]{0,256}>(.{0,4096}?)</\1>", re.DOTALL)
 _MOST_BOOKMARKS = 10_000
+_LENGTH = re.compile(rb"/Length\s+([0-9]{1,9})(?!\s+[0-9]+\s+R)(?![0-9])")
 _PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
 _STEP = 1_048_576
 _FILTERS = 4  # one over another; lawful files have two at the most
@@ -303,7 +304,10 @@ def _objects(octets: bytes, files: list[bytes], old_fonts: list[bytes], budget: 
         is_file = b"EmbeddedFile" in dictionary or b"/Params" in dictionary  # the type may be left out (table 45)
         keeps = is_file or b"ObjStm" in dictionary
         if is_file and b"/Filter" not in dictionary and not is_encrypted:
-            files.append(octets[match.end() : end].removesuffix(b"\n").removesuffix(b"\r"))
+            length = _LENGTH.search(dictionary)  # a PDF in it has ends of streams of its own
+            last = match.end() + int(length[1]) if length else end
+            files.append(octets[match.end() : last])
+            position = max(position, min(last, len(octets)))
         if not depth or is_encrypted or (_IMAGE.search(dictionary) and not keeps):
             continue
         inner = _expanded(octets[match.end() : end], min(depth, _FILTERS), keeps, growth, budget)
