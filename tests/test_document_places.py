@@ -215,6 +215,7 @@ def _in_ole(mark: str) -> dict[str, bytes]:
             + made.record(0x5D)
             + made.record(0xEC, made.word_art(mark)[20:]),
         ),
+        "xls: title": made.ole({"Workbook": made.workbook("a").ljust(4_096, b"\0"), **title}),
         "xls: header": made.xls(
             "a", extra=made.record(0x14, struct.pack("<HB", 11, 1) + f"&C{mark}".encode("utf-16-le"))
         ),
@@ -278,6 +279,7 @@ def _in_rtf(mark: str) -> dict[str, bytes]:
             rf"{{\shp{{\*\shpinst{{\sp{{\sn gtextUNICODE}}{{\sv {word}}}}}{{\sp{{\sn x}}{{\sv 1}}}}}}}}x\par "
         ),
         "description": _rtf(rf"{{\pict{{\*\picprop{{\sp{{\sn wzDescription}}{{\sv {word}}}}}}}00ff}}x\par "),
+        "background": _rtf(rf"{{\*\background{{\shp{{\*\shpinst{{\shptxt {word}\par}}}}}}}}"),
         "small capitals": _rtf(rf"\scaps {_escaped(mark.capitalize())}\scaps0\par "),
     }
 
