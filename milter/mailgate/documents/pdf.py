@@ -37,10 +37,12 @@ _ACTIVE = (
 _IMAGE = re.compile(rb"/Subtype\s*/Image(?![A-Za-z])")
 _OLD_FONTS = re.compile(rb"/(?:[A-Z]{6}\+)?(?:\.Vn|VNI[- ]|VPS[- ])", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \xa0]+")
-_COLUMN = (
-    2.5  # heights of a letter between two columns; between words it is one at the most, and two in justified lines
-)
-_PLACES = tuple(c_double() for _ in range(4))
+_COLUMN = 2.5  # heights of a letter between two columns; between words it is one, and two in justified lines
+# Blanks of a document, and of the head of each page behind them, that are looked at: to ask pdfium takes 5 µs each,
+# and stamps stand at heads.
+_MOST_BLANKS, _BLANKS_OF_A_HEAD = 30_000, 60
+_PLACES = tuple(c_double() for _ in range(4))  # left, right, bottom, top of a letter
+_REFERENCES = tuple(map(byref, _PLACES))
 _PART = re.compile(r"^[A-Z]{6}\+")
 _LONGEST_FONT = 128
 # What an annotation says (12.5.2, 12.5.6, 12.7.4): text, subject, a field's value and what it is at first, rich text.
@@ -99,6 +101,7 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
     damaged = 0
     count = len(document)
     form = _form(document)
+    blanks = _MOST_BLANKS
     for number in range(count):
         try:
             page = document[number]
@@ -110,7 +113,8 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
             if is_drawn and pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
                 page.close()
                 page = document[number]
-            shown, charset, letters = _page(page, old_fonts, budget)
+            shown, charset, letters = _page(page, old_fonts, max(blanks, _BLANKS_OF_A_HEAD), budget)
+            blanks -= shown.count(" ")
         finally:
             page.close()
         if shown.strip():
@@ -124,23 +128,29 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
         raise Blocked(Obstacle.DAMAGED, f"{damaged} of {count} pages")
 
 
-def _page(page: pypdfium2.PdfPage, old_fonts: bool, budget: Budget) -> tuple[str, str, int]:
-    """Return the text of a page as it shows, the charset that it was in, and how many letters the page has."""
+def _page(page: pypdfium2.PdfPage, old_fonts: bool, blanks: int, budget: Budget) -> tuple[str, str, int]:
+    """Return the text of a page as it shows, the charset that it was in, and how many letters the page has.
+
+    blanks: of how many it is asked whether they stand between two columns.
+    """
     read = page.get_textpage()
     try:
         letters = max(read.count_chars(), 0)
         room = min(letters, budget.room())
         text = read.get_text_range(0, room) if room else ""
         budget.take_steps(text.count(" "))
+        place_of = _places(read.raw, len(text) == letters)
         pieces: list[tuple[str, int]] = []  # each with where its letters begin; of blanks, those before them
         at = 0
-        for match in _BLANKS.finditer(text):
-            pieces.append((text[at : match.start()], at))
-            pieces.append(("\t" if _is_apart(read, match.start(), match.end()) else match[0], at))
-            at = match.end()
+        for match in islice(_BLANKS.finditer(text), None if old_fonts else blanks):
+            begin, end = match.span()
+            pieces.append((text[at:begin], at))
+            is_apart = len(pieces) <= 2 * blanks and _is_apart(read.raw, place_of(begin - 1), place_of(end))
+            pieces.append(("\t" if is_apart else match[0], at))
+            at = end
         pieces.append((text[at:], at))
         if old_fonts:
-            shown, charset = read_runs([(piece, _font(read, place)) for piece, place in pieces])
+            shown, charset = read_runs([(piece, _font(read.raw, place_of(place))) for piece, place in pieces])
         else:
             shown, charset = "".join([piece for piece, _ in pieces]), ""
     finally:
@@ -148,34 +158,39 @@ def _page(page: pypdfium2.PdfPage, old_fonts: bool, budget: Budget) -> tuple[str
     return shown.replace("\r\n", "\n"), charset, letters
 
 
-def _is_apart(read: pypdfium2.PdfTextPage, begin: int, end: int) -> bool:
-    """Tell whether blanks stand between two columns: what is before and behind them is wider apart than words are.
+def _places(raw: Any, is_exact: bool) -> Callable[[int], int]:
+    """Return what tells the number of a letter of a text; where pdfium left some out, it has to be asked."""
+
+    def ask(at: int) -> int:
+        return int(pdfium.FPDFText_GetCharIndexFromTextIndex(raw, at))
+
+    def same(at: int) -> int:
+        return at
+
+    return same if is_exact else ask
+
+
+def _is_apart(raw: Any, before: int, behind: int) -> bool:
+    """Tell whether two letters with blanks between them are of two columns: they are wider apart than words are.
 
     pdfium writes one blank for any distance; a stamp beside the date would be glued to it.
     """
-    before, behind = _box(read, begin - 1), _box(read, end)
-    if before is None or behind is None:
+    left, right, bottom, top = _PLACES
+    if before < 0 or behind < 0 or not pdfium.FPDFText_GetCharBox(raw, before, *_REFERENCES):
         return False
-    height = max(before[3] - before[2], behind[3] - behind[2], 1.0)
-    return not -_COLUMN * height < behind[0] - before[1] < _COLUMN * height
+    begin, height = right.value, top.value - bottom.value
+    if not pdfium.FPDFText_GetCharBox(raw, behind, *_REFERENCES):
+        return False
+    limit = _COLUMN * max(height, top.value - bottom.value, 1.0)
+    return not -limit < left.value - begin < limit
 
 
-def _box(read: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float, float] | None:
-    """Return where a letter stands: left, right, bottom, top."""
-    number = pdfium.FPDFText_GetCharIndexFromTextIndex(read.raw, at)
-    if number < 0 or not pdfium.FPDFText_GetCharBox(read.raw, number, *_PLACES):
-        return None
-    left, right, bottom, top = [place.value for place in _PLACES]
-    return left, right, bottom, top
-
-
-def _font(read: pypdfium2.PdfTextPage, at: int) -> str:
+def _font(raw: Any, number: int) -> str:
     """Return the name of a letter's font, without the mark of a part of it (9.6.4)."""
-    number = pdfium.FPDFText_GetCharIndexFromTextIndex(read.raw, at)
     if number < 0:
         return ""
     name = create_string_buffer(_LONGEST_FONT)
-    if not pdfium.FPDFText_GetFontInfo(read.raw, number, name, _LONGEST_FONT, c_int()):
+    if not pdfium.FPDFText_GetFontInfo(raw, number, name, _LONGEST_FONT, c_int()):
         return ""
     return _PART.sub("", name.value.decode("utf-8", "replace"))
 
