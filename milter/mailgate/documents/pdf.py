@@ -52,6 +52,7 @@ _LONGEST_VALUE = 262_144  # octets
 _MOST_ANNOTATIONS, _MOST_PACKETS = 100_000, 64  # of a page, of a document
 logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
 _XMP = re.compile(rb"<(dc:(?:title|description|subject)|pdf:Keywords)\b[^>]{0,256}>(.{0,4096}?)</\1>", re.DOTALL)
+_HYPHEN = "\ufffe"  # what pdfium writes for a hyphen at the end of a line, and the line end
 _MOST_BOOKMARKS = 10_000
 _LENGTH = re.compile(rb"/Length\s+([0-9]{1,9})(?!\s+[0-9]+\s+R)(?![0-9])")
 _PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
@@ -155,7 +156,7 @@ def _page(page: pypdfium2.PdfPage, old_fonts: bool, blanks: int, budget: Budget)
             shown, charset = "".join([piece for piece, _ in pieces]), ""
     finally:
         read.close()
-    return shown.replace("\r\n", "\n"), charset, letters
+    return shown.replace("\r\n", "\n").replace(_HYPHEN, "-\n"), charset, letters
 
 
 def _places(raw: Any, is_exact: bool) -> Callable[[int], int]:
