@@ -180,6 +180,7 @@ def test_nothing_raises_whatever_the_octets(name: str) -> None:
         (made.rtf(fonts=r"{\f0\fcharset163 Arial;}", head=r"\f0 \'d0\'ea\par "), "Đê"),
         (made.rtf(head=r"{\*\generator x}{\pict 00ff}a\cell b\row "), "a\tb"),
         (made.xls("a", extra=made.record(0x14, struct.pack("<HB", 3, 0) + b"&CB")), "\nB"),
+        (made.pdf("UBND-\nNC"), "UBND-\nNC"),
         (made.doc("a\x13 PAGE \x14 5\x15b\rc\x07d\x07\x07"), "a 5b\nc\td\n"),
     ],
 )
