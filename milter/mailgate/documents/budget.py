@@ -52,8 +52,8 @@ class Bomb(Blocked):
 HEAD_LETTERS = 20_000
 """Letters of a text that are always read, whatever other texts took: its first pages, where marks stand."""
 
-LONGEST_TEXT = 4_000_000
-"""Letters of one text: some 1,000 pages, or a list of 20,000 rows. To fold it takes half of a process's 256 MB."""
+LONGEST_TEXT = 5_000_000
+"""Letters of one text: some 1,200 pages, or a list of 20,000 rows. To fold it takes half of a process's 256 MB."""
 
 
 class Budget:
