@@ -215,6 +215,7 @@ def _in_ole(mark: str) -> dict[str, bytes]:
             + made.record(0x5D)
             + made.record(0xEC, made.word_art(mark)[20:]),
         ),
+        "xls: title": made.ole({"Workbook": made.workbook("a").ljust(4_096, b"\0"), **title}),
         "xls: header": made.xls(
             "a", extra=made.record(0x14, struct.pack("<HB", 11, 1) + f"&C{mark}".encode("utf-16-le"))
         ),
@@ -278,6 +279,7 @@ def _in_rtf(mark: str) -> dict[str, bytes]:
             rf"{{\shp{{\*\shpinst{{\sp{{\sn gtextUNICODE}}{{\sv {word}}}}}{{\sp{{\sn x}}{{\sv 1}}}}}}}}x\par "
         ),
         "description": _rtf(rf"{{\pict{{\*\picprop{{\sp{{\sn wzDescription}}{{\sv {word}}}}}}}00ff}}x\par "),
+        "background": _rtf(rf"{{\*\background{{\shp{{\*\shpinst{{\shptxt {word}\par}}}}}}}}"),
         "small capitals": _rtf(rf"\scaps {_escaped(mark.capitalize())}\scaps0\par "),
     }
 
@@ -306,6 +308,15 @@ def _in_pdf(mark: str) -> dict[str, bytes]:
         "hidden note": _pdf(f"<<{place}/Subtype/Text/F 2/Contents{word}>>"),
         "rich text": _pdf(f"<<{place}/Subtype/FreeText/RC(<p>x</p>)/Contents{word}>>"),
         "title": made.pdf("a", objects=[f"<</Title{word}>>".encode()]).replace(b"/Root", b"/Info 7 0 R/Root"),
+        "bookmark": made.pdf(
+            "a",
+            catalog="/Outlines 7 0 R",
+            objects=[
+                b"<</First 8 0 R/Last 8 0 R/Count 1>>",
+                f"<</Title{word}/Parent 7 0 R/Dest[5 0 R/Fit]>>".encode(),
+            ],
+        ),
+        "title in XML": made.pdf("a", objects=[made.stream(_xmp(mark), "/Type/Metadata/Subtype/XML", False)]),
         "drawn by a stamp": _pdf(f"<<{place}/Subtype/Stamp/AP<</N 8 0 R>>>>", _drawn(mark), text=letters),
         "font from before Unicode": made.pdf(_before_unicode(mark)).replace(
             b"/BaseFont/Helvetica", b"/BaseFont/ABCDEF+.VnTimeH"
@@ -317,6 +328,11 @@ def _in_pdf(mark: str) -> dict[str, bytes]:
             objects=[made.stream(f"<d><a>{mark}</a></d>".encode())],
         ),
     }
+
+
+def _xmp(title: str) -> bytes:
+    """Return metadata in XML with a title."""
+    return f"<x><dc:title><rdf:Alt><rdf:li xml:lang='x'>{title}</rdf:li></rdf:Alt></dc:title></x>".encode()
 
 
 def _drawn(text: str) -> bytes:

@@ -139,6 +139,11 @@ def _in_rtf(octets: bytes, kind: str = "objautlink") -> bytes:
     return made.rtf("a", head=rf"{{\object\{kind}{{\*\objdata {octets.hex()}}}}}")
 
 
+def _sup_book(path: str) -> bytes:
+    """Return the record of a link, with the name of a sheet behind its path."""
+    return made.record(0x1AE, struct.pack("<HHB", 1, len(path), 0) + path.encode("latin-1") + b"\x03\0\0Tr1")
+
+
 _SHARE = r"file:///\\server\share\so-lieu.xlsx"
 _BOOK = "https://hanam.sharepoint.example/a.xlsx"
 LINKS: list[tuple[str, bytes, Verdict]] = [
@@ -155,6 +160,20 @@ LINKS: list[tuple[str, bytes, Verdict]] = [
     ),
     ("a.docx: chart", _relation("word/charts/chart1.xml", "oleObject", _SHARE), TAGGED),
     ("a.ods: sheet", made.odt(body='<table-source xlink:href="file://server/a.ods"/>', kind="spreadsheet"), TAGGED),
+    *(
+        (f"a.xls: {title}", made.xls("a", extra=_sup_book(path) + more), wants)
+        for title, path, more, wants in (
+            ("file server", "\x01\x01@server\x03share\x03b.xls", b"", TAGGED),
+            ("URL", "\x01\x05\x20https://hanam.sharepoint.example/b.xls", b"", TAGGED),
+            ("drive", "\x01\x01D\x03b.xls", b"", PASSED),
+            ("beside it, with names of sheets", "Class1", b"", PASSED),
+            ("DDE", "cmd\x03/c calc", b"", REFUSED),
+            ("DDE with a name", "cmd\x03/c calc", made.record(0x23, bytes(8)), REFUSED),
+            ("OLE", "Word.Document.8\x03D:\\a.doc", made.record(0x23, b"\x10" + bytes(7)), PASSED),
+            ("OLE of a program", "Package\x03C:\\calc.exe", made.record(0x23, b"\x10" + bytes(7)), REFUSED),
+            ("OLE of a share", "Word.Document.8\x03\\\\a\\b.doc", made.record(0x23, b"\x10" + bytes(7)), REFUSED),
+        )
+    ),
     ("a.docx: template", _relation("word/settings.xml", "attachedTemplate", _SHARE), REFUSED),
     ("a.docx: object", _relation("word/document.xml", "oleObject", _BOOK), REFUSED),
     ("a.xlsx: object", _relation("xl/worksheets/sheet1.xml", "oleObject", _SHARE), REFUSED),

@@ -181,6 +181,7 @@ def test_nothing_raises_whatever_the_octets(name: str) -> None:
         (made.rtf(fonts=r"{\f0\fcharset163 Arial;}", head=r"\f0 \'d0\'ea\par "), "Đê"),
         (made.rtf(head=r"{\*\generator x}{\pict 00ff}a\cell b\row "), "a\tb"),
         (made.xls("a", extra=made.record(0x14, struct.pack("<HB", 3, 0) + b"&CB")), "\nB"),
+        (made.pdf("UBND-\nNC"), "UBND-\nNC"),
         (made.doc("a\x13 PAGE \x14 5\x15b\rc\x07d\x07\x07"), "a 5b\nc\td\n"),
     ],
 )
@@ -191,6 +192,48 @@ def test_parts_of_documents(octets: bytes, wants: str) -> None:
 _SHEET_FONTS = (
     f'<styleSheet xmlns="{made.S}"><fonts><font><name val=".VnTimeH"/></font></fonts>'
     '<cellXfs><xf fontId="0"/></cellXfs></styleSheet>'
+)
+_RTF_FONTS = r"{\f0 Arial;}{\f1 .VnTimeH;}"
+_RTF_STYLES = r"{\stylesheet{\s0 N;}{\s1\sbasedon0\f1 A;}{\s2\sbasedon1 B;}}"
+_THEME = f'<a:theme xmlns:a="{made.A}"><a:minorFont><a:latin typeface=".VnTimeH"/></a:minorFont></a:theme>'
+_THEMED = made.paragraph("tèi mËt", '<w:rFonts w:asciiTheme="minorHAnsi" w:hAnsiTheme="minorHAnsi"/>')
+_BASED = (
+    f'<w:styles xmlns:w="{made.W}"><w:style w:type="paragraph" w:styleId="A"><w:rPr><w:rFonts w:ascii=".VnTime"/>'
+    '</w:rPr></w:style><w:style w:type="paragraph" w:styleId="B"><w:basedOn w:val="A"/></w:style></w:styles>'
+)
+_BY_STYLE = '<w:p><w:pPr><w:pStyle w:val="B"/></w:pPr><w:r><w:t>tèi mËt</w:t></w:r></w:p>'
+
+
+def _odt(body: str) -> bytes:
+    """Return an odt whose styles A to E are of paragraphs (B on A), letters, shapes and cells."""
+    fonts = (
+        ("A", "paragraph", ".VnTimeH"),
+        ("C", "text", "VnT"),
+        ("D", "graphic", ".VnTimeH"),
+        ("E", "table-cell", "VNI-Times"),
+    )
+    styles = "".join(
+        f'<style:style style:name="{name}" style:family="{family}"><style:text-properties style:font-name="{font}"/>'
+        "</style:style>"
+        for name, family, font in fonts
+    )
+    styles += '<style:style style:name="B" style:family="paragraph" style:parent-style-name="A"/>'
+    face = '<style:font-face style:name="VnT" svg:font-family="\'.VnTime\'"/>'
+    head = f'<office xmlns:style="s" xmlns:svg="v" xmlns:draw="d">{face}<automatic-styles>{styles}</automatic-styles>'
+    return made.odt(body=f"{head}{body}</office>")
+
+
+_PPT_FONTS = b"".join(
+    made.atom(0x0FB7, name.encode("utf-16-le").ljust(68, b"\0"), number)
+    for number, name in enumerate(("Arial", ".VnTimeH"))
+)
+_PPT_LOOK = made.atom(0x0FA1, struct.pack("<IHI", 8, 0, 0) + struct.pack("<IIH", 8, 0x1_0000, 1))
+_PPT_MASTER = made.atom(0x0FA3, struct.pack("<HIIH", 1, 0, 0x1_0000, 1), 4)
+_BINARY_FONTS = (
+    made.binary_record(43, bytes(21) + made.wide(".VnTimeH"))
+    + made.binary_record(617, b"")
+    + made.binary_record(47, bytes(16))
+    + made.binary_record(618, b"")
 )
 _STYLES = (
     f'<w:styles xmlns:w="{made.W}"><w:style w:type="paragraph" w:default="1" w:styleId="N"><w:rPr>'
@@ -210,6 +253,25 @@ _STYLES = (
         (made.doc("tèi mËt", fonts=["Arial", ".VnTime"], normal=1), "tối mật"),
         (made.doc("tèi mËt", is_wide=False, fonts=["Arial", ".VnTime"], font=1), "tối mật"),
         (made.rtf(fonts=r"{\f0 .VnTimeH;}", head=r"t\'e8i m\'cbt\par "), "TỐI MẬT"),
+        (made.rtf(fonts=_RTF_FONTS, head=rf"{_RTF_STYLES}\pard\s2 t\'e8i m\'cbt\par "), "TỐI MẬT"),
+        (made.docx(body=_THEMED, parts={"word/theme/theme1.xml": _THEME}), "TỐI MẬT"),
+        (made.docx(body=_BY_STYLE, parts={"word/styles.xml": _BASED}), "tối mật"),
+        (_odt('<text:p text:style-name="B">tèi mËt</text:p>'), "TỐI MẬT"),
+        (_odt('<text:p>a <text:span text:style-name="C">tèi mËt</text:span></text:p>'), "a tối mật"),
+        (_odt('<draw:frame draw:style-name="D"><text:p>tèi mËt</text:p></draw:frame>'), "TỐI MẬT"),
+        (
+            _odt(
+                '<table:table><table:table-column table:default-cell-style-name="E"/><table:table-row>'
+                "<table:table-cell><text:p>toái maät</text:p></table:table-cell></table:table-row></table:table>"
+            ),
+            "tối mật",
+        ),
+        (made.ppt("tèi mËt", extra=_PPT_LOOK + _PPT_FONTS), "TỐI MẬT"),
+        (made.ppt("tèi mËt", extra=_PPT_FONTS + _PPT_MASTER), "TỐI MẬT"),
+        (made.pdf("tèi mËt").replace(b"/Helvetica", b"/.VnTimeH,Bold"), "TỐI MẬT"),
+        (made.pdf("toái maät").replace(b"/Helvetica", b"/AAAAAA+VNI-Times"), "tối mật"),
+        (made.xls("tèi mËt", font=".VnTimeH"), "TỐI MẬT"),
+        (made.xlsb(["a", "tèi mËt"], parts={"xl/styles.bin": _BINARY_FONTS}), "TỐI MẬT"),
         ('<html><font face=".VnTime">tèi mËt cña'.encode(), "tối mật của"),
     ],
 )
@@ -218,9 +280,23 @@ def test_fonts_from_before_unicode(octets: bytes, wants: str) -> None:
     assert shown.charset in ("tcvn3", "vni")
 
 
-def test_unicode_in_such_a_font_stays() -> None:
-    octets = made.docx(body=made.paragraph("Tối mật", '<w:rFonts w:ascii=".VnTime"/>'))
-    assert texts(octets) == ["Tối mật"]
+@pytest.mark.parametrize(
+    ("octets", "wants"),
+    [
+        (made.docx(body=made.paragraph("Tối mật", '<w:rFonts w:ascii=".VnTime"/>')), "Tối mật"),
+        (made.docx(body=made.paragraph("\t \xa0 12/BC", '<w:rFonts w:ascii=".VnTime"/>')), "\t \xa0 12/BC"),
+        (made.doc("a\t \r", fonts=["Arial", ".VnArial Narrow"], font=1), "a\t \n"),
+        (made.rtf("Tối mật", fonts=r"{\f0 Arial;}{\f1 .VnTime;}", head=r"\f1  \tab\f0 "), " \tTối mật"),
+        (_odt('<text:p>Tối mật<text:span text:style-name="C"> <text:tab/></text:span></text:p>'), "Tối mật \t"),
+        (made.xls("Tối mật", font=".VnTime"), "Tối mật"),
+        (made.ppt("Tối mật", extra=_PPT_LOOK + _PPT_FONTS), "Tối mật"),
+        (made.pdf("Tối mật").replace(b"/Helvetica", b"/.VnTime"), "Tối mật"),
+    ],
+)
+def test_unicode_and_blanks_in_such_a_font_are_no_text_from_before_it(octets: bytes, wants: str) -> None:
+    shown = [each for each in found(octets, "a") if isinstance(each, Extract)]
+    assert wants in [line for each in shown for line in (each.text, *each.text.split("\n"))]
+    assert {each.charset for each in shown} == {""}
 
 
 # -- what is inside --------------------------------------------------------------------------------------
@@ -495,6 +571,8 @@ def test_bombs(octets: bytes) -> None:
         (b"x" * 10, Limits(letters=10), set[str]()),
         (b"x" * 11, Limits(letters=10), {"more than 10 letters of text"}),
         (made.xlsx(["x" * 50] * 3), Limits(letters=100), {"text of a sheet", "more than 100 letters of text"}),
+        (made.xls(*["x" * 50] * 3), Limits(letters=100), {"text of a workbook", "more than 100 letters of text"}),
+        (made.xlsb(*[["x" * 50]] * 3), Limits(letters=100), {"more than 100 letters of text"}),
         (made.docx(*["x"] * 9), Limits(steps=1_000), set[str]()),
         (made.docx(*["x"] * 900), Limits(steps=1_000), {"more than 1000 elements"}),
         (made.xlsx(cells="<row><c><v>1</v></c></row>" * 900), Limits(steps=1_000), {"more than 1000 elements"}),

@@ -91,8 +91,15 @@ async def test_who_is_to_blame(
 
 async def test_a_second_try_has_the_processor_time_that_is_left() -> None:
     workers = Scripted((DIED, 0), (DONE, 3))
-    await inspected(workers, Inspector(workers, InspectionLimits(cpu_s=1.0)))
+    await inspected(workers, Inspector(workers, InspectionLimits(cpu_s=0.1, files_cpu_s=1.0)))
     assert workers.cpu_s == [1.0, pytest.approx(0.7)]
+
+
+async def test_texts_alone_have_less_processor_time_than_files() -> None:
+    workers = Scripted((DONE, 1))
+    mail, raw, leaves = mail_of(b"Content-Type: text/html\r\n\r\n<p>a")
+    await Inspector(workers, InspectionLimits(cpu_s=1.0, files_cpu_s=9.0)).inspect(mail, raw, leaves)
+    assert workers.cpu_s == [1.0]
 
 
 def mail_of(*parts: bytes, subjects: Sequence[bytes] = ()) -> tuple[Mail, Spool, list[Leaf]]:

@@ -341,7 +341,8 @@ class InspectionSection(_Section):
 
     workers: int = Field(4, ge=1, le=64)
     on_error: OnError = Action.TEMPFAIL
-    cpu_s: Annotated[float, Field(gt=0, le=60)] = 8
+    cpu_s: Annotated[float, Field(gt=0, le=60)] = 1.5
+    files_cpu_s: Annotated[float, Field(gt=0, le=60)] = 8
     wall_s: Seconds = 60
     memory_bytes: int = Field(268_435_456, ge=134_217_728)
     cache_bytes: int = Field(33_554_432, ge=0)
@@ -578,6 +579,7 @@ class Settings(_Section):
             section.cache_bytes,
             WorkerBounds(section.memory_bytes),
             files,
+            section.files_cpu_s,
         )
 
     def masked(self) -> dict[str, Any]:

@@ -334,12 +334,12 @@ def record(kind: int, octets: bytes = b"") -> bytes:
     return struct.pack("<HH", kind, len(octets)) + octets
 
 
-def workbook(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
-    """Return the stream of a workbook before 2007 (BIFF8): its only sheet has these texts, one a row."""
+def workbook(*texts: str, extra: bytes = b"", macro_sheet: bool = False, font: str = "Arial") -> bytes:
+    """Return the stream of a workbook before 2007 (BIFF8): its only sheet has these texts, one a row, in a font."""
     begin = record(0x809, struct.pack("<HHHHII", 0x600, 5, 0x0DBB, 0x07CC, 0, 6))
     strings = b"".join(struct.pack("<HB", len(text), 1) + text.encode("utf-16-le") for text in texts)
-    font = struct.pack("<HHHHHBBBBBB", 200, 0, 8, 400, 0, 0, 0, 0, 0, 5, 0) + b"Arial"
-    globe = begin + b"".join(record(0x31, font) for _ in range(5)) + record(0xE0, bytes(20)) + extra
+    look = struct.pack("<HHHHHBBBBBB", 200, 0, 8, 400, 0, 0, 0, 0, 0, len(font), 0) + font.encode()
+    globe = begin + b"".join(record(0x31, look) for _ in range(5)) + record(0xE0, bytes(20)) + extra
     table = record(0xFC, struct.pack("<II", len(texts), len(texts)) + strings)
     size = len(globe) + len(record(0x85, bytes(12))) + len(table) + 4
     sheet = record(0x85, struct.pack("<IBBBB", size, 0, int(macro_sheet), 4, 0) + b"Tr 1")
@@ -349,9 +349,9 @@ def workbook(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> byte
     return globe + page + cells + record(0x0A)
 
 
-def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
+def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False, font: str = "Arial") -> bytes:
     """Return a workbook before 2007, as a file."""
-    return ole({"Workbook": workbook(*texts, extra=extra, macro_sheet=macro_sheet).ljust(4_096, b"\0")})
+    return ole({"Workbook": workbook(*texts, extra=extra, macro_sheet=macro_sheet, font=font).ljust(4_096, b"\0")})
 
 
 def atom(kind: int, octets: bytes, instance: int = 0) -> bytes:

@@ -55,7 +55,7 @@ HEAD_LETTERS = 20_000
 """Letters of a text that are always read, whatever other texts took: its first pages, where marks stand."""
 
 LONGEST_TEXT = 5_000_000
-"""Letters of one text: a list of 20,000 rows by 20 columns. To fold it takes half of the process's 256 MB."""
+"""Letters of one text: some 1,200 pages, or a list of 20,000 rows. To fold it takes half of a process's 256 MB."""
 
 
 class Budget:

@@ -648,7 +648,7 @@ class _Sheet:
         self._left -= len(text) + 1
         if self._left < 0:  # a string of 32,767 letters may stand in every cell
             self.end("row")
-            raise Blocked(Obstacle.LIMIT, "text of a sheet")
+            raise Blocked(Obstacle.TRUNCATED, "text of a sheet")
 
 
 def _sheet(

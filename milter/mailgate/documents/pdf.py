@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from ctypes import byref, c_double, c_int, c_ulong, c_ushort, create_string_buffer
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from typing import Any
 
 import pypdfium2
@@ -36,18 +37,24 @@ _ACTIVE = (
 _IMAGE = re.compile(rb"/Subtype\s*/Image(?![A-Za-z])")
 _OLD_FONTS = re.compile(rb"/(?:[A-Z]{6}\+)?(?:\.Vn|VNI[- ]|VPS[- ])", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \xa0]+")
-_COLUMN = (
-    2.5  # heights of a letter between two columns; between words it is one at the most, and two in justified lines
-)
-_PLACES = tuple(c_double() for _ in range(4))
+_COLUMN = 2.5  # heights of a letter between two columns; between words it is one, and two in justified lines
+# Blanks of a document, and of the head of each page behind them, that are looked at: to ask pdfium takes 5 µs each,
+# and stamps stand at heads.
+_MOST_BLANKS, _BLANKS_OF_A_HEAD = 30_000, 60
+_PLACES = tuple(c_double() for _ in range(4))  # left, right, bottom, top of a letter
+_REFERENCES = tuple(map(byref, _PLACES))
 _PART = re.compile(r"^[A-Z]{6}\+")
 _LONGEST_FONT = 128
 # What an annotation says (12.5.2, 12.5.6, 12.7.4): text, subject, a field's value and what it is at first, rich text.
 _SAID = (b"Contents", b"Subj", b"V", b"DV", b"TU", b"RC", b"RV", b"OverlayText")
 _TAG = re.compile(r"<[^<>]{1,512}>")
 _LONGEST_VALUE = 262_144  # octets
-_MOST_ANNOTATIONS, _MOST_PACKETS = 10_000, 16  # of a page, of a document
+_MOST_ANNOTATIONS, _MOST_PACKETS = 100_000, 64  # of a page, of a document
 logging.getLogger("pypdfium2").setLevel(logging.CRITICAL)  # it warns of forms in XML, which are read here
+_XMP = re.compile(rb"<(dc:(?:title|description|subject)|pdf:Keywords)\b[^>]{0,256}>(.{0,4096}?)</\1>", re.DOTALL)
+_HYPHEN = "\ufffe"  # what pdfium writes for a hyphen at the end of a line, and the line end
+_MOST_BOOKMARKS = 10_000
+_LENGTH = re.compile(rb"/Length\s+([0-9]{1,9})(?!\s+[0-9]+\s+R)(?![0-9])")
 _PACKET = re.compile(rb"ns\.adobe\.com/xdp/|www\.xfa\.org/schema/|</xdp:xdp>")
 _STEP = 1_048_576
 _FILTERS = 4  # one over another; lawful files have two at the most
@@ -71,7 +78,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     try:
         if pdfium.FPDFDoc_GetJavaScriptActionCount(document.raw) > 0:
             yield Threat(Danger.ACTIVE_PDF, "javascript")
-        yield from _properties(document, place, budget)
+        yield from _properties(document, octets, place, budget)
         seen.update(sha256(packet).digest() for packet in _packets(document, budget))
         yield from _pages(document, bool(old_fonts), place, budget)
         yield from _attachments(document, files, seen, budget)
@@ -95,6 +102,7 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
     damaged = 0
     count = len(document)
     form = _form(document)
+    blanks = _MOST_BLANKS
     for number in range(count):
         try:
             page = document[number]
@@ -106,7 +114,8 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
             if is_drawn and pdfium.FPDFPage_Flatten(page.raw, pdfium.FLAT_NORMALDISPLAY) == pdfium.FLATTEN_SUCCESS:
                 page.close()
                 page = document[number]
-            shown, charset, letters = _page(page, old_fonts, budget)
+            shown, charset, letters = _page(page, old_fonts, max(blanks, _BLANKS_OF_A_HEAD), budget)
+            blanks -= shown.count(" ")
         finally:
             page.close()
         if shown.strip():
@@ -120,58 +129,69 @@ def _pages(document: pypdfium2.PdfDocument, old_fonts: bool, place: str, budget:
         raise Blocked(Obstacle.DAMAGED, f"{damaged} of {count} pages")
 
 
-def _page(page: pypdfium2.PdfPage, old_fonts: bool, budget: Budget) -> tuple[str, str, int]:
-    """Return the text of a page as it shows, the charset that it was in, and how many letters the page has."""
+def _page(page: pypdfium2.PdfPage, old_fonts: bool, blanks: int, budget: Budget) -> tuple[str, str, int]:
+    """Return the text of a page as it shows, the charset that it was in, and how many letters the page has.
+
+    blanks: of how many it is asked whether they stand between two columns.
+    """
     read = page.get_textpage()
     try:
         letters = max(read.count_chars(), 0)
         room = min(letters, budget.room())
         text = read.get_text_range(0, room) if room else ""
         budget.take_steps(text.count(" "))
+        place_of = _places(read.raw, len(text) == letters)
         pieces: list[tuple[str, int]] = []  # each with where its letters begin; of blanks, those before them
         at = 0
-        for match in _BLANKS.finditer(text):
-            pieces.append((text[at : match.start()], at))
-            pieces.append(("\t" if _is_apart(read, match.start(), match.end()) else match[0], at))
-            at = match.end()
+        for match in islice(_BLANKS.finditer(text), None if old_fonts else blanks):
+            begin, end = match.span()
+            pieces.append((text[at:begin], at))
+            is_apart = len(pieces) <= 2 * blanks and _is_apart(read.raw, place_of(begin - 1), place_of(end))
+            pieces.append(("\t" if is_apart else match[0], at))
+            at = end
         pieces.append((text[at:], at))
         if old_fonts:
-            shown, charset = read_runs([(piece, _font(read, place)) for piece, place in pieces])
+            shown, charset = read_runs([(piece, _font(read.raw, place_of(place))) for piece, place in pieces])
         else:
             shown, charset = "".join([piece for piece, _ in pieces]), ""
     finally:
         read.close()
-    return shown.replace("\r\n", "\n"), charset, letters
+    return shown.replace("\r\n", "\n").replace(_HYPHEN, "-\n"), charset, letters
 
 
-def _is_apart(read: pypdfium2.PdfTextPage, begin: int, end: int) -> bool:
-    """Tell whether blanks stand between two columns: what is before and behind them is wider apart than words are.
+def _places(raw: Any, is_exact: bool) -> Callable[[int], int]:
+    """Return what tells the number of a letter of a text; where pdfium left some out, it has to be asked."""
+
+    def ask(at: int) -> int:
+        return int(pdfium.FPDFText_GetCharIndexFromTextIndex(raw, at))
+
+    def same(at: int) -> int:
+        return at
+
+    return same if is_exact else ask
+
+
+def _is_apart(raw: Any, before: int, behind: int) -> bool:
+    """Tell whether two letters with blanks between them are of two columns: they are wider apart than words are.
 
     pdfium writes one blank for any distance; a stamp beside the date would be glued to it.
     """
-    before, behind = _box(read, begin - 1), _box(read, end)
-    if before is None or behind is None:
+    left, right, bottom, top = _PLACES
+    if before < 0 or behind < 0 or not pdfium.FPDFText_GetCharBox(raw, before, *_REFERENCES):
         return False
-    height = max(before[3] - before[2], behind[3] - behind[2], 1.0)
-    return not -_COLUMN * height < behind[0] - before[1] < _COLUMN * height
+    begin, height = right.value, top.value - bottom.value
+    if not pdfium.FPDFText_GetCharBox(raw, behind, *_REFERENCES):
+        return False
+    limit = _COLUMN * max(height, top.value - bottom.value, 1.0)
+    return not -limit < left.value - begin < limit
 
 
-def _box(read: pypdfium2.PdfTextPage, at: int) -> tuple[float, float, float, float] | None:
-    """Return where a letter stands: left, right, bottom, top."""
-    number = pdfium.FPDFText_GetCharIndexFromTextIndex(read.raw, at)
-    if number < 0 or not pdfium.FPDFText_GetCharBox(read.raw, number, *_PLACES):
-        return None
-    left, right, bottom, top = [place.value for place in _PLACES]
-    return left, right, bottom, top
-
-
-def _font(read: pypdfium2.PdfTextPage, at: int) -> str:
+def _font(raw: Any, number: int) -> str:
     """Return the name of a letter's font, without the mark of a part of it (9.6.4)."""
-    number = pdfium.FPDFText_GetCharIndexFromTextIndex(read.raw, at)
     if number < 0:
         return ""
     name = create_string_buffer(_LONGEST_FONT)
-    if not pdfium.FPDFText_GetFontInfo(read.raw, number, name, _LONGEST_FONT, c_int()):
+    if not pdfium.FPDFText_GetFontInfo(raw, number, name, _LONGEST_FONT, c_int()):
         return ""
     return _PART.sub("", name.value.decode("utf-8", "replace"))
 
@@ -244,12 +264,13 @@ def _packets(document: pypdfium2.PdfDocument, budget: Budget) -> Iterator[bytes]
 # -- what is beside the pages ------------------------------------------------------------------------------
 
 
-def _properties(document: pypdfium2.PdfDocument, place: str, budget: Budget) -> Iterator[Found]:
+def _properties(document: pypdfium2.PdfDocument, octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the title and the like, of both kinds of metadata (14.3), and what the bookmarks are called (12.3.3)."""
     known = document.get_metadata_dict(skip_empty=True)
-    text = "\n".join(known[key] for key in ("Title", "Subject", "Keywords") if key in known)
-    if text.strip():
-        yield Extract(place, TextKind.DOCUMENT, text)
-        budget.take_letters(len(text))
+    lines = [known[key] for key in ("Title", "Subject", "Keywords") if key in known]
+    lines += [_TAG.sub("\n", match[2].decode("utf-8", "replace")) for match in islice(_XMP.finditer(octets), 64)]
+    lines += [mark.get_title() for mark in islice(document.get_toc(), _MOST_BOOKMARKS)]
+    yield from extracts([line.strip() for line in dict.fromkeys(lines)], place, "", budget)
 
 
 def _attachments(
@@ -299,7 +320,10 @@ def _objects(octets: bytes, files: list[bytes], old_fonts: list[bytes], budget: 
         is_file = b"EmbeddedFile" in dictionary or b"/Params" in dictionary  # the type may be left out (table 45)
         keeps = is_file or b"ObjStm" in dictionary
         if is_file and b"/Filter" not in dictionary and not is_encrypted:
-            files.append(octets[match.end() : end].removesuffix(b"\n").removesuffix(b"\r"))
+            length = _LENGTH.search(dictionary)  # a PDF in it has ends of streams of its own
+            last = match.end() + int(length[1]) if length else end
+            files.append(octets[match.end() : last])
+            position = max(position, min(last, len(octets)))
         if not depth or is_encrypted or (_IMAGE.search(dictionary) and not keeps):
             continue
         inner = _expanded(octets[match.end() : end], min(depth, _FILTERS), keeps, growth, budget)

@@ -1,6 +1,7 @@
 """Plain text and HTML: octets in some charset, as a reader sees them, and the files that text holds (uuencode)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from ..mime.transfer import decoder_for
@@ -16,6 +17,13 @@ _OLD = frozenset({*charsets.LEGACY, charsets.VPS})
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
 _END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]{0,15})")
+# What needs no end, and is not open where the next one begins (HTML 13.1.2).
+_CLOSED_BY_OTHERS = {
+    *("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr", "p", "li", "dt"),
+    *("dd", "option", "tr", "td", "th", "tbody"),
+}
+_OPEN_IN_A_STEP = 200  # open elements that are looked through in the time of one step, about
 _PGP = b"-----BEGIN PGP MESSAGE-----"  # RFC 9580 section 6.2
 _YENC = re.compile(rb"^=ybegin ", re.MULTILINE)
 # =cmd|'/c calc'!A0, in a field of a CSV
@@ -62,6 +70,7 @@ def read_html(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
         label = "utf-16"
     decoded = charsets.read(octets, label or label_of(octets))
     charset = decoded.charset if decoded.charset in _OLD else ""
+    budget.take_steps(_steps(decoded.text))
     text = visible_text(decoded.text)
     if not charset and OLD_FONTS.search(decoded.text):
         fonts = [charset_of(font) for font in fonts_in(decoded.text)]
@@ -71,6 +80,15 @@ def read_html(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
             break
     yield Extract(place, kind, text[: budget.room()], charset, decoded.declared, is_html=True)
     budget.take_letters(len(text))
+
+
+def _steps(html: str) -> int:
+    """Return what an HTML text costs: the algorithm of WHATWG looks through all open elements at each block."""
+    counted = Counter(_TAG.findall(html.lower()))
+    tags = counted.total()
+    names = {name for _, name in counted} - _CLOSED_BY_OTHERS
+    depth = sum(max(0, counted["", name] - counted["/", name]) for name in names)
+    return tags + tags * depth // _OPEN_IN_A_STEP
 
 
 def _as_shown(line: str, charset: str) -> str:

@@ -34,7 +34,7 @@ _SKIPPED = frozenset(
 )
 _KEPT = frozenset(
     b"shptxt shpinst shp sp sn sv do nextfile annotation footnote header footer fldrslt nonshppict shppict userprops "
-    b"atnauthor company manager category hlinkbase".split()
+    b"atnauthor company manager category hlinkbase background".split()
 )
 _LINES = frozenset(b"par line row sect page softline nestrow".split())
 # Destinations whose text is a line of its own: what is said of the document, and what stands outside of the text.

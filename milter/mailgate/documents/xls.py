@@ -13,11 +13,15 @@ from . import drawings, page_headers
 from .budget import Blocked, Budget
 from .fonts import Run, read_runs
 from .found import Found, Threat, extracts
+from .objects import dangers_of_link
 
 _HEAD = struct.Struct("<HH")
 _CONTINUE, _END = 0x3C, 0x0A
 _BEGINS = frozenset({0x0009, 0x0209, 0x0409, 0x0809})  # BOF of BIFF2, 3, 4, and of 5 and 8
-_FILEPASS, _CODE_PAGE, _FONT, _FORM, _SHEET, _BOOK = 0x2F, 0x42, 0x31, 0xE0, 0x85, 0x1AE
+_FILEPASS, _CODE_PAGE, _FONT, _FORM, _SHEET = 0x2F, 0x42, 0x31, 0xE0, 0x85
+_BOOK, _OLD_BOOK, _EXTERNAL_NAME, _OF_OLE = 0x1AE, 0x17, 0x23, 0x10  # the last: ExternName.fOleLink
+# How the path of a link begins: encoded, of a workbook; this one, or one of its sheets; a file server, or a URL.
+_ENCODED, _OWN, _ELSEWHERE = "\x01", ("\0", "\x02", "\x03"), ("\x01\x01@", "\x01\x05")
 _NAMES = frozenset({0x18, 0x218})
 _STRINGS, _SHARED, _TEXT_BOX, _DRAWING, _DRAWINGS = 0xFC, 0xFD, 0x1B6, 0xEC, 0xEB
 _HEADERS, _MORE_HEADERS, _NOTE, _SERIES_TEXT, _PROMPT = frozenset({0x14, 0x15}), 0x89C, 0x1C, 0x100D, 0x1BE
@@ -70,6 +74,7 @@ class _Book:
         self._row = -1
         self._cells: list[str] = []
         self._awaits: tuple[int, int] | None = None  # row and format of a formula whose text follows
+        self._asks = ""  # what is asked of another program, until a name shows how
         self._macro_sheets = 0
         self._runs = self._starts = False
         self._drawing: list[bytes] = []
@@ -89,12 +94,14 @@ class _Book:
                 self._begin(stream[begin:at])
             elif kind == _FILEPASS:
                 raise Blocked(Obstacle.ENCRYPTED, "xls")
-            elif kind == _BOOK:
-                if length > 5 and stream[begin + 5] != 1 and b"\x03" in stream[begin + 5 : at]:
-                    # "Excel\3topic"; the path of another workbook begins with 1 and has 3 between folders (2.5.277)
-                    yield Threat(Danger.DYNAMIC_DATA, "DDE")
+            elif kind in (_BOOK, _OLD_BOOK):
+                yield from self._link(kind, stream[begin:at])
+            elif kind == _EXTERNAL_NAME:
+                yield from self._named(stream[begin:at])
             elif self.is_begun:
                 at = self._record(kind, begin, min(at, size))
+        if self._asks:  # no name followed
+            yield Threat(Danger.DYNAMIC_DATA, "DDE")
         self._end_row()
         self.boxes += drawings.texts_in(b"".join(self._drawing))
         if self._macro_sheets:
@@ -103,6 +110,36 @@ class _Book:
                 yield Threat(Danger.MACRO_AUTORUN, "XLM")
             if self._runs:
                 yield Threat(Danger.MACRO_SHELL, "XLM")
+        if self._left <= 0:
+            raise Blocked(Obstacle.TRUNCATED, "text of a workbook")
+
+    def _link(self, kind: int, data: bytes) -> Iterator[Threat]:
+        """Yield what a link does (SupBook, 2.4.271; ExternSheet of BIFF5): to another workbook, or by DDE or OLE."""
+        if kind == _BOOK:
+            count, is_wide = _short(data, 2), data[4:5] == b"\1"
+            path = data[5 : 5 + count * (1 + is_wide)].decode("utf-16-le" if is_wide else "latin-1", "replace")
+        elif self._is_wide():  # which sheets formulas mean
+            return
+        else:
+            path = data[1 : 1 + int.from_bytes(data[:1], "little")].decode("latin-1")
+        self._asks = ""
+        if path.startswith(_ENCODED):  # of a workbook, with 3 between folders (2.5.277)
+            if path.startswith(_ELSEWHERE):
+                yield Threat(Danger.LINKED_WORKBOOK, "SupBook")
+        elif "\x03" in path and not path.startswith(_OWN):  # "Excel\3topic", "Word.Document.8\3C:\\a.doc"
+            self._asks = path.partition("\x03")[2]
+            if not self._asks:
+                yield Threat(Danger.DYNAMIC_DATA, "DDE")
+
+    def _named(self, data: bytes) -> Iterator[Threat]:
+        """Yield what a link does of which this is a name (ExternName, 2.4.105): whether it is OLE's shows here."""
+        if not self._asks:
+            return
+        if _short(data, 0) & _OF_OLE:
+            yield from dangers_of_link(self._asks)
+        else:
+            yield Threat(Danger.DYNAMIC_DATA, "DDE")
+        self._asks = ""
 
     def _record(self, kind: int, begin: int, end: int) -> int:
         """Take one record, with those that continue it; return where the next one begins."""
@@ -307,8 +344,10 @@ class _Strings:
         count = _long(self._take(8), 4)
         left = 4 * budget.room()  # what few cells show of it is cut where it is shown
         for number in range(1, count + 1):
-            if self._number >= len(self._parts) or left < 0:
+            if self._number >= len(self._parts):
                 return
+            if left < 0:
+                raise Blocked(Obstacle.TRUNCATED, "strings of a workbook")
             if not number % _STEP:
                 budget.take_steps(_STEP)
             found = self._rich()

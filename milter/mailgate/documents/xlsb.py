@@ -7,9 +7,9 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 
-from ..model import Danger
+from ..model import Danger, Obstacle
 from . import page_headers
-from .budget import Budget
+from .budget import Blocked, Budget
 from .fonts import read_run
 from .found import Found, Threat, extracts
 from .packages import Package
@@ -57,6 +57,8 @@ def read(package: Package, roles: Roles, place: str, budget: Budget) -> Iterator
         yield Threat(Danger.MACRO_AUTORUN, "XLM")
     if book.has_dde:
         yield Threat(Danger.DYNAMIC_DATA, "DDE")
+    if book.is_full():
+        raise Blocked(Obstacle.TRUNCATED, "text of a workbook")
 
 
 class _Book:
@@ -85,6 +87,10 @@ class _Book:
             count += 1
             if not count % _STEP:
                 self._budget.take_steps(_STEP)
+
+    def is_full(self) -> bool:
+        """Tell whether there was more text than is read."""
+        return self._left <= 0
 
     def lines(self) -> list[str]:
         """Return the lines of a part, and begin with the next one."""

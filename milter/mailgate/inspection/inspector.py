@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ..documents.eml import is_shown
 from ..documents.types import is_inert, types_of
 from ..mime.fields import decode_words
 from ..mime.transfer import IDENTITY, decoder_for
@@ -182,7 +183,8 @@ class Inspector:
     ) -> set[int]:
         """Look into the leaves of these indexes; return those of which what was found holds for the next mail too."""
         lasting: set[int] = set()
-        cpu_s = self.limits.cpu_s
+        has_files = any(not is_shown(leaves[index]) for index in todo)
+        cpu_s = whole_s = max(self.limits.cpu_s, self.limits.files_cpu_s) if has_files else self.limits.cpu_s
         for _ in range(_TRIES):
             pieces, content = _packed(raw, [(leaves[index], index + 1) for index in todo])
             self._count("inspection_jobs", 1)
@@ -192,7 +194,7 @@ class Inspector:
                 if number == 0:  # a file of the same mail that a worker read before may have had it say anything
                     lasting.add(index)
             del todo[: len(outcome.ended)]
-            if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == self.limits.cpu_s:
+            if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == whole_s:
                 lasting.add(todo[0])  # it had all the time that a mail has
             if outcome.ending in (Ending.DONE, Ending.CPU):
                 break

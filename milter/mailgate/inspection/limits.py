@@ -14,12 +14,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class InspectionLimits:
-    """workers: at once, of one daemon process. cpu_s: processor time for one mail. wall_s: for one job, however much
-    the machine has to do. cache_bytes: of what was found, kept for the same file in the next mail."""
+    """workers: at once, of one daemon process. cpu_s: processor time for the texts of a mail, or for its signatures;
+    files_cpu_s: for a mail with files. Both are the last line: what is too much is counted. wall_s: for one job,
+    however much the machine has to do. cache_bytes: of what was found, kept for the same file in the next mail."""
 
     workers: int = 4
-    cpu_s: float = 8.0
+    cpu_s: float = 1.5
     wall_s: float = 60.0
     cache_bytes: int = 33_554_432
     bounds: Bounds = field(default_factory=Bounds)
     files: Limits = field(default_factory=Limits)
+    files_cpu_s: float = 8.0
