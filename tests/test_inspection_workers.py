@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.lab.hostile import samples
+from tests.lab.inspecting import InProcess
 from tests.lab.processes import children, parent
 from tests.lab.waiting import until
 
@@ -39,7 +42,7 @@ SLOW = b"<div>" * 200_000  # lexbor's time grows with the depth: some ten second
 
 # What a worker tries, and must not be able to do; each line is printed with what became of it.
 _TRIES = """
-import mmap, os, signal, socket, sys, threading
+import fcntl, mmap, os, signal, socket, sys, threading
 from mailgate.inspection.limits import Bounds
 from mailgate.inspection.sandbox import restrict
 mail = os.open(sys.argv[1] + "/old", os.O_RDWR)
@@ -64,6 +67,9 @@ tries = {
     "allocate": lambda: os.posix_fallocate(mail, 0, 4_096),
     "memory": lambda: bytearray(300_000_000),
     "read": lambda: open(sys.argv[1] + "/old").read(),
+    "list": lambda: os.listdir(sys.argv[1]),
+    "command": lambda: fcntl.fcntl(mail, fcntl.F_SETOWN, os.getppid()),
+    "duplicate": lambda: os.dup(mail),
 }
 for name, attempt in tries.items():
     try:
@@ -82,11 +88,11 @@ def test_a_worker_can_read_and_compute_and_nothing_else(tmp_path: Path) -> None:
     denied = dict.fromkeys(
         (
             *("socket", "create", "append", "remove", "rename", "mkdir", "chmod", "fork", "exec", "kill"),
-            *("kill by thread", "handle", "slow", "touch", "map", "allocate"),
+            *("kill by thread", "handle", "slow", "touch", "map", "allocate", "read", "list", "command", "duplicate"),
         ),
         "PermissionError",
     )
-    assert said == {"filter": "''", **denied, "memory": "MemoryError", "read": "done"}
+    assert said == {"filter": "''", **denied, "memory": "MemoryError"}
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
@@ -131,6 +137,7 @@ async def test_a_worker_answers_by_octets_and_by_descriptor(tmp_path: Path) -> N
 async def test_a_worker_has_its_line_and_no_other_descriptor() -> None:
     async with running(InspectionLimits()) as pool:
         await pool.run(*job(HTML))
+        await until(pool.processes, 5, "the next worker to be born")
         (worker,) = pool.processes()
         folder = f"/proc/{worker}/fd"
         has = [os.readlink(f"{folder}/{name}").partition(":")[0] for name in sorted(os.listdir(folder), key=int)]
@@ -148,6 +155,7 @@ async def test_processor_time_is_of_all_pieces_and_what_was_found_before_stays()
 async def test_a_worker_that_stands_still_is_ended_and_others_go_on() -> None:
     async with running(InspectionLimits(wall_s=1.0)) as pool:
         await pool.run(*job(HTML))
+        await until(pool.processes, 5, "the next worker to be born")
         (worker,) = pool.processes()
         os.kill(worker, signal.SIGSTOP)
         loop = asyncio.get_running_loop()
@@ -164,14 +172,22 @@ async def test_a_worker_that_stands_still_is_ended_and_others_go_on() -> None:
 
 async def test_at_most_so_many_work_and_the_others_wait_for_their_turn() -> None:
     async with running(InspectionLimits(workers=2)) as pool:
-        outcomes = await asyncio.gather(*(pool.run(*job(HTML)) for _ in range(20)))
-        assert [outcome.ending for outcome in outcomes] == [Ending.DONE] * 20
-        assert len(pool.processes()) == 2
+        most = 0
+
+        async def run() -> Ending:
+            nonlocal most
+            ending = (await pool.run(*job(HTML))).ending
+            most = max(most, len(pool.processes()))
+            return ending
+
+        assert await asyncio.gather(*(run() for _ in range(20))) == [Ending.DONE] * 20
+        assert 1 <= most <= 2
 
 
 async def test_the_death_of_all_workers_and_of_what_they_are_born_of_is_survived() -> None:
     async with running(InspectionLimits()) as pool:
         await pool.run(*job(HTML))
+        await until(pool.processes, 5, "the next worker to be born")
         nursery = parent(*pool.processes())
         for process in (*children(nursery), nursery):
             os.kill(process, signal.SIGKILL)
@@ -300,14 +316,47 @@ def test_a_job_of_signatures_is_read_as_it_was_written() -> None:
     assert read_job(octets[LENGTH.size :]) == (VERIFY, 7)
 
 
-async def test_who_looked_into_files_never_verifies_signatures() -> None:
-    async with running(InspectionLimits()) as pool:
-        await pool.run(*job(HTML))
-        looked = pool.processes()
+async def test_each_job_has_a_process_that_has_done_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    part_with = Pool._part_with
+
+    def noted(pool: Pool, worker: Any) -> None:
+        done.append(worker.process)
+        part_with(pool, worker)
+
+    monkeypatch.setattr(Pool, "_part_with", noted)
+    async with running(InspectionLimits(workers=1)) as pool:
         for _ in range(3):
-            outcome = await pool.run(VERIFY, Content(HTML))
-            assert (outcome.ending, outcome.ended) == (Ending.DONE, [[]])
-            assert pool.processes() == looked, "it did not, and who did is gone"
+            assert (await pool.run(*job(HTML))).ending is Ending.DONE
+            assert (await pool.run(VERIFY, Content(HTML))).ending is Ending.DONE
+    assert len(set(done)) == len(done) == 6
+
+
+# A reader that is taken over: what it finds in its first job is true, in all later ones it finds nothing.
+_LIES = """\
+import sys
+from mailgate.inspection import worker
+honest, jobs = worker.look, []
+def look(piece, encoded, budget):
+    if jobs:
+        return iter(())
+    jobs.append(piece)
+    return honest(piece, encoded, budget)
+worker.look = look
+sys.argv = [sys.argv[0], *sys.argv[4:]]
+worker.main()
+"""
+
+
+async def test_a_worker_that_lies_spoils_its_own_mail_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!{sys.executable}\n{_LIES}")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    async with running(InspectionLimits()) as pool:
+        outcomes = [await pool.run(*job(HTML, HTML)) for _ in range(3)]
+    found = [[[type(item) for item in items] for items in outcome.ended] for outcome in outcomes]
+    assert found == [[[Text], []]] * 3
 
 
 async def test_signatures_have_their_processor_time() -> None:
@@ -315,3 +364,15 @@ async def test_signatures_have_their_processor_time() -> None:
     async with running(InspectionLimits()) as pool:
         outcome = await pool.run(SignatureJob(Kind.DKIM, {"k": [b""]}, 0.05), Content(large))
         assert (outcome.ending, outcome.ended) == (Ending.CPU, [])
+
+
+async def test_in_its_confinement_a_worker_reads_all_that_it_reads_outside() -> None:
+    """No call that a library needs is refused to it, no file that it reads is missing to it."""
+    outside = InProcess()
+    async with running(InspectionLimits(cpu_s=10.0)) as pool:
+        for name, octets in samples():
+            leaf = Leaf((0, len(octets)), "", "application/octet-stream", name, "", True)
+            asked, content = Job([Piece(leaf, name)], 10.0), Content(octets)
+            outcome = await pool.run(asked, content)
+            assert outcome.ended == (await outside.run(asked, content)).ended, name
+        assert pool.lacks() == []

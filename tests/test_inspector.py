@@ -62,9 +62,9 @@ LOST = [("b", Obstacle.KILLED), ("c", Obstacle.LIMIT)]
 @pytest.mark.parametrize(
     ("script", "seen", "lost", "jobs", "again"),
     [
-        ([(DONE, 3)], "abc", [], ["abc"], ""),
-        ([(DIED, 1), (DONE, 2)], "abc", [], ["abc", "bc"], ""),
-        ([(WALL, 0), (DONE, 3)], "abc", [], ["abc", "abc"], ""),
+        ([(DONE, 3)], "abc", [], ["abc"], "bc"),
+        ([(DIED, 1), (DONE, 2)], "abc", [], ["abc", "bc"], "c"),
+        ([(WALL, 0), (DONE, 3)], "abc", [], ["abc", "abc"], "bc"),
         ([(DIED, 1), (DIED, 0)], "a", LOST, ["abc", "bc"], "bc"),
         ([(WALL, 1), (WALL, 0)], "a", LOST, ["abc", "bc"], "bc"),
         ([(DIED, 1), (DIED, 1)], "ab", [("c", Obstacle.KILLED)], ["abc", "bc"], "c"),
@@ -75,7 +75,10 @@ LOST = [("b", Obstacle.KILLED), ("c", Obstacle.LIMIT)]
 async def test_who_is_to_blame(
     script: list[tuple[Ending, int]], seen: str, lost: list[tuple[str, Obstacle]], jobs: list[str], again: str
 ) -> None:
-    """again: what is looked into when the same mail comes again; of the others it is known what they are."""
+    """again: what is looked into when the same mail comes again; what the others are is known.
+
+    Each of these was the first file that a worker read, so that no other had any say in it.
+    """
     workers = Scripted(*script)
     inspector = Inspector(workers, InspectionLimits())
     assert await inspected(workers, inspector) == (list(seen), lost)

@@ -388,8 +388,9 @@ def test_the_sum_is_up_to_date_while_the_mail_arrives() -> None:
 
 def nested(depth: int) -> bytes:
     """Return multiparts in each other, with a file in the middle."""
-    opening = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(depth))
-    closing = b"".join(b"\r\n--b%d--" % n for n in reversed(range(depth)))
+    start = b"Content-Type: multipart/mixed; boundary=b%04d\r\n\r\n--b%04d\r\n"
+    opening = b"".join(start % (n, n) for n in range(depth))
+    closing = b"".join(b"\r\n--b%04d--" % n for n in reversed(range(depth)))
     return opening + attached(b"x" * 50) + closing + b"\r\n"
 
 
@@ -427,7 +428,7 @@ def test_header_of_a_part(octets: int, too_long: bool, line: bytes) -> None:
         pytest.param(multipart(*[b"\r\nx"] * 10_000), 2_001, id="10,000 parts"),
         pytest.param(multipart(*[attached()] * 10_000), 2_001, id="10,000 files"),
         pytest.param(multipart(b"\r\n" + b"--no\r\n" * 100_000), 2, id="100,000 lines like delimiters"),
-        pytest.param(multipart(b"\r\n" + b"--b\x00\r\n" * 100_000), 2, id="100,000 lines that begin as one"),
+        pytest.param(multipart(b"\r\n" + b"--b\x00\r\n" * 100_000), 2_001, id="100,000 lines that begin as one"),
         pytest.param(multipart(b"\r\n" + b"--" * 300_000), 2, id="dashes without a line break"),
         pytest.param(multipart(b"\r\n" + (b"--" + b"x" * 8_000 + b"\r\n") * 500), 2, id="long lines like delimiters"),
         pytest.param(b"\r\n" + b"begin 644 a\r\n" * 50_000, 1, id="50,000 lines that begin a file"),
@@ -484,6 +485,7 @@ DEFECTS: dict[str, bytes] = {
     "base64-junk": base64_part(b"").rstrip() + b"\r\n\r\nQU*JD\r\n",
     "base64-unpadded": base64_part(b"").rstrip() + b"\r\n\r\nQUJDR\r\n",
     "comment": b"Content-Type: text/plain (a comment)\r\n\r\nx",
+    "delimiter-by-prefix": multipart(TEXT).replace(b"--b\r\n", b"--b_9\r\n"),
     "delimiter-padding": multipart(TEXT).replace(b"--b\r\n", b"--b \r\n"),
     "differing-names": b"Content-Type: text/plain; name=a.vbs\r\nContent-Disposition: inline; filename=a.md\r\n\r\nx",
     "duplicate-content-type": b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx",
@@ -494,6 +496,8 @@ DEFECTS: dict[str, bytes] = {
     "folded-type": b"Content-Type: multipart/\r\n mixed; boundary=b\r\n\r\n--b--\r\n",
     "long-boundary": b"Content-Type: multipart/mixed; boundary=" + b"b" * 71 + b"\r\n\r\n--" + b"b" * 71 + b"--\r\n",
     "missing-blank-line": multipart(b"Content-Type: text/plain\r\nno field\r\n"),
+    "ambiguous-delimiters": multipart(multipart(TEXT, head=b"Content-Type: text/plain\r\n")),
+    "multipart-or-file": multipart(multipart(TEXT, head=b"Content-Type: text/plain\r\n")),
     "no-boundary": b"Content-Type: multipart/mixed\r\n\r\nx",
     "part-after-end": multipart(TEXT) + b"epilogue\r\n--b\r\n\r\nx\r\n--b--\r\n",
     "part-without-body": multipart(b"Content-Type: text/plain"),

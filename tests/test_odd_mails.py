@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from tests.lab.mailgate import Mailgate
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "mails"
 SLOWEST_MS = 2_000
+MOST_HELD = 6  # in which programs find other parts than others do
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="the collection of odd mails is not beside the repository")
@@ -35,7 +37,9 @@ def test_every_odd_mail_is_judged() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["id"] for answer in answers] == [case["id"] for case in cases]
-    assert {answer["action"] for answer in answers} <= {"accept", "reject"}
+    actions = Counter(answer["action"] for answer in answers)
+    assert set(actions) <= {"accept", "reject", "quarantine"}
+    assert actions["quarantine"] <= MOST_HELD
     for answer, path in zip(answers, mails, strict=True):
         assert "4.3.0" not in (answer["reply"] or ""), path
         assert answer["elapsed_ms"] < SLOWEST_MS, path

@@ -23,7 +23,7 @@ from mailgate.doors.milter import Listener, MilterConnection
 from mailgate.identity.identity import Identity
 from mailgate.identity.organization import Organization
 from mailgate.mime.walker import Leaf
-from mailgate.model import Content, Mail, Scan, ScanStatus, Session
+from mailgate.model import Content, Mail, Scan, ScanStatus, Session, Taken
 from mailgate.probes import breaker
 from mailgate.probes.breaker import Breaker
 from mailgate.probes.clamd import Address, ClamdProbe, Scanner
@@ -98,6 +98,9 @@ class Hanging:
         await asyncio.Event().wait()
         return CLEAN
 
+    async def scan_files(self, files: Sequence[Taken]) -> list[Scan]:
+        raise AssertionError("nothing was taken out of the mails of these tests")
+
 
 async def judged(gate: Any) -> tuple[str, str]:
     """Return the action on a small mail, and why a fact is missing."""
@@ -130,7 +133,7 @@ async def test_after_a_hang_nobody_waits(service: Service, monkeypatch: pytest.M
     gate = make_gate(
         settings_of(Virus(), clamav=ClamavSection(address="", deadline_s=0.05)), Notes(), scanner=scanner
     )
-    (probe,) = [probe for probe in gate._probes if isinstance(probe, ClamdProbe)]
+    (probe,) = [probe for probe in gate._probes if type(probe) is ClamdProbe]
     monkeypatch.setattr(probe, "breaker", service.breaker)
     service.lives = False
     assert await judged(gate) == ("tempfail", "no answer within 0.05 s")

@@ -283,9 +283,16 @@ class Content:
         self.octets = 0
         self.complete = False
 
+    def ambiguities(self) -> list[str]:
+        """Name what lets programs find other parts in the message than the walk did."""
+        return sorted(_AMBIGUITIES & self.defects)
+
     def unread(self) -> list[str]:
         """Say which limits the message met, a line each: what lies beyond them was not read."""
         return [f"more than {limit} {name.replace('-', ' ')}" for name, limit in sorted(self.exceeded.items())]
+
+
+_AMBIGUITIES = frozenset({"delimiter-by-prefix", "ambiguous-delimiters"})
 
 
 class ScanStatus(StrEnum):
@@ -440,6 +447,7 @@ class Obstacle(StrEnum):
     TRUNCATED = "truncated"  # the rest of a text: it has more letters than are read
     LIMIT = "limit"  # of size, nesting, number or time, before the whole was seen
     UNSUPPORTED = "unsupported"  # a container that nothing here opens
+    AMBIGUOUS = "ambiguous"  # programs find other parts in it, of which one reading was looked into
     KILLED = "killed"  # what looked into it died of it, or had to be ended
 
 
@@ -453,12 +461,21 @@ class Uninspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """A file that was taken out of what the virus scanner does not open: it is given to it by itself."""
+
+    place: str
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """All that was found inside a mail."""
 
     texts: tuple[Text, ...] = ()
     files: tuple[File, ...] = ()
     uninspected: tuple[Uninspected, ...] = ()
+    taken: tuple[Taken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

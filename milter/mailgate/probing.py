@@ -17,7 +17,7 @@ from .model import Mail, SendingLimits
 from .policy import Policy
 from .probes.blacklists import WAIT_S, Asks, Blacklists, BlacklistsProbe
 from .probes.breaker import Breaker
-from .probes.clamd import ClamdProbe, Scanner, Scans
+from .probes.clamd import ClamdProbe, Scanner, Scans, TakenProbe
 from .probes.history import HistoryProbe, Past
 from .probes.inspection import InspectionProbe, Looks, SiteLists
 from .probes.names import Resolver
@@ -164,7 +164,8 @@ def probes_for(
     if clients.prover is not None:
         probes.append(ProofsProbe(clients.prover, policy.claims, settings.workers.deadline_s))
     if clients.scanner is not None:
-        probes.append(ClamdProbe(clients.scanner, settings.clamav.deadline_s, breakers.get("clamd")))
+        for probe in (ClamdProbe, TakenProbe):
+            probes.append(probe(clients.scanner, settings.clamav.deadline_s, breakers.get("clamd")))
     if clients.engine is not None:
         probes.append(SpamProbe(clients.engine, settings.spam.deadline_s, breakers.get("spam")))
     advertising = [cast(Advertising, rule) for rule in policy.rules if hasattr(rule, "advertiser")]

@@ -1,7 +1,8 @@
 """Attachments that nobody could look into (clause 4.2): said, never taken for clean.
 
 That a file is encrypted, damaged or of an unknown kind is no fault of its sender's, so that it is said to the reader
-in a header. What a limit or a crash kept from being seen is what hostile files are made for, and is held.
+in a header. What a limit or a crash kept from being seen is what hostile files are made for, and is held; so is a
+structure in which the mail store shows its readers other parts than those that were looked into.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ _ACTIONS: Mapping[Obstacle, Action] = {
     Obstacle.TRUNCATED: Action.ACCEPT,
     Obstacle.LIMIT: Action.QUARANTINE,
     Obstacle.KILLED: Action.QUARANTINE,
+    Obstacle.AMBIGUOUS: Action.QUARANTINE,
 }
 _MOST = 20  # files that a finding names of one kind of obstacle; an archive may hold thousands
 
@@ -78,5 +80,6 @@ EXAMPLES = (
     Example("beyond a limit", Action.QUARANTINE, facts=_blocked(Obstacle.LIMIT)),
     Example("what looked into it died", Action.QUARANTINE, facts=_blocked(Obstacle.KILLED)),
     Example("damaged, and beyond a limit", Action.QUARANTINE, facts=_blocked(Obstacle.DAMAGED, Obstacle.LIMIT)),
+    Example("programs find other parts in it", Action.QUARANTINE, facts=_blocked(Obstacle.AMBIGUOUS)),
     Example("all was seen", Action.ACCEPT, facts=_blocked()),
 )

@@ -1,4 +1,4 @@
-"""A private clamd whose only signature is the EICAR test text, wherever in a file it stands."""
+"""A private clamd whose only signature is the EICAR test text."""
 
 import contextlib
 import socket
@@ -21,7 +21,8 @@ class Clamd(Daemon):
     """clamd without freshclam and without official signatures, on a Unix socket and on a loopback `port`.
 
     The limits are clamd's MaxFileSize, MaxScanSize and StreamMaxLength; with `alert_exceeds_max`, what is
-    over a limit counts as infected.  Encrypted archives always do (Heuristics.Encrypted.*).
+    over a limit counts as infected.  Encrypted archives always do (Heuristics.Encrypted.*).  The test text is found
+    `anywhere` in a file, or at its start alone, as the official signature has it.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Clamd(Daemon):
         max_scan_bytes: int = 2 * LIMIT_BYTES,
         stream_max_bytes: int = LIMIT_BYTES,
         alert_exceeds_max: bool = False,
+        anywhere: bool = True,
         parent: Path = Path("/tmp"),
     ) -> None:
         self._clamd = find_program("clamd", "clamav-daemon")
@@ -40,7 +42,7 @@ class Clamd(Daemon):
         database = self.folder / "db"
         database.mkdir()
         # Name:target type 0 (any file):any offset:octets.
-        (database / "test.ndb").write_text(f"{SIGNATURE}:0:*:{EICAR.hex()}\n")
+        (database / "test.ndb").write_text(f"{SIGNATURE}:0:{'*' if anywhere else 0}:{EICAR.hex()}\n")
         settings = {
             "DatabaseDirectory": database,
             "TemporaryDirectory": self.folder,

@@ -6,7 +6,8 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -180,17 +181,79 @@ def authors_shown(fields: Sequence[bytes], folder: Path) -> list[list[str]]:
 
     folder: an empty one that everybody may enter.
     """
+    messages = [b"From: " + field + b"\nSubject: x\n\nx\n" for field in fields]
+    return [_authors(envelope) for envelope in _fetched("imap.envelope", messages, folder)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that a mail program is shown: its type, the names of files in its parameters (octets as they stand),
+    transfer encoding, and how many octets its body has as they are encoded."""
+
+    type: str
+    names: tuple[bytes, ...]
+    encoding: str
+    octets: int
+
+
+def parts_shown(messages: Sequence[bytes], folder: Path) -> list[list[Part]]:
+    """Return the leaves of IMAP's BODYSTRUCTURE (RFC 9051 section 7.5.2) of each message; needs root. Those of
+    attached mails too, and these mails themselves; of one that says it is encoded, itself alone.
+
+    folder: an empty one that everybody may enter. messages: with LF, as a mail store holds them.
+    """
+    return [list(_leaves(structure)) for structure in _fetched("imap.bodystructure", messages, folder)]
+
+
+_IDENTITY = (b"", b"7bit", b"8bit", b"binary")
+
+
+def _leaves(structure: Sequence[Any]) -> Iterator[Part]:
+    if not structure or isinstance(structure[0], list):
+        for each in structure:
+            if isinstance(each, list) and each and isinstance(each[0], list | bytes) and _is_body(each):
+                yield from _leaves(each)
+            elif not isinstance(each, list):
+                return
+        return
+    main, sub, parameters, _, _, encoding, octets, *rest = structure
+    names = [value for name, value in _pairs(parameters) if name.startswith(b"name")]
+    for each in rest:
+        # The disposition alone is a word and its parameters.
+        if isinstance(each, list) and len(each) == 2 and isinstance(each[0], bytes):
+            names += [value for name, value in _pairs(each[1]) if name.startswith(b"filename")]
+    kind = b"/".join((main, sub)).lower().decode("utf-8", "replace")
+    yield Part(kind, tuple(names), (encoding or b"").lower().decode("utf-8", "replace"), int(octets))
+    if (
+        kind == "message/rfc822"
+        and len(rest) > 1
+        and isinstance(rest[1], list)
+        and (encoding or b"").lower() in _IDENTITY
+    ):
+        yield from _leaves(rest[1])
+
+
+def _is_body(value: Sequence[Any]) -> bool:
+    return isinstance(value[0], list) or len(value) > 6
+
+
+def _pairs(parameters: Sequence[bytes] | None) -> list[tuple[bytes, bytes]]:
+    flat = parameters or []
+    return [(name.lower(), value) for name, value in zip(flat[::2], flat[1::2], strict=False)]
+
+
+def _fetched(item: str, messages: Sequence[bytes], folder: Path) -> list[list[Any]]:
+    """Return what Dovecot's fetch gives of each message, as nested lists of octets; None for NIL."""
     for name in ("new", "cur", "tmp"):
         (folder / "mail" / name).mkdir(parents=True)
-    for number, field in enumerate(fields):
-        message = b"From: " + field + b"\nSubject: x\n\nx\n"
+    for number, message in enumerate(messages):
         (folder / "mail" / "cur" / f"{1_000_000 + number}.M{number}P1.h:2,S").write_bytes(message)
     (folder / "dovecot.conf").write_text(ENVELOPES.format(folder=folder))
     for path in (folder, *folder.rglob("*")):
         shutil.chown(path, "mail", "mail")
     doveadm = find_program("doveadm", "dovecot-core")
     as_mail = [find_program("setpriv", "util-linux"), "--reuid=mail", "--regid=mail", "--clear-groups"]
-    command = [*as_mail, doveadm, "-c", str(folder / "dovecot.conf"), "-f", "tab", "fetch", "uid imap.envelope"]
+    command = [*as_mail, doveadm, "-c", str(folder / "dovecot.conf"), "-f", "tab", "fetch", f"uid {item}"]
     answer = subprocess.run(
         [*command, "mailbox", "INBOX"],
         env={"USER": "mail", "HOME": str(folder), "PATH": os.environ["PATH"]},
@@ -199,14 +262,14 @@ def authors_shown(fields: Sequence[bytes], folder: Path) -> list[list[str]]:
     )
     parts = _ROW.split(answer.stdout)
     rows = {int(uid): row for uid, row in zip(parts[1::2], parts[2::2], strict=True)}
-    return [_authors(rows[number]) for number in range(1, len(fields) + 1)]
+    return [_nested(rows[number]) for number in range(1, len(messages) + 1)]
 
 
-def _authors(envelope: bytes) -> list[str]:
-    """Return the addresses of the third item of an envelope, its From."""
+def _nested(octets: bytes) -> list[Any]:
+    """Read an IMAP answer."""
     top: list[Any] = []
     stack, at = [top], 0
-    while match := _ITEM.match(envelope, at):
+    while match := _ITEM.match(octets, at):
         at = match.end()
         if match["open"]:
             stack[-1].append([])
@@ -214,14 +277,19 @@ def _authors(envelope: bytes) -> list[str]:
         elif match["close"]:
             stack.pop()
         elif match["size"]:
-            stack[-1].append(envelope[at : at + int(match["size"])])
+            stack[-1].append(octets[at : at + int(match["size"])])
             at += int(match["size"])
         elif match["text"] is not None:
             stack[-1].append(re.sub(rb"\\(.)", rb"\1", match["text"]))
         else:
             stack[-1].append(None if match["atom"] == b"NIL" else match["atom"])
+    return top
+
+
+def _authors(envelope: Sequence[Any]) -> list[str]:
+    """Return the addresses of the third item of an envelope, its From."""
     return [
         b"@".join((local, domain)).decode("utf-8", "replace")
-        for _, _, local, domain in top[2] or ()
+        for _, _, local, domain in envelope[2] or ()
         if local and domain
     ]

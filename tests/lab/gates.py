@@ -31,6 +31,7 @@ from mailgate.model import (
     SendingLimits,
     SpamReport,
     Spotted,
+    Taken,
     Text,
     Trace,
     Verdict,
@@ -210,6 +211,13 @@ class _Scanner:
     async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> list[Scan]:
         await asyncio.sleep(0)
         self._notes.scanned.append(b"".join(raw.chunks()))
+        if isinstance(self._answer, str):
+            raise OSError(self._answer)
+        return list(self._answer)
+
+    async def scan_files(self, files: Sequence[Taken]) -> list[Scan]:
+        await asyncio.sleep(0)
+        self._notes.scanned += [file.octets for file in files]
         if isinstance(self._answer, str):
             raise OSError(self._answer)
         return list(self._answer)

@@ -99,6 +99,7 @@ from mailgate.model import (
     SendingLimits,
     Session,
     SpamReport,
+    Taken,
     Tally,
     Trace,
     Verdict,
@@ -257,6 +258,9 @@ class _Scanner:
 
     async def scan_mail(self, raw: Spool, content: Content, leaves: Sequence[Leaf]) -> list[Scan]:
         return [clamd_wire.parse_answer(grammar.clamd_answer(self._chance()), "message")]
+
+    async def scan_files(self, files: Sequence[Taken]) -> list[Scan]:
+        return [clamd_wire.parse_answer(grammar.clamd_answer(self._chance()), files[0].place)]
 
 
 class _Engine:

@@ -20,7 +20,8 @@ class Limits:
     documents (clause 8.1b) grow some eight times. file_octets: of one file, which is held in memory, with the files
     that it is inside, under the process's 256 MB. letters: of all texts, some 1,500 pages: folding them takes a
     second. ratio: how often its own size an archive may grow. Sheets of equal cells come to 100, deflate alone
-    cannot pass 1,032. growth_octets: up to here growth is no bomb, whatever its ratio.
+    cannot pass 1,032. growth_octets: up to here growth is no bomb, whatever its ratio. scanned_octets: of the files
+    that are given to the virus scanner beside the mail itself.
     """
 
     depth: int = 10
@@ -30,6 +31,7 @@ class Limits:
     letters: int = 4_000_000
     ratio: int = 200
     growth_octets: int = 16 * _MIB
+    scanned_octets: int = 64 * _MIB
 
 
 class Blocked(Exception):
@@ -55,7 +57,7 @@ HEAD_LETTERS = 20_000
 class Budget:
     """What is left of the limits; each call that passes one raises Blocked, and says which."""
 
-    __slots__ = ("_outer", "_taken", "depth", "files", "letters", "limits", "octets")
+    __slots__ = ("_outer", "_taken", "depth", "files", "letters", "limits", "octets", "scanned")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -63,6 +65,7 @@ class Budget:
         self.files = self.limits.files
         self.octets = self.limits.octets
         self.letters = self.limits.letters
+        self.scanned = self.limits.scanned_octets
         self._outer = self._taken = 0
 
     def begin(self, octets: int) -> None:
@@ -83,6 +86,13 @@ class Budget:
             raise Bomb(f"grows more than {self.limits.ratio} times")
         if self.octets < 0:
             raise Blocked(Obstacle.LIMIT, f"more than {self.limits.octets} octets when opened")
+
+    def take_scanned(self, count: int) -> bool:
+        """Count octets for the virus scanner; tell whether they may be given to it."""
+        if count > self.scanned:
+            return False
+        self.scanned -= count
+        return True
 
     def room(self) -> int:
         """Return how many letters of the next text are read."""

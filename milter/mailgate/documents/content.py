@@ -10,7 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from itertools import chain
 
-from ..model import Danger, File, Obstacle, TextKind, Uninspected
+from ..model import Danger, File, Obstacle, Taken, TextKind, Uninspected
 from ..text.file_names import DOCUMENTS, PROGRAMS, extension_of, read_name
 from . import (
     archives,
@@ -67,6 +67,13 @@ _PACKED = frozenset({"zip", "7z", "rar"})
 _ZIPS = frozenset({"zip", "jar", "apk", "epub"})
 _SHORTEST_ZIP = 22  # octets, with nothing in it (APPNOTE 4.3.16)
 _HOLDING = ARCHIVES | _DOCUMENTS | UNOPENED | {"epub", "exe", "tnef", "one", "mso"}
+# What is shown stands in other mails, or is fetched from a server (RFC 2046 sections 5.2.2, 5.2.3).
+_ELSEWHERE = frozenset({"message/partial", "message/external-body"})
+# What clamd opens by itself, and scans what is inside (libclamav 1.0); what is taken out of all else is given to it.
+_SCANNED = (
+    _OOXML | _ODF | {"doc", "xls", "ppt", "pdf", "rtf", "zip", "7z", "rar", "tar", "gz", "bz2", "xz", "cab", "iso"}
+)
+_MAIL_TYPES = frozenset({"message/rfc822", "message/global", "message/news", *_ELSEWHERE})
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
 _CALENDARS = frozenset({"ics", "ical", "vcs", "vcf", "vcard", "ifb"})
 # What a part or a name says beyond doubt, and what it is then.
@@ -85,7 +92,7 @@ def missing() -> list[str]:
 
 def look_into(
     octets: bytes, name: str, declared: str, place: str, budget: Budget, names: tuple[str, ...] = ()
-) -> Iterator[File | Extract | Uninspected]:
+) -> Iterator[File | Extract | Taken | Uninspected]:
     """Yield a file, then what is inside it; never raise. names: what else programs read for its name.
 
     Where more of its dangers show later, the file is yielded once more, with all of them: `merged` keeps the last.
@@ -105,6 +112,8 @@ def look_into(
         yield _uninspected(place, error)
         return
     yield file
+    if declared in _ELSEWHERE:
+        yield Uninspected(place, Obstacle.UNSUPPORTED, declared)
     try:
         if budget.depth == budget.limits.depth:
             budget.begin(len(octets))
@@ -129,6 +138,8 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
+                    if kind not in _SCANNED or kind != kinds[0] or found.is_unusual:
+                        yield from taken(inner_place, found.octets, budget)
                     for inner in look_into(
                         found.octets, found.name, found.declared, inner_place, budget, found.names
                     ):
@@ -167,13 +178,27 @@ def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared:
         return ("calendar",)
     if kinds in (("text",), ("xml",)) and (declared.startswith("image/svg") or called & {"svg", "svgz"}):
         return ("svg",)
-    is_mail = declared in ("message/rfc822", "message/global") or not called.isdisjoint(_MAILS)
+    is_mail = declared in _MAIL_TYPES or not called.isdisjoint(_MAILS)
     if not is_mail or kinds not in ((), ("text",), ("html",)):
         return kinds
     return ("html", "eml") if kinds == ("html",) else ("eml",)
 
 
-def merged(found: Iterable[File | Extract | Uninspected]) -> Iterator[File | Extract | Uninspected]:
+def taken(place: str, octets: bytes, budget: Budget) -> Iterator[Taken | Uninspected]:
+    """Yield a file for the virus scanner, as far as one mail may have it scan more than itself."""
+    if not octets:
+        return
+    if budget.take_scanned(len(octets)):
+        yield Taken(place, octets)
+    else:
+        yield Uninspected(
+            place, Obstacle.LIMIT, f"more than {budget.limits.scanned_octets} octets to scan for viruses"
+        )
+
+
+def merged(
+    found: Iterable[File | Extract | Taken | Uninspected],
+) -> Iterator[File | Extract | Taken | Uninspected]:
     """Yield what was found, each file once, as it was known last."""
     files: dict[tuple[str, str], File] = {}
     for each in found:

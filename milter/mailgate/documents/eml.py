@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from ..mime.fields import decode_words
 from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
-from ..model import Header, Obstacle, TextKind, Uninspected
+from ..model import Obstacle, TextKind, Uninspected
 from . import page
 from .budget import Budget
 from .found import Extract, Found, Inside
 from .plain import read_html, read_text
 
 _CHUNK = 1_048_576
-_FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:((?:[^\n]|\n[ \t])*)\n?")
-_BLANK = re.compile(rb"\r?\n")
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")  # as of an mbox
-_HEADERS, _HEADER_OCTETS = 2_000, 262_144  # to which a type is looked for behind what is no field
+_SUBJECT = re.compile(rb"^subject[ \t]*:((?:[^\n]|\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
+_BLANK = re.compile(rb"^\r?\n", re.MULTILINE)
 _LEAVES = 1_000  # of one attached mail
 
 
@@ -24,13 +23,14 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield what a mail holds."""
     if b"\n" not in octets:
         octets = octets.replace(b"\r", b"\n")
-    headers, start = _headers(octets)
-    subject = next((decode_words(value) for name, value in headers if name == b"subject"), "")
+    before = _BEFORE.match(octets)
+    start = before.end() if before else 0
+    subject = _subject(octets, start)
     if subject.strip():
         yield Extract(place, TextKind.SUBJECT, subject[: budget.room()])
         budget.take_letters(len(subject))
     walker = Walker(exact=True)
-    walker.begin(headers, start)
+    walker.begin_attached(start)
     for at in range(start, len(octets), _CHUNK):
         walker.feed(octets, at, min(at + _CHUNK, len(octets)))
     content = walker.finish()
@@ -43,38 +43,18 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:
         yield Uninspected(place, Obstacle.LIMIT, f"more than {_LEAVES} parts")
+    for defect in content.ambiguities():
+        yield Uninspected(place, Obstacle.AMBIGUOUS, defect)
     for limit in content.unread():
         yield Uninspected(place, Obstacle.LIMIT, limit)
 
 
-def _headers(octets: bytes) -> tuple[list[Header], int]:
-    """Return the header fields, names in lower case, and where the body begins.
-
-    What is no field ends them; but where they tell no type by then, and one stands further down before the blank
-    line, it is passed over, as mail programs do.
-    """
-    begin = _BEFORE.match(octets)
-    start = begin.end() if begin else 0
-    fields, end = _fields(octets, start, is_lenient=False)
-    if not any(name == b"content-type" for name, _ in fields):
-        more, further = _fields(octets, start, is_lenient=True)
-        if any(name == b"content-type" for name, _ in more):
-            return more, further
-    return fields, end
-
-
-def _fields(octets: bytes, at: int, is_lenient: bool) -> tuple[list[Header], int]:
-    fields: list[Header] = []
-    while True:
-        if match := _FIELD.match(octets, at):
-            fields.append((match[1].lower(), match[2].rstrip(b"\r")))
-            at = match.end()
-            continue
-        blank = _BLANK.match(octets, at)
-        end = octets.find(b"\n", at) + 1
-        if blank or not is_lenient or not end or len(fields) > _HEADERS or end > _HEADER_OCTETS:
-            return fields, blank.end() if blank else at
-        at = end
+def _subject(octets: bytes, start: int) -> str:
+    """Return the subject of a mail, "" for none."""
+    blank = _BLANK.search(octets, start)
+    head = octets[start : blank.start() if blank else len(octets)]
+    match = _SUBJECT.search(head)
+    return decode_words(match[1]) if match else ""
 
 
 def is_shown(leaf: Leaf) -> bool:

@@ -30,12 +30,13 @@ class Extract:
 @dataclass(frozen=True, slots=True)
 class Inside:
     """A file inside the one that is read; declared: the MIME type that it has there, "" for none. names: what else
-    programs read for its name."""
+    programs read for its name. is_unusual: not every program lists it, and the virus scanner may not."""
 
     name: str
     octets: bytes
     declared: str = ""
     names: tuple[str, ...] = ()
+    is_unusual: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _LONGEST_NAME = 4_096
 @dataclass(frozen=True, slots=True)
 class _Member:
     """A member as one header tells it. at: where its own header stands; begin: its octets; size: unpacked; sum: None
-    for none."""
+    for none. is_unusual: it is not in the last directory."""
 
     at: int
     names: tuple[bytes | str, ...]
@@ -48,6 +48,7 @@ class _Member:
     packed: int
     size: int
     begin: int
+    is_unusual: bool = False
 
     @property
     def way(self) -> tuple[int, int, int, int]:
@@ -71,7 +72,7 @@ def read(octets: bytes, name: str, place: str, budget: Budget, beside: bool = Fa
         names = named(*each.names)
         if each.size == 0 and each.packed <= len(_NOTHING) and names[0].endswith(("/", "\\")):
             continue
-        yield from member(names, _blocks(octets, each), each.size, place, growth, budget)
+        yield from member(names, _blocks(octets, each), each.size, place, growth, budget, each.is_unusual)
     if not count and not beside and not octets.startswith(_END):  # an empty one is its directory alone
         raise Blocked(Obstacle.DAMAGED, "zip: nothing in it")
 
@@ -96,9 +97,9 @@ def _members(octets: bytes, most: int, beside: bool) -> Iterator[_Member]:
                 stored.add(entry.begin, entry.begin + entry.packed)
             names = tuple(dict.fromkeys((*entry.names, *(own.names if own else ()))))
             if count or not beside:
-                yield replace(entry, names=names)
+                yield replace(entry, names=names, is_unusual=count > 0)
             if own and own.way != entry.way and not own.flags & _SIZES_BEHIND:
-                yield replace(own, names=names)
+                yield replace(own, names=names, is_unusual=True)
         count += 1
     marks = dict.fromkeys((_SUMS, _CENTRAL, _LOCAL), 0)
     at = octets.find(_LOCAL)
@@ -107,7 +108,7 @@ def _members(octets: bytes, most: int, beside: bool) -> Iterator[_Member]:
         own = None if at in known or following > at + 1 else _own(octets, at)
         if own is not None:
             own = _ended(octets, own, marks)
-            yield own
+            yield replace(own, is_unusual=True)
             following = own.begin + (own.packed if own.method == _STORED else 0)
         at = octets.find(_LOCAL, following)
     if not count:

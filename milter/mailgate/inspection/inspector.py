@@ -16,7 +16,7 @@ from ..documents.types import is_inert, types_of
 from ..mime.fields import decode_words
 from ..mime.transfer import IDENTITY, decoder_for
 from ..mime.walker import Leaf
-from ..model import File, Inspection, Mail, Obstacle, Text, TextKind, Uninspected
+from ..model import File, Inspection, Mail, Obstacle, Taken, Text, TextKind, Uninspected
 from ..spool import IN_MEMORY_BYTES, Spool
 from ..text.charsets import LEGACY, VPS, read
 from ..text.folding import is_plain
@@ -192,7 +192,7 @@ class Inspector:
             outcome = await self._workers.run(Job(pieces, cpu_s), content)
             for number, (index, items) in enumerate(zip(todo, outcome.ended, strict=False)):
                 found[index] = items
-                if number == 0 or not _is_short_of_limits(items):
+                if number == 0:  # a file of the same mail that a worker read before may have had it say anything
                     lasting.add(index)
             del todo[: len(outcome.ended)]
             if outcome.ending is Ending.CPU and not outcome.ended and cpu_s == self.limits.cpu_s:
@@ -231,16 +231,12 @@ class Inspector:
             self._kept_octets -= oldest.octets
 
 
-def _is_short_of_limits(items: Sequence[Item]) -> bool:
-    """Tell whether a limit kept something from being seen: a later file of a job has what the earlier ones left."""
-    blocked = (item.obstacle for item in items if isinstance(item, Uninspected))
-    return any(obstacle in (Obstacle.LIMIT, Obstacle.TRUNCATED) for obstacle in blocked)
-
-
 _ITEM_OCTETS = 600  # what a thing found takes in memory beside its texts
 
 
 def _octets_of(item: Item) -> int:
+    if isinstance(item, Taken):
+        return _ITEM_OCTETS + len(item.octets)
     return _ITEM_OCTETS + (2 * len(item.canon) if isinstance(item, Text) else 0)
 
 
@@ -358,6 +354,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     texts: list[Text] = []
     files: dict[tuple[str, str], File] = {}  # each as it was known last
     uninspected: list[Uninspected] = []
+    taken: list[Taken] = []
     room = _SUBJECT_OCTETS
     for value in mail.header_values(b"subject"):
         texts.append(read_text("subject", TextKind.SUBJECT, decode_words(value[:room])))
@@ -368,6 +365,7 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
     defects = mail.content.defects
     uninspected += [Uninspected("structure", Obstacle.LIMIT, limit) for limit in mail.content.unread()]
     uninspected += [Uninspected("structure", Obstacle.DAMAGED, defect) for defect in sorted(_AMBIGUOUS & defects)]
+    uninspected += [Uninspected("structure", Obstacle.AMBIGUOUS, defect) for defect in mail.content.ambiguities()]
     if not found and "unclosed-multipart" in defects:
         uninspected.append(Uninspected("structure", Obstacle.DAMAGED, "no part of a multipart"))
     for items in found:
@@ -379,6 +377,8 @@ def _gathered(mail: Mail, found: Sequence[Sequence[Item]]) -> Inspection:
                 if before is not None and before.dangers:
                     item = replace(item, dangers=tuple(dict.fromkeys((*before.dangers, *item.dangers))))
                 files[item.place, item.sha256] = item
+            elif isinstance(item, Taken):
+                taken.append(item)
             else:
                 uninspected.append(item)
-    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected))
+    return Inspection(tuple(texts), tuple(files.values()), tuple(uninspected), tuple(taken))

@@ -3,9 +3,10 @@
 A worker reads hostile files, and may do what they want: so nothing that it says is trusted to be of any form, and
 JSON makes values alone, where pickle would run code.
 
-A frame is its length in four octets, then JSON. A job's frame is followed by its content, unless a descriptor of the
-whole message came with it. The answer is a frame for everything found, as soon as it is, and one at the end of each
-piece. To look into leaves and to verify signatures are two kinds of job: no answer to the one answers the other.
+A frame is its length in four octets, then JSON, or a file as it is. A job's frame is followed by its content, unless
+a descriptor of the whole message came with it. The answer is a frame for everything found, as soon as it is, and one
+at the end of each piece. To look into leaves and to verify signatures are two kinds of job: no answer to the one
+answers the other.
 """
 
 import struct
@@ -25,6 +26,7 @@ from ..model import (
     Mark,
     MarkForm,
     Obstacle,
+    Taken,
     Text,
     TextKind,
     Uninspected,
@@ -39,10 +41,12 @@ class Proven:
     domain: str
 
 
-Item = Text | File | Uninspected
+Item = Text | File | Taken | Uninspected
 Found = Item | Proven
 
 LENGTH = struct.Struct(">I")
+_PLACE = struct.Struct(">sI")  # how the frame of a file begins, which is no JSON; then its place, and its octets
+_TAKEN = b"\0"
 LONGEST_FRAME = 67_108_864  # octets; the texts of one file are bounded far below
 
 
@@ -135,6 +139,10 @@ def _leaf(values: Sequence[Any]) -> Leaf:
 
 def found_frame(item: Found) -> bytes:
     """Return what was found as a frame."""
+    if isinstance(item, Taken):
+        place = item.place.encode("utf-8", "replace")
+        told = _PLACE.pack(_TAKEN, len(place)) + place + item.octets
+        return LENGTH.pack(len(told)) + told
     if isinstance(item, Proven):
         return frame(("proven", item.domain))
     if isinstance(item, Text):
@@ -143,9 +151,9 @@ def found_frame(item: Found) -> bytes:
         return frame(("text", *map(legal_text, words), marks, item.charset, legal_text(item.declared), item.is_html))
     if isinstance(item, File):
         dangers = [(danger, legal_text(detail)) for danger, detail in item.dangers]
-        told = (item.place, item.name, item.type, item.declared)
+        called = (item.place, item.name, item.type, item.declared)
         names = [legal_text(name) for name in item.names]
-        return frame(("file", *map(legal_text, told), item.size, item.sha256, dangers, names))
+        return frame(("file", *map(legal_text, called), item.size, item.sha256, dangers, names))
     return frame(("uninspected", legal_text(item.place), item.obstacle, legal_text(item.detail)))
 
 
@@ -157,9 +165,17 @@ def end_frame(end: PieceEnd) -> bytes:
 def read_answer(octets: bytes, job: AnyJob) -> Found | PieceEnd:
     """Return what a worker's frame says to this job; raises WorkerError."""
     try:
+        if octets.startswith(_TAKEN) and isinstance(job, Job):
+            return _taken(octets)
         kind, *values = orjson.loads(octets)
         return _READERS[type(job)][kind](*values)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:  # repr of lists in lists takes the stack
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        RecursionError,
+        struct.error,
+    ) as error:  # repr of lists in lists takes the stack
         raise WorkerError(f"an inspection worker does not speak as one: {type(error).__name__}") from error
 
 
@@ -193,6 +209,14 @@ def _file(
     read = tuple((Danger(danger), _word(str(detail))) for danger, detail in dangers)
     others = tuple(map(str, names))
     return File(str(place), str(name), str(type_), str(declared), int(size), str(sha256), read, others)
+
+
+def _taken(octets: bytes) -> Taken:
+    _, length = _PLACE.unpack_from(octets)
+    start = _PLACE.size + length
+    if start > len(octets):
+        raise ValueError("too short")
+    return Taken(octets[_PLACE.size : start].decode(), octets[start:])
 
 
 def _uninspected(place: str, obstacle: str, detail: str) -> Uninspected:

@@ -1,8 +1,7 @@
 """The daemon's side of inspection workers: born when they are needed, killed when they overstep, never trusted.
 
-A worker has one job at a time. However it ends, nobody else notices: the next job takes another worker, or one that
-is born for it. Signatures are verified by a worker that has done nothing else and does nothing after: one that a
-file of an earlier mail has taken over could say of the next mail whatever its sender wants to have proven.
+A worker does one job, of one mail, and ends: one that a file has taken over can say what it wants of that mail alone.
+However it ends, nobody else notices. One is born ahead, so that a mail need not wait for the birth.
 """
 
 import asyncio
@@ -49,7 +48,6 @@ _MOST_ITEMS, _MOST_OCTETS = (
     134_217_728,
 )  # of one answer: five times what the limits of files let come together
 _ITEMS_IN_A_TURN = 100  # that are read before other mails have a turn
-_JOBS = 1_000  # then a worker makes room for a fresh one: what a library leaks goes with it
 _END_S = 1.0  # for the nursery to say how a worker ended
 
 
@@ -87,7 +85,6 @@ class _Worker:
     process: int
     descriptor: int
     end: asyncio.Future[int]  # its exit status, once the nursery has told it
-    jobs: int = 0
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -111,7 +108,8 @@ class Pool:
         self._ready: asyncio.Future[None] | None = None
         self._births: deque[asyncio.Future[tuple[int, int, asyncio.Future[int]]]] = deque()
         self._ends: dict[int, asyncio.Future[int]] = {}
-        self._idle: list[_Worker] = []
+        self._idle: list[_Worker] = []  # that were born ahead
+        self._bearing: asyncio.Task[None] | None = None
         self._busy: set[_Worker] = set()
         self._being_born = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -216,9 +214,9 @@ class Pool:
 
     # -- workers --------------------------------------------------------------------------------
 
-    async def _take(self, is_fresh: bool) -> _Worker:
-        """Return a worker for one job: an idle one, a new one, or the next one that is free. is_fresh: a new one."""
-        while (is_fresh or not self._idle) and len(self._busy) + self._being_born >= self.limits.workers:
+    async def _take(self) -> _Worker:
+        """Return a worker for one job: one that was born ahead, or a new one, once there is a place for it."""
+        while not self._idle and len(self._busy) + self._being_born >= self.limits.workers:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -227,56 +225,75 @@ class Pool:
                 if not turn.cancelled():
                     self._wake()  # it was this one's turn already
                 raise
-        if self._idle and not is_fresh:
+        if self._idle:
             worker = self._idle.pop()
         else:
+            self._being_born += 1
             try:
                 worker = await self._bear()
             except BaseException:
                 self._wake()
                 raise
+            finally:
+                self._being_born -= 1
         self._busy.add(worker)
+        self._bear_ahead()
         return worker
 
-    async def _bear(self) -> _Worker:
-        self._being_born += 1
+    def _bear_ahead(self) -> None:
+        """Have one more born, for the mail that comes next."""
+        is_full = len(self._busy) + self._being_born >= self.limits.workers
+        if not (is_full or self._idle or self._is_retired or self._line is None or self._being_born):
+            self._being_born += 1
+            self._bearing = asyncio.get_running_loop().create_task(self._bear_one_ahead())
+
+    async def _bear_one_ahead(self) -> None:
         try:
-            await self.start()
-            assert self._line is not None
-            ours, theirs = socket.socketpair()
-            birth = asyncio.get_running_loop().create_future()
-            self._births.append(birth)
-            try:
-                socket.send_fds(self._line, [b"bear"], [theirs.fileno()])
-                async with asyncio.timeout(_BIRTH_S):
-                    worker = _Worker(ours, *await birth)
-            except BaseException:
-                ours.close()
-                raise
-            finally:
-                theirs.close()
-            try:
-                ours.setblocking(False)
-                async with asyncio.timeout(_BIRTH_S):
-                    self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
-            except (EOFError, WorkerError, ValueError) as error:
+            worker = await self._bear()
+        except (OSError, TimeoutError):
+            pass  # who needs one next is told
+        else:
+            if self._is_retired or self._line is None:
                 worker.kill()
-                raise OSError("an inspection worker died at its birth") from error
-            except BaseException:
-                worker.kill()
-                raise
-            return worker
+            else:
+                self._idle.append(worker)
         finally:
             self._being_born -= 1
+            self._wake()
+        self._end_if_retired()
 
-    def _give_back(self, worker: _Worker, is_sound: bool) -> None:
-        self._busy.discard(worker)
-        worker.jobs += 1
-        if is_sound and self._line is not None and worker.jobs < _JOBS:
-            self._idle.append(worker)
-        else:
+    async def _bear(self) -> _Worker:
+        await self.start()
+        assert self._line is not None
+        ours, theirs = socket.socketpair()
+        birth = asyncio.get_running_loop().create_future()
+        self._births.append(birth)
+        try:
+            socket.send_fds(self._line, [b"bear"], [theirs.fileno()])
+            async with asyncio.timeout(_BIRTH_S):
+                worker = _Worker(ours, *await birth)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        try:
+            ours.setblocking(False)
+            async with asyncio.timeout(_BIRTH_S):
+                self._unfiltered = str(orjson.loads(await _frame(ours, bytearray())))
+        except (EOFError, WorkerError, ValueError) as error:
             worker.kill()
+            raise OSError("an inspection worker died at its birth") from error
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
+
+    def _part_with(self, worker: _Worker) -> None:
+        self._busy.discard(worker)
+        worker.kill()
         self._wake()
+        self._bear_ahead()
         self._end_if_retired()
 
     def retire(self) -> None:
@@ -316,8 +333,7 @@ class Pool:
 
     async def run(self, job: AnyJob, content: Content) -> Outcome[Any]:
         """Do a job; raises OSError where no worker can be had. What a worker does wrong is in the outcome."""
-        is_fresh = isinstance(job, SignatureJob)
-        worker = await self._take(is_fresh)
+        worker = await self._take()
         outcome = Outcome[Any]()
         is_sound = False
         started = time.monotonic()
@@ -342,12 +358,12 @@ class Pool:
             is_sound = True
         except TimeoutError:
             outcome.ending, outcome.detail = Ending.WALL, f"no answer within {self.limits.wall_s:g} s"
-            while self._idle:  # what made it stand still may have met them too: the next try is not theirs
+            while self._idle:  # what made it stand still may have met these too: the next try is not theirs
                 self._idle.pop().kill()
         except (EOFError, ConnectionError, WorkerError) as error:
             outcome.ending, outcome.detail = await self._how_it_ended(worker, error)
         finally:
-            self._give_back(worker, is_sound and not is_fresh)
+            self._part_with(worker)
             outcome.wall_s = time.monotonic() - started
         if not is_sound:
             log.warning("inspection worker ended", process=worker.process, reason=outcome.detail)
@@ -371,6 +387,10 @@ class Pool:
         for worker in (*self._idle, *self._busy):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(worker.descriptor, signal.SIGKILL)
+        if self._bearing is not None:
+            self._bearing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._bearing
         line, self._line = self._line, None
         nursery, self._nursery = self._nursery, None
         self._ready = None

@@ -1,13 +1,16 @@
-"""The process that inspection workers are born of, and the workers: each does one job of one mail at a time.
+"""The process that inspection workers are born of, and the workers: each does one job of one mail, and ends.
 
 The nursery has everything loaded and does nothing but fork: a worker is there within milliseconds, also in the place
 of one that was killed. It tells its daemon of each birth (the process id, and a descriptor of the process, by which
 alone it can be killed without mistake) and of each end. Where the daemon goes, they go.
 """
 
+import codecs
 import contextlib
+import encodings
 import gc
 import os
+import pkgutil
 import select
 import signal
 import socket
@@ -26,7 +29,7 @@ from ..spool import CHUNK_BYTES
 from .job import LENGTH, Job, PieceEnd, Proven, SignatureJob, end_frame, found_frame, frame, read_job
 from .limits import Bounds
 from .look import look
-from .sandbox import restrict
+from .sandbox import prepare, restrict
 from .signatures import Message, proven
 
 # What was found is told together, but not much later, and before anything large is begun: a worker may be ended at
@@ -47,6 +50,8 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # where memory runs out, the daemon is not what goes
+    _load_encodings()
+    prepare()
     gc.collect()
     gc.freeze()
     line.send(orjson.dumps(("ready", missing())))
@@ -64,6 +69,13 @@ def main() -> None:
             if not word:
                 return
             _bear(line, socket.socket(fileno=descriptors[0]), bounds, limits)
+
+
+def _load_encodings() -> None:
+    """Load what Python loads when it first meets a charset: a worker opens no file."""
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with contextlib.suppress(ImportError, LookupError):
+            codecs.lookup(module.name)
 
 
 def _tell_of_ends(line: socket.socket) -> None:
@@ -95,8 +107,7 @@ def _live(line: socket.socket, own: socket.socket, bounds: Bounds, limits: Limit
         _close_all_but(own)
         unfiltered = restrict(bounds)
         own.sendall(frame(unfiltered))
-        while _do_job(own, limits):
-            pass
+        _do_job(own, limits)
         status = 0
     except (BrokenPipeError, ConnectionResetError):
         status = 0  # the daemon waits no longer
@@ -112,27 +123,21 @@ def _close_all_but(own: socket.socket) -> None:
     os.closerange(own.fileno() + 1, end)
 
 
-def _do_job(own: socket.socket, limits: Limits) -> bool:
-    """Do one job; tell whether there may be more."""
+def _do_job(own: socket.socket, limits: Limits) -> None:
+    """Do the job, if one comes."""
     head, descriptors, _, _ = socket.recv_fds(own, LENGTH.size, 1)
     if not head:
-        return False
+        return
     head += _receive(own, LENGTH.size - len(head))
     job, octets = read_job(_receive(own, LENGTH.unpack(head)[0]))
     content = _receive(own, octets)
     # SIGPROF ends a process that does not handle it, whatever C code it is in: processor time, to the millisecond.
     signal.setitimer(signal.ITIMER_PROF, job.cpu_s)
     descriptor = descriptors[0] if descriptors else None
-    try:
-        if isinstance(job, SignatureJob):
-            _verify(own, job, content, descriptor)
-        else:
-            _look_into_all(own, job, content, descriptor, Budget(limits))
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        for descriptor in descriptors:
-            os.close(descriptor)
-    return True
+    if isinstance(job, SignatureJob):
+        _verify(own, job, content, descriptor)
+    else:
+        _look_into_all(own, job, content, descriptor, Budget(limits))
 
 
 def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int | None, budget: Budget) -> None:
@@ -149,8 +154,9 @@ def _look_into_all(own: socket.socket, job: Job, content: bytes, descriptor: int
                 own.sendall(told)
                 told.clear()
                 due = time.monotonic() + _SILENCE_S
-        told += end_frame(PieceEnd(number))
-    own.sendall(told)
+        # What comes next may take this process over: what was found of this piece is told before.
+        own.sendall(told + end_frame(PieceEnd(number)))
+        told.clear()
 
 
 def _verify(own: socket.socket, job: SignatureJob, content: bytes, descriptor: int | None) -> None:

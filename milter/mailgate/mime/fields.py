@@ -18,6 +18,8 @@ _SEGMENT = re.compile(rb'(?:[^;"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)
 _COMMENT = re.compile(rb"\([^()]*\)")
 _NAME = re.compile(rb"([^*\s]+?)(?:\*(\d{1,4}))?(\*)?")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)', re.DOTALL)
+_TOKEN = re.compile(rb"=\S*|[^\s()<>@,;:\\\"/\[\]?=]*")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _PLAIN_PARAMETER = re.compile(rb'([A-Za-z0-9-]+)=("[^"\\\r\n]*"|[^\s;"()*\\=]+)')
@@ -215,6 +217,35 @@ def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes,
 def percent_decoded(octets: bytes) -> bytes:
     """Return octets with each %41 as the octet that it stands for (RFC 2231 section 4)."""
     return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), octets)
+
+
+def boundaries_to_the_letter(value: bytes) -> list[bytes]:
+    """Return the boundaries of a Content-Type as RFC 2045 section 5.1 spells them, where what follows a quoted string
+    or a token is no part of it, and as they stand. So Dovecot and CPython read them; parentheses stand for
+    themselves, or for a comment.
+    """
+    text = unfold(value)
+    found: list[bytes] = []
+    for reading in dict.fromkeys((text, _strip_comments(text))):
+        pieces: dict[int, bytes] = {}
+        wholes: dict[int, tuple[bytes, bool]] = {}
+        for segment in _SEGMENT.findall(reading, 0, 1_048_576)[1 : MOST_PARAMETERS + 1]:
+            name, _, octets = segment.partition(b"=")
+            match = _NAME.fullmatch(_strip_comments(name).strip())
+            if match is None or match[1].lower() != b"boundary":
+                continue
+            octets = octets.strip()
+            quoted = _QUOTED.match(octets)
+            exact = _ESCAPE.sub(rb"\1", quoted[1]) if quoted else _TOKEN.match(octets)[0]  # type: ignore[index]
+            whole = exact if quoted else octets
+            if match[2] is None and match[3] is None:
+                found += (exact, whole)
+            else:
+                pieces.setdefault(int(match[2] or 0), exact)
+                wholes.setdefault(int(match[2] or 0), (whole, match[3] is not None))
+        if pieces:
+            found += (b"".join(pieces[index] for index in sorted(pieces)), _join_continuations(wholes)[0])
+    return found
 
 
 def _strip_comments(text: bytes) -> bytes:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..caches import remembered
 from ..model import Header
 from ..text.file_names import opens_alike, read_name
-from .fields import Parameters, decode_words, parse_parameters
+from .fields import Parameters, boundaries_to_the_letter, decode_words, parse_parameters
 from .names import told_names
 from .transfer import IDENTITY, is_known
 
@@ -75,33 +75,38 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
     if encoding not in IDENTITY and not is_known(encoding):
         defects.add("unknown-transfer-encoding")
     multipart = next((parsed.main for parsed in types if parsed.main.startswith("multipart/")), "")
-    boundaries = _boundaries(types) if multipart else ()
+    boundaries = _boundaries(types, fields) if multipart else ()
     if any(len(boundary) > 70 for boundary in boundaries):
         defects.add("long-boundary")
-    if multipart and not boundaries:
+    if multipart and not any(boundaries):
         defects.add("no-boundary")
+    told = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
+    if multipart and (len(told) > 1 or not _TYPE.fullmatch(types[0].main)):
+        defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
     name = _file_name((*dispositions, *types[:1]))
-    told = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
-    if not name and told:
-        name = told[0]
-    if not told:
+    names = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
+    if not name and names:
+        name = names[0]
+    if not names:
         described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
-        told = tuple([text for text in described if read_name(text).extensions])
+        names = tuple([text for text in described if read_name(text).extensions])
+    type_ = _TYPE.match(types[0].main) if types else None
     return PartHeader(
-        types[0].main if types else "",
+        type_[0] if type_ else types[0].main if types else "",
         name,
         dispositions[0].main if dispositions else "",
         encoding,
-        multipart.partition("/")[2] or ("mixed" if multipart else ""),
+        _SUBTYPE.match(multipart.partition("/")[2])[0] or ("mixed" if multipart else ""),  # type: ignore[index]
         boundaries,
         tuple(sorted(defects)),
         types[0].values.get("charset", "").strip().lower() if types else "",
-        tuple([other for other in told if not opens_alike(other, name)]),
+        tuple([other for other in names if not opens_alike(other, name)]),
     )
 
 
+_TYPE = re.compile(r"[!#-'*+.0-9A-Z^-~-]+/[!#-'*+.0-9A-Z^-~-]+", re.IGNORECASE)  # RFC 2045 section 5.1
 _BLOCK = re.compile(rb"(?:[!-9;-~]+:[^\r\n]*\r\n(?:[ \t]+[^\r\n]*\r\n)*)*")
 _FIELD = re.compile(
     rb"^(content-(?:type|transfer-encoding|disposition|description))[ \t]*:((?:[^\r\n]*\r\n[ \t])*[^\r\n]*)",
@@ -117,14 +122,19 @@ def describe_block(block: bytes) -> PartHeader | None:
     return describe(tuple((name.lower(), value) for name, value in _FIELD.findall(block)))
 
 
-def _boundaries(types: Sequence[Parameters]) -> tuple[bytes, ...]:
-    found: dict[bytes, None] = {}
-    for parsed in types:
-        for boundary in parsed.readings.get("boundary", ()):
-            stripped = boundary.rstrip(b" \t")
-            if stripped:
-                found[stripped] = None
-    return tuple(found)
+_SUBTYPE = re.compile(r"[!#-'*+.0-9A-Z^-~-]*", re.IGNORECASE)
+_LONGEST_BOUNDARY = 80  # octets that Dovecot looks at
+
+
+def _boundaries(types: Sequence[Parameters], fields: Sequence[Header]) -> tuple[bytes, ...]:
+    """Return every reading of the boundary, the likeliest first. An empty one delimits by each line of `--`."""
+    read = [boundary for parsed in types for boundary in parsed.readings.get("boundary", ())]
+    for name, value in fields:
+        if name == b"content-type":
+            read += boundaries_to_the_letter(value)
+    stripped = [boundary.rstrip(b" \t") for boundary in read]
+    stripped += [boundary[:_LONGEST_BOUNDARY] for boundary in stripped]
+    return tuple(dict.fromkeys(stripped))
 
 
 def _file_name(sources: Sequence[Parameters]) -> str:

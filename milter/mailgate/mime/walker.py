@@ -43,11 +43,41 @@ class WalkLimits:
 class _Frame:
     """An open multipart or attached message: the way from the whole message to the current part."""
 
-    __slots__ = ("attachment", "boundaries", "ended", "shadowed", "subtype")
+    __slots__ = (
+        "attachment",
+        "boundaries",
+        "ended",
+        "has_shorter",
+        "is_global",
+        "shadowed",
+        "start",
+        "subtype",
+        "whole",
+    )
 
-    def __init__(self, subtype: str, boundaries: tuple[bytes, ...], attachment: Attachment | None) -> None:
+    @property
+    def is_a_file_to_some(self) -> bool:
+        """Tell whether some programs do not read on in it: message/global, and attached mail that is encoded."""
+        return self.is_global or (not self.subtype and self.whole is not None)
+
+    def __init__(
+        self,
+        subtype: str,
+        boundaries: tuple[bytes, ...],
+        attachment: Attachment | None,
+        whole: PartHeader | None = None,
+        start: int = 0,
+        is_global: bool = False,
+    ) -> None:
+        self.is_global = is_global
         self.subtype = subtype  # of the multipart; "" for an attached message
+        self.whole = whole  # of a multipart that some programs take for one file, which begins at `start`
+        self.start = start
         self.boundaries = boundaries
+        # Where the boundary is also read as a shorter one, the end by the longer is none by that.
+        self.has_shorter = len(boundaries) > 1 and any(
+            one != other and other.startswith(one) for one in boundaries for other in boundaries
+        )
         self.attachment = attachment  # of an attached message that counts
         self.shadowed: list[tuple[bytes, int | None]] = []  # each boundary, and the outer level that it stood for
         self.ended = False  # its closing delimiter was seen
@@ -92,10 +122,14 @@ class Leaf:
 
 
 MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
+_MOST_CUTS = 3  # of one header: a program that passes over the first such line ends it at the next
 _REST = PartHeader("application/octet-stream", disposition="attachment")
 _HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _USUAL_BLOCK = 4_096  # octets in which a part's whole header block is looked for at once
+# A part whose header says that it is a multipart, and more: what it is to some program is one file of all its octets.
+_MAYBE_ONE_FILE = frozenset({"multipart-or-file", "encoded-multipart"})
+_MESSAGES = frozenset({"message/rfc822", "message/global"})
 _BODY_TEXT = frozenset({"text/plain", "text/html"})
 
 
@@ -113,6 +147,7 @@ class Walker:
         self._exact = exact
         self._frames: list[_Frame] = []
         self._delimiters: dict[bytes, int] = {}
+        self._lengths: dict[int, int] = {}  # of the boundaries, and how many are so long
         self._held = b""
         self._offset = 0  # of the next octet fed, in the raw message
         self._fresh = False  # at the start of a body or part, where a delimiter needs no line break before it
@@ -120,6 +155,8 @@ class Walker:
         self._header: list[bytes] = []  # the lines of its Content-* fields
         self._header_octets = 0
         self._is_content_field = False
+        self._cuts: list[tuple[int, int]] = []  # where lines that are no fields stand, and the fields before each
+        self._no_field_yet = False  # in the header of what is only a message if it is not encoded
         self._opaque = False
         # the current leaf
         self._attachment: Attachment | None = None
@@ -132,7 +169,11 @@ class Walker:
         self._leaf_start = 0
         self._leaf_type = ""
         self._leaf: PartHeader | None = None
+        self._cut_leaves: list[tuple[int, PartHeader]] = []  # the same leaf where its header ends at such a line
         self._messages = 0  # open attached messages
+        self._encoded_count: Base64Counter | None = None
+        self._encoded_decoder: Decoder | None = None
+        self._encoded_size = 0
 
     # -- the three calls ----------------------------------------------------------------------
 
@@ -143,6 +184,12 @@ class Walker:
         """
         self._offset = offset
         self._open_part(self._described([header for header in headers if header[0] in CONTENT_FIELDS]), offset)
+
+    def begin_attached(self, offset: int = 0) -> None:
+        """Start with a message whose header is fed too, as that of an attached message."""
+        self._offset = offset
+        self._messages = 1
+        self._in_header = True
 
     def feed(self, data: bytes | bytearray, start: int, stop: int) -> None:
         """Take data[start:stop], which need not outlive the call."""
@@ -168,7 +215,13 @@ class Walker:
         if held:
             base = self._offset - len(held)
             if self._in_header:
+                # The line break that ends it for the reader is none of the message's.
+                self._take_encoded(held, 0, len(held))
+                count, decoder = self._encoded_count, self._encoded_decoder
+                self._encoded_count = self._encoded_decoder = None
                 self._read_header(held + b"\n", 0, len(held) + 1, base)
+                if count is not None or decoder is not None:
+                    self._encoded_count, self._encoded_decoder = count, decoder
             else:
                 line = held.lstrip(b"\r\n")
                 match = self._match(line) if line.startswith(b"--") else None
@@ -195,12 +248,17 @@ class Walker:
             if blank >= 0 and data.find(b"\n--", position, blank) < 0:
                 header = describe_block(bytes(data[position : blank + 2]))
                 if header is not None:
-                    self._in_header = False
+                    self._in_header = self._no_field_yet = False
+                    if self._messages:
+                        self._take_encoded(data, position, blank + 4)
                     self._open_part(header, base + blank + 4)
                     return blank + 4
         while position < stop:
             newline = data.find(b"\n", position, stop)
             if newline < 0:
+                if self._no_field_yet and stop - position > self._limits.delimiter_bytes:
+                    self._take_encoded(data, position, stop)
+                    return stop
                 if stop - position + self._header_octets > self._limits.header_bytes:
                     self._exceed("octets-of-a-part's-header", self._limits.header_bytes)
                     self._end_header(base + position)
@@ -212,19 +270,29 @@ class Walker:
                 line = line[:-1]
             following = newline + 1
             if not line:
+                self._take_encoded(data, position, following)
                 self._end_header(base + following)
                 return following
             if line.startswith(b"--") and self._match(line) is not None:
                 # A part that ends inside its header: its delimiter is the next body line.
-                self._defect("part-without-body")
+                if not self._no_field_yet:
+                    self._defect("part-without-body")
                 self._end_header(base + position)
                 return position
+            is_field = line[0] not in b" \t" and _HEADER_LINE.match(line) is not None
+            if self._no_field_yet and not is_field:
+                self._take_encoded(data, position, following)
+                position = following
+                continue
+            self._no_field_yet = False
             if line[0] not in b" \t":
-                if not _HEADER_LINE.match(line):
+                if not is_field:
+                    # Some programs end the header here, others pass over the line: Dovecot shows its readers the file
+                    # that stands behind it.
                     self._defect("missing-blank-line")
-                    self._end_header(base + position)
-                    return position
-                self._is_content_field = line[:8].lower() == b"content-"
+                    if len(self._cuts) < _MOST_CUTS:
+                        self._cuts.append((base + position, len(self._header)))
+                self._is_content_field = is_field and line[:8].lower() == b"content-"
             if b"\r" in line:
                 self._defect("bare-cr")
             self._header_octets += following - position
@@ -234,23 +302,24 @@ class Walker:
                 return position
             if self._is_content_field:
                 self._header.append(line)
+            if self._messages:
+                self._take_encoded(data, position, following)
             position = following
         return position
 
     def _end_header(self, body_start: int) -> None:
-        fields: list[tuple[bytes, list[bytes]]] = []
-        for line in self._header:
-            if line[0] in b" \t":
-                if fields:
-                    fields[-1][1].append(line)
-                continue
-            name, _, value = line.partition(b":")
-            fields.append((name.strip().lower(), [value]))
+        if self._no_field_yet:
+            self._no_field_yet = self._in_header = False
+            self._open_nothing(body_start)
+            return
+        header = self._described(_told(self._header))
+        for place, count in self._cuts:
+            self._cut_leaves.append((place, self._described(_told(self._header[:count]))))
+        self._cuts = []
         self._header = []
         self._header_octets = 0
         self._in_header = self._is_content_field = False
-        told = [(name, b"\r\n".join(lines)) for name, lines in fields if name in CONTENT_FIELDS]
-        self._open_part(self._described(told), body_start)
+        self._open_part(header, body_start)
 
     def _described(self, fields: list[Header]) -> PartHeader:
         """Read the Content-* fields of a part, as far as the limits go."""
@@ -268,6 +337,8 @@ class Walker:
         self._fresh = True
         if header.defects:
             content.defects.update(header.defects)
+            if "multipart-or-file" in header.defects and self._frames and header.boundaries:
+                self._defect("ambiguous-delimiters")  # a delimiter around it may begin with its own, or be the same
             if "too-many-parameters" in header.defects:
                 self._exceed("parameters-of-a-field", MOST_PARAMETERS)
         content.parts += 1
@@ -275,7 +346,7 @@ class Walker:
         if content.parts > self._limits.parts:
             # The rest is one part, whatever it says of itself: no delimiter ends it.
             self._exceed("parts", self._limits.parts)
-            self._delimiters = {}
+            self._delimiters, self._lengths = {}, {}
             header, main = _REST, _REST.type
         elif self._opaque or len(self._frames) >= self._limits.depth:
             self._exceed("levels-of-nesting", self._limits.depth)
@@ -285,19 +356,26 @@ class Walker:
             if len(boundaries) > self._limits.boundaries:
                 self._exceed("boundaries-of-a-multipart", self._limits.boundaries)
                 boundaries = boundaries[: self._limits.boundaries]
-            self._push(_Frame(header.multipart, boundaries, None))
+            self._end_cut_leaves(start)
+            whole = header if _MAYBE_ONE_FILE & set(header.defects) else None
+            self._push(_Frame(header.multipart, boundaries, None, whole, start))
             self._open_nothing(start)
             return
-        elif main in ("message/rfc822", "message/global") and header.encoding in IDENTITY:
+        elif main in _MESSAGES:
             attachment = None
             if not self._messages:
                 attachment = Attachment(
                     header.name, main, 0, header.encoding, span=(start, start), names=header.names
                 )
                 content.attachments.append(attachment)
+            self._end_cut_leaves(start)
+            encoded = header.encoding not in IDENTITY
+            if encoded and not self._messages:
+                self._begin_encoded(header.encoding)
             self._messages += 1
-            self._push(_Frame("", (), attachment))
+            self._push(_Frame("", (), attachment, header if encoded else None, start, main == "message/global"))
             self._in_header = True
+            self._no_field_yet = encoded
             return
         self._open_leaf(header, main, start)
 
@@ -361,24 +439,22 @@ class Walker:
                 found = Attachment(name, "application/octet-stream", size, "uuencode", span=(self._leaf_start, stop))
                 self.content.attachments.append(found)
                 self._closed += size
-        header = self._leaf
-        if header is not None and stop > self._leaf_start:
-            counts = attachment is not None
-            if self._messages:
-                counts = self._counts(self._leaf_type, header.name, header.disposition)
-            self.leaves.append(
-                Leaf(
-                    (self._leaf_start, stop),
-                    header.encoding,
-                    self._leaf_type,
-                    header.name,
-                    header.charset,
-                    counts,
-                    self._messages > 0,
-                    header.names,
-                )
-            )
+        if self._leaf is not None:
+            self._add_leaf(self._leaf_start, stop, self._leaf, self._leaf_type)
+        self._end_cut_leaves(stop)
         self._open_nothing(stop)
+
+    def _end_cut_leaves(self, stop: int) -> None:
+        for start, header in self._cut_leaves:
+            if not header.multipart:  # else what stands there is a preamble
+                self._add_leaf(start, stop, header, header.type or "text/plain")
+        self._cut_leaves = []
+
+    def _add_leaf(self, start: int, stop: int, header: PartHeader, main: str) -> None:
+        if stop > start:
+            is_file = bool(header.name) or self._counts(main, header.name, header.disposition)
+            told = (header.encoding, main, header.name, header.charset)
+            self.leaves.append(Leaf((start, stop), *told, is_file, self._messages > 0, header.names))
 
     def _close(self, attachment: Attachment) -> None:
         self._closed += attachment.size
@@ -389,9 +465,15 @@ class Walker:
         self._frames.append(frame)
         self.content.depth = max(self.content.depth, len(self._frames))
         delimiters = self._delimiters
+        is_doubtful = len(frame.boundaries) > 1 or any(each.is_a_file_to_some for each in self._frames)
+        if is_doubtful and any(boundary.startswith(tuple(delimiters)) for boundary in frame.boundaries):
+            self._defect("ambiguous-delimiters")
         for boundary in frame.boundaries:
-            frame.shadowed.append((boundary, delimiters.get(boundary)))
+            outer = delimiters.get(boundary)
+            frame.shadowed.append((boundary, outer))
             delimiters[boundary] = len(self._frames) - 1
+            if outer is None:
+                self._lengths[len(boundary)] = self._lengths.get(len(boundary), 0) + 1
 
     def _pop_to(self, depth: int, stop: int) -> None:
         """Close the frames above this depth; `stop` is where they end in the raw message."""
@@ -400,17 +482,30 @@ class Walker:
         for frame in reversed(self._frames[depth:]):
             if not frame.subtype:
                 self._messages -= 1
+                if not self._messages and frame.attachment is not None and frame.whole is not None:
+                    frame.attachment.size = self._end_encoded()
+            if frame.whole is not None:
+                self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
             if frame.attachment is not None:
                 start = frame.attachment.span[0]
-                frame.attachment.size = max(0, stop - start)
+                if frame.whole is None:
+                    frame.attachment.size = max(0, stop - start)
                 frame.attachment.span = (start, max(start, stop))
                 self._close(frame.attachment)
             for boundary, outer in frame.shadowed:
                 if outer is None:
-                    self._delimiters.pop(boundary, None)
+                    if self._delimiters.pop(boundary, None) is not None:
+                        self._forget_length(len(boundary))
                 elif boundary in self._delimiters:
                     self._delimiters[boundary] = outer
         del self._frames[depth:]
+
+    def _forget_length(self, length: int) -> None:
+        count = self._lengths[length] - 1
+        if count:
+            self._lengths[length] = count
+        else:
+            del self._lengths[length]
 
     # -- bodies -------------------------------------------------------------------------------
 
@@ -461,6 +556,7 @@ class Walker:
         newline = data.find(b"\n", line, min(stop, line + self._limits.delimiter_bytes))
         if newline < 0:
             if stop - line >= self._limits.delimiter_bytes:
+                self._match_prefix(bytes(data[line + 2 : line + self._limits.delimiter_bytes]))
                 return None
             self._take(data, position, cut)
             self._held = bytes(data[cut:stop])
@@ -485,29 +581,78 @@ class Walker:
             level = self._delimiters.get(bare[:-2])
             closing = True
         if level is None:
-            return None
+            return self._match_prefix(text)
         if bare != text:
             self._defect("delimiter-padding")
         return level, closing
 
+    def _match_prefix(self, text: bytes) -> tuple[int, bool] | None:
+        """Return the same of a line that only begins with a boundary: Dovecot takes the longest for a delimiter."""
+        lengths = [length for length in self._lengths if length < len(text) and text[:length] in self._delimiters]
+        if not lengths:
+            return None
+        longest = max(lengths)
+        self._defect("delimiter-by-prefix")
+        return self._delimiters[text[:longest]], text.startswith(b"--", longest)
+
     def _delimiter(self, match: tuple[int, bool], cut: int, following: int) -> None:
         level, closing = match
+        while self._frames[level].ended and (outer := self._same_around(level)) is not None:
+            level = outer
         self._end_leaf(cut)
         self._pop_to(level + 1, cut)
         frame = self._frames[level]
         if closing:
             # What follows is an epilogue; but some programs take the boundary up again, so it stays known.
             frame.ended = True
-            self._open_nothing(following)
+            if frame.has_shorter:
+                self._in_header = True
+            else:
+                self._open_nothing(following)
         else:
             if frame.ended:
                 self._defect("part-after-end")
             self._in_header = True
-        self._fresh = closing
+        self._fresh = not self._in_header
+
+    def _begin_encoded(self, encoding: str) -> None:
+        """An attached mail says that it is encoded, which RFC 2046 section 5.2.1 forbids: some programs decode it,
+        others read it as it stands. It is walked as it stands, counts as decoded, and is a leaf too."""
+        if encoding == "base64" and not self._exact:
+            self._encoded_count = Base64Counter(False)
+        else:
+            self._encoded_decoder = decoder_for(encoding)
+            self._encoded_size = 0
+
+    def _take_encoded(self, data: bytes | bytearray, start: int, stop: int) -> None:
+        if self._encoded_count is not None:
+            self._encoded_count.take(data, start, stop)
+        elif self._encoded_decoder is not None:
+            self._encoded_size += len(self._encoded_decoder.feed(data[start:stop]))
+
+    def _end_encoded(self) -> int:
+        """Return how many octets it had, decoded."""
+        if self._encoded_count is not None:
+            size = self._encoded_count.size
+            self._encoded_count = None
+            return size
+        assert self._encoded_decoder is not None
+        size = self._encoded_size + len(self._encoded_decoder.finish())
+        self.content.defects.update(self._encoded_decoder.defects)
+        self._encoded_decoder = None
+        return size
+
+    def _same_around(self, level: int) -> int | None:
+        """Return the level of the multipart around this one that has its boundary too, None for none."""
+        boundaries = set(self._frames[level].boundaries)
+        outer = [number for number in range(level) if not boundaries.isdisjoint(self._frames[number].boundaries)]
+        return outer[-1] if outer else None
 
     def _take(self, data: bytes | bytearray, start: int, stop: int) -> None:
         if start >= stop:
             return
+        if self._messages:
+            self._take_encoded(data, start, stop)
         if self._count is not None:
             self._count.take(data, start, stop)
             if self._checker is not None:
@@ -538,7 +683,11 @@ class Walker:
             total += size
             if self._attachment.inline:
                 inline += size
-        if self._messages:
+        if self._encoded_count is not None:
+            total += self._encoded_count.size
+        elif self._encoded_decoder is not None:
+            total += self._encoded_size
+        elif self._messages:
             total += sum(
                 max(0, self._offset - len(self._held) - frame.attachment.span[0])
                 for frame in self._frames
@@ -554,3 +703,16 @@ class Walker:
 
     def _exceed(self, name: str, limit: int) -> None:
         self.content.exceeded[name] = limit
+
+
+def _told(lines: Iterable[bytes]) -> list[Header]:
+    """Return the Content-* fields of these lines, names in lower case, values unfolded."""
+    fields: list[tuple[bytes, list[bytes]]] = []
+    for line in lines:
+        if line[0] in b" \t":
+            if fields:
+                fields[-1][1].append(line)
+            continue
+        name, _, value = line.partition(b":")
+        fields.append((name.strip().lower(), [value]))
+    return [(name, b"\r\n".join(values)) for name, values in fields if name in CONTENT_FIELDS]
