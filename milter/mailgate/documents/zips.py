@@ -60,15 +60,15 @@ def read(octets: bytes, name: str, place: str, budget: Budget, beside: bool = Fa
     """Yield what a zip holds. beside: only what its last directory does not name."""
     growth = Growth(len(octets), budget)
     most = 2 * budget.limits.files
-    seen: dict[tuple[int, int, int, int], None] = {}
+    seen: set[object] = set()
     count = 0
     for each in _members(octets, most, beside):
         count += 1
         if count > most:
             raise Blocked(Obstacle.LIMIT, f"more than {most} files")
-        if each.way in seen:
+        if (each.way, each.names) in seen:
             continue
-        seen[each.way] = None
+        seen.add((each.way, each.names))
         names = named(*each.names)
         if each.size == 0 and each.packed <= len(_NOTHING) and names[0].endswith(("/", "\\")):
             continue
@@ -98,7 +98,9 @@ def _members(octets: bytes, most: int, beside: bool) -> Iterator[_Member]:
             names = tuple(dict.fromkeys((*entry.names, *(own.names if own else ()))))
             if count or not beside:
                 yield replace(entry, names=names, is_unusual=count > 0)
-            if own and own.way != entry.way and not own.flags & _SIZES_BEHIND:
+            if own and own.flags & _SIZES_BEHIND and not own.packed:
+                own = replace(own, packed=entry.packed, size=entry.size, sum=entry.sum)
+            if own and own.way != entry.way:
                 yield replace(own, names=names, is_unusual=True)
         count += 1
     marks = dict.fromkeys((_SUMS, _CENTRAL, _LOCAL), 0)
