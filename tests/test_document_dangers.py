@@ -1,5 +1,6 @@
 """What makes a file dangerous by its content, what is daily life of offices, and what kind of file octets are."""
 
+import base64
 import struct
 
 import pytest
@@ -8,7 +9,7 @@ from tests.lab import documents as made
 from mailgate.documents.budget import Budget
 from mailgate.documents.content import look_into, merged
 from mailgate.documents.macros import judged
-from mailgate.documents.objects import object_of
+from mailgate.documents.objects import Embedded, object_of
 from mailgate.documents.types import is_inert, types_of
 from mailgate.model import Danger, File
 
@@ -49,7 +50,7 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (b"\x7fELF" + bytes(60), "a", "program"),
         (b"\xca\xfe\xba\xbe\0\0\0\x34", "a.class", "program"),
         (made.zipped({"A.class": "x"}), "a.jar", "program"),
-        (made.ole({"a": bytes.fromhex("84100c0000000000c000000000000046")}), "a.msi", "program"),
+        (made.ole({"a": b""}, bytes.fromhex("84100c0000000000c000000000000046")), "a.msi", "program"),
         (b"#!/bin/sh\n", "a.sh", "script"),
         (b"@echo off\r\n", "a.txt", "script disguised"),
         (b"<html><hta:application/></html>", "a.hta", "script"),
@@ -107,6 +108,24 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (b"a,b\r\n=A1,-1\r\n", "a.csv", ""),
         (b"-a|b\r\n+c|d\r\n", "a.csv", ""),
         (made.odt("a", body="<text:p><text:dde-source/></text:p>"), "a.odt", "dynamic-data"),
+        (b"<?xml version='1.0'?><Workbook><Cell Formula=\"cmd|'/c calc'!A0\"/></Workbook>", "a.xls", "dynamic-data"),
+        (made.word_2003("a", more='<w:binData w:name="editdata.mso">AA==</w:binData>'), "a.doc", "macro"),
+        (
+            made.word_2003(
+                "a", more=f'<w:binData w:name="a.bin">{base64.b64encode(made.PROGRAM).decode()}</w:binData>'
+            ),
+            "a.doc",
+            "program embedded-program",
+        ),
+        (
+            made.flat_docx(
+                "a",
+                parts='<pkg:part pkg:name="/word/embeddings/a.bin"><pkg:binaryData>'
+                f"{base64.b64encode(made.PROGRAM).decode()}</pkg:binaryData></pkg:part>",
+            ),
+            "a.doc",
+            "program embedded-program",
+        ),
         # macros
         (made.docx("a", parts={"word/vbaProject.bin": made.vba_project("Sub A()\nEnd Sub")}), "a.docm", "macro"),
         (
@@ -141,6 +160,11 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
         (made.rtf(head=r"{\object{\*\objdata " + _OBJECT.hex() + "}}"), "a.doc", "program embedded-program"),
         (
             made.pdf("x", objects=[made.stream(made.PROGRAM, "/Type/EmbeddedFile")]),
+            "a.pdf",
+            "program embedded-program",
+        ),
+        (
+            made.pdf("x", objects=[made.stream(made.PROGRAM, "/Params<</Size 128>>", compress=False)]),
             "a.pdf",
             "program embedded-program",
         ),
@@ -189,11 +213,9 @@ def test_no_detail_holds_text_of_a_document() -> None:
 
 @pytest.mark.parametrize("cut", range(0, len(_OBJECT), 5))
 def test_an_object_that_is_cut(cut: int) -> None:
-    whole = object_of(_OBJECT)
-    assert whole is not None
-    assert whole.octets == made.PROGRAM
+    assert object_of(_OBJECT) == Embedded("a.exe", made.PROGRAM, "Package")
     found = object_of(_OBJECT[:cut])
-    assert found is None or len(found.octets) <= cut
+    assert not isinstance(found, Embedded) or len(found.octets) <= cut
 
 
 @pytest.mark.parametrize(

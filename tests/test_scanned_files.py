@@ -2,6 +2,9 @@
 
 import asyncio
 import email
+import io
+import lzma
+import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -94,6 +97,20 @@ def opaque_signed(content: bytes) -> bytes:
     return builder.sign(Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
+def zipped_by(method: int) -> bytes:
+    """Return a zip of the test text, packed by a method."""
+    octets = io.BytesIO()
+    with zipfile.ZipFile(octets, "w", method) as archive:
+        archive.writestr("a.txt", EICAR)
+    return octets.getvalue()
+
+
+def zstandard(octets: bytes) -> bytes:
+    """Return octets as one frame of one raw block (RFC 8878)."""
+    return b"\x28\xb5\x2f\xfd\x20" + bytes((len(octets),)) + (len(octets) << 3 | 1).to_bytes(3, "little") + octets
+
+
+ZIP, OTHER_ZIP = zipped_by(zipfile.ZIP_DEFLATED), made.zipped({"b.txt": "hello"})
 INNER = b"From:a@example.com\r\nSubject:x\r\n" + base64_part(EICAR, 'name="a.txt"')
 
 
@@ -108,6 +125,13 @@ INNER = b"From:a@example.com\r\nSubject:x\r\n" + base64_part(EICAR, 'name="a.txt
             made.msg("x", "y", {"a.eml": INNER}), "a.msg", "application/vnd.ms-outlook", id="a mail in a msg"
         ),
         pytest.param(INNER, "a.eml", "application/octet-stream", id="a mail of another type"),
+        pytest.param(ZIP + OTHER_ZIP, "a.zip", "application/zip", id="two zips"),
+        pytest.param(OTHER_ZIP + ZIP, "a.zip", "application/zip", id="two zips, the other way"),
+        pytest.param(ZIP[: ZIP.rindex(b"PK\x01\x02")], "a.zip", "application/zip", id="a zip without a directory"),
+        pytest.param(zipped_by(zipfile.ZIP_LZMA), "a.zip", "application/zip", id="LZMA in a zip"),
+        pytest.param(lzma.compress(EICAR, lzma.FORMAT_ALONE), "a.lzma", "application/x-lzma", id="lzma"),
+        pytest.param(zstandard(EICAR), "a.zst", "application/zstd", id="zstd"),
+        pytest.param(ZIP + made.docx("a"), "a.docx", "application/zip", id="a zip before a document"),
         pytest.param(INNER, "a.eml", "message/rfc822", id="a mail in base64"),
     ],
 )

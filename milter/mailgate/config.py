@@ -341,8 +341,8 @@ class InspectionSection(_Section):
 
     workers: int = Field(4, ge=1, le=64)
     on_error: OnError = Action.TEMPFAIL
-    cpu_s: Annotated[float, Field(gt=0, le=60)] = 1.5
-    wall_s: Seconds = 20
+    cpu_s: Annotated[float, Field(gt=0, le=60)] = 8
+    wall_s: Seconds = 60
     memory_bytes: int = Field(268_435_456, ge=134_217_728)
     cache_bytes: int = Field(33_554_432, ge=0)
     depth: int = Field(Limits().depth, ge=1, le=50)

@@ -410,6 +410,7 @@ class Danger(StrEnum):
     MACRO_SHELL = "macro-shell"  # that runs other programs
     MACRO_DOWNLOAD = "macro-download"  # that fetches something
     REMOTE_TEMPLATE = "remote-template"  # a document that fetches a part of it when opened
+    LINKED_WORKBOOK = "linked-workbook"  # formulas or a chart take values from a workbook elsewhere, once asked
     DYNAMIC_DATA = "dynamic-data"  # DDE
     EMBEDDED_PROGRAM = "embedded-program"  # in an OLE object, a PDF
     ACTIVE_PDF = "active-pdf"  # JavaScript or a launch action

@@ -19,15 +19,12 @@ _REFUSED = (
     *(Danger.EMBEDDED_PROGRAM, Danger.BOMB),
 )
 # Workbooks that greet their user are daily life, so a macro that runs by itself is held, not refused; that there are
-# macros, or scripts in the forms of a PDF, is said in a header. So with pages: a report with charts saves pictures.
+# macros, scripts in the forms of a PDF, or links to workbooks on a file server, is said in a header. So with pages: a
+# report with charts saves pictures.
 _ACTIONS: Mapping[Danger, Action] = {
     **dict.fromkeys(_REFUSED, Action.REJECT),
-    Danger.MACRO_AUTORUN: Action.QUARANTINE,
-    Danger.HTML_SMUGGLING: Action.QUARANTINE,
-    Danger.ACTIVE_IMAGE: Action.QUARANTINE,
-    Danger.ACTIVE_PAGE: Action.ACCEPT,
-    Danger.MACRO: Action.ACCEPT,
-    Danger.ACTIVE_PDF: Action.ACCEPT,
+    **dict.fromkeys((Danger.MACRO_AUTORUN, Danger.HTML_SMUGGLING, Danger.ACTIVE_IMAGE), Action.QUARANTINE),
+    **dict.fromkeys((Danger.MACRO, Danger.ACTIVE_PDF, Danger.ACTIVE_PAGE, Danger.LINKED_WORKBOOK), Action.ACCEPT),
 }
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
@@ -159,6 +156,12 @@ EXAMPLES = (
     Example("two names of a document", Action.ACCEPT, facts=_named("Bao cao.docx", "Báo cáo.docx")),
     Example("dots in the name of a document", Action.ACCEPT, facts=_with(name="12.QD-UBND.v1.2.pdf")),
     Example("macros are recorded", Action.ACCEPT, facts=_with((Danger.MACRO, "VBA")), finds=True),
+    Example(
+        "a workbook that takes values from another one",
+        Action.ACCEPT,
+        facts=_with((Danger.LINKED_WORKBOOK, "externalLinkPath"), name="a.xlsx"),
+        finds=True,
+    ),
     Example(
         "macros that run by themselves are held",
         Action.QUARANTINE,

@@ -103,6 +103,29 @@ def odt(*lines: str, body: str = "", kind: str = "text", parts: Mapping[str, str
     return out.getvalue()
 
 
+def flat_odt(*lines: str) -> bytes:
+    """Return an OpenDocument text in one XML file."""
+    inner = "".join(f"<text:p>{line}</text:p>" for line in lines)
+    return (
+        f"<?xml version='1.0'?><office:document {_ODF}><office:body>{inner}</office:body></office:document>".encode()
+    )
+
+
+def flat_docx(*lines: str, parts: str = "") -> bytes:
+    """Return a docx in one XML file (flat OPC); parts: further ones."""
+    body = f'<w:document xmlns:w="{W}"><w:body>{"".join(map(paragraph, lines))}</w:body></w:document>'
+    part = f'<pkg:part pkg:name="/word/document.xml"><pkg:xmlData>{body}</pkg:xmlData></pkg:part>'
+    package = "http://schemas.microsoft.com/office/2006/xmlPackage"
+    return f"<?xml version='1.0'?><pkg:package xmlns:pkg=\"{package}\">{part}{parts}</pkg:package>".encode()
+
+
+def word_2003(*lines: str, more: str = "") -> bytes:
+    """Return a document of Word 2003 in XML; more: further elements."""
+    body = "".join(map(paragraph, lines))
+    word = "http://schemas.microsoft.com/office/word/2003/wordml"
+    return f"<?xml version='1.0'?><w:wordDocument xmlns:w='{word}'>{more}{body}</w:wordDocument>".encode()
+
+
 def rtf(*lines: str, fonts: str = r"{\f0 Times New Roman;}", head: str = "") -> bytes:
     """Return an RTF of these lines, letters beyond ASCII as \\u."""
     text = "".join("".join(c if ord(c) < 128 else f"\\u{ord(c)}?" for c in line) + "\\par\n" for line in lines)
@@ -162,8 +185,8 @@ def stream(octets: bytes, keys: str = "", compress: bool = True) -> bytes:
 _FREE, _END, _FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 
 
-def ole(streams: Mapping[str, bytes]) -> bytes:
-    """Return an OLE compound file (MS-CFB) of these streams; `a/b` is the stream b in the storage a."""
+def ole(streams: Mapping[str, bytes], kind: bytes = bytes(16)) -> bytes:
+    """Return an OLE compound file (MS-CFB) of these streams, `a/b` the stream b in the storage a; kind: its class."""
     names: list[str] = []
     for path in streams:
         steps = path.split("/")
@@ -199,7 +222,7 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     for number, name in enumerate(names, 1):
         children.setdefault(name.rpartition("/")[0], []).append(number)
     follows = {one: two for known in children.values() for one, two in pairwise(known)}
-    entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini))]
+    entries = [_entry("Root Entry", 5, _FREE, (children[""] or [_FREE])[0], root, len(mini), kind)]
     for number, name in enumerate(names, 1):
         is_stream = name in streams
         child = children.get(name, [_FREE])[0]
@@ -223,18 +246,49 @@ def ole(streams: Mapping[str, bytes]) -> bytes:
     return header + b"".join(sectors) + octets
 
 
-def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int) -> bytes:
+def _entry(name: str, kind: int, right: int, child: int, begin: int, size: int, clsid: bytes = bytes(16)) -> bytes:
     wide = name.encode("utf-16-le")
     return (
         wide.ljust(64, b"\0")
         + struct.pack("<HBBIII", len(wide) + 2, kind, 1, _FREE, right, child)
-        + bytes(36)
+        + clsid
+        + bytes(20)
         + struct.pack("<IQ", begin, size)
     )
 
 
+def word_art(text: str, kind: int = 0x00C0) -> bytes:
+    """Return a shape of Office's drawings (MS-ODRAW) with a text as this property, gtextUNICODE or another."""
+    value = text.encode("utf-16-le") + b"\0\0"
+    table = struct.pack("<HI", 0x0085, 7) + struct.pack("<HI", 0x8000 | kind, len(value)) + value
+    properties = struct.pack("<HHI", 2 << 4 | 3, 0xF00B, len(table)) + table
+    return struct.pack("<HHI", 0x0F, 0xF004, len(properties)) + properties
+
+
+def summary(*properties: tuple[int, str]) -> bytes:
+    """Return a stream \\5SummaryInformation (MS-OLEPS) of these properties, in UTF-8."""
+    values = [(1, struct.pack("<IhH", 2, -535, 0))]  # the code page: 65001 as a signed number
+    for number, text in properties:
+        octets = text.encode() + b"\0"
+        values.append((number, struct.pack("<II", 0x1E, len(octets)) + octets + bytes(-len(octets) % 4)))
+    at = 8 + 8 * len(values)
+    table = b""
+    for number, octets in values:
+        table += struct.pack("<II", number, at)
+        at += len(octets)
+    section = struct.pack("<II", at, len(values)) + table + b"".join(octets for _, octets in values)
+    return struct.pack("<HHI16sI16sI", 0xFFFE, 0, 2, bytes(16), 1, bytes(16), 48) + section
+
+
 def doc(
-    text: str, is_wide: bool = True, flags: int = 0, fonts: Sequence[str] = (), font: int = -1, normal: int = -1
+    text: str,
+    is_wide: bool = True,
+    flags: int = 0,
+    fonts: Sequence[str] = (),
+    font: int = -1,
+    normal: int = -1,
+    art: bytes = b"",
+    streams: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return a Word 97 document of one piece; fonts: of its table; font: of the text itself; normal: of its style."""
     octets = text.encode("utf-16-le" if is_wide else "cp1252")
@@ -253,7 +307,7 @@ def doc(
     struct.pack_into("<II", document, 0x1A2, 0, len(clx))
     struct.pack_into("<II", document, 0x112, len(clx), len(names))
     if normal >= 0:
-        style = bytes(10) + struct.pack("<H", 6) + "Normal\0".encode("utf-16-le")
+        style = struct.pack("<5H", 0, 0xFFF1, 2, 0, 0) + struct.pack("<H", 6) + "Normal\0".encode("utf-16-le")
         style += struct.pack("<HH", 2, 0) + struct.pack("<HHH", 4, 0x4A4F, normal)
         styles = struct.pack("<HHH", 18, 1, 10) + bytes(14) + struct.pack("<H", len(style)) + style
         struct.pack_into("<II", document, 0xA2, len(table), len(styles))
@@ -268,7 +322,11 @@ def doc(
         struct.pack_into("<II", document, 0xFA, len(table), 12)
         table += struct.pack("<III", begin, begin + len(octets), len(document) // 512)
         document += page
-    return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b""})
+    if art:
+        drawings = struct.pack("<HHI", 0x0F, 0xF000, 0) + b"\0" + struct.pack("<HHI", 0x0F, 0xF002, len(art)) + art
+        struct.pack_into("<II", document, 0x22A, len(table), len(drawings))
+        table += drawings
+    return ole({"WordDocument": bytes(document), "0Table": table, "1Table": b"", **(streams or {})})
 
 
 def record(kind: int, octets: bytes = b"") -> bytes:
@@ -296,15 +354,65 @@ def xls(*texts: str, extra: bytes = b"", macro_sheet: bool = False) -> bytes:
     return ole({"Workbook": workbook(*texts, extra=extra, macro_sheet=macro_sheet).ljust(4_096, b"\0")})
 
 
-def ppt(*texts: str) -> bytes:
-    """Return a presentation of PowerPoint 97."""
-    atoms = b"".join(struct.pack("<HHI", 0, 0x0FA0, 2 * len(text)) + text.encode("utf-16-le") for text in texts)
+def atom(kind: int, octets: bytes, instance: int = 0) -> bytes:
+    """Return a record of a presentation that holds no others."""
+    return struct.pack("<HHI", instance << 4, kind, len(octets)) + octets
+
+
+def ppt(*texts: str, extra: bytes = b"") -> bytes:
+    """Return a presentation of PowerPoint 97; extra: further records."""
+    atoms = b"".join(atom(0x0FA0, text.encode("utf-16-le")) for text in texts) + extra
     whole = struct.pack("<HHI", 0x0F, 0x03E8, len(atoms)) + atoms
     return ole({"PowerPoint Document": whole, "Current User": bytes(20)})
 
 
-def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None) -> bytes:
-    """Return a message file of Outlook."""
+def xlsb(
+    *rows: Sequence[str], name: str = "Tr 1", header: str = "", parts: Mapping[str, bytes] | None = None
+) -> bytes:
+    """Return a workbook in binary parts (MS-XLSB); the first cell of each row is a shared string."""
+    shared = b"".join(binary_record(19, b"\0" + wide(row[0])) for row in rows)
+    cells = b""
+    for number, row in enumerate(rows):
+        cells += binary_record(0, struct.pack("<I", number) + bytes(13))
+        cells += binary_record(7, struct.pack("<III", 0, 0, number))
+        cells += b"".join(
+            binary_record(6, struct.pack("<II", at, 0) + wide(text)) for at, text in enumerate(row[1:], 1)
+        )
+    headers = binary_record(479, b"\0\0" + wide(header) + b"\xff" * 20) if header else b""
+    book = binary_record(156, struct.pack("<II", 0, 1) + wide("rId1") + wide(name))
+    return zipped(
+        {
+            "[Content_Types].xml": TYPES,
+            "xl/workbook.bin": book,
+            "xl/sharedStrings.bin": shared,
+            "xl/worksheets/sheet1.bin": cells + headers,
+            **(parts or {}),
+        }
+    )
+
+
+def binary_record(kind: int, octets: bytes) -> bytes:
+    """Return a record of an xlsb (2.1.4): its type and size in seven bits an octet."""
+    head = bytes((kind,)) if kind < 0x80 else bytes((kind & 0x7F | 0x80, kind >> 7))
+    size = len(octets)
+    while size >= 0x80:
+        head += bytes((size & 0x7F | 0x80,))
+        size >>= 7
+    return head + bytes((size,)) + octets
+
+
+def wide(text: str) -> bytes:
+    """Return a string of an xlsb: its letters are counted, in four octets."""
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def msg(
+    subject: str,
+    body: str,
+    attachments: Mapping[str, bytes] | None = None,
+    further: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Return a message file of Outlook; further: streams."""
     streams = {
         "__properties_version1.0": bytes(32),
         "__substg1.0_0037001F": subject.encode("utf-16-le"),
@@ -315,7 +423,7 @@ def msg(subject: str, body: str, attachments: Mapping[str, bytes] | None = None)
         streams[f"{folder}/__properties_version1.0"] = bytes(8)
         streams[f"{folder}/__substg1.0_3707001F"] = name.encode("utf-16-le")
         streams[f"{folder}/__substg1.0_37010102"] = octets
-    return ole(streams)
+    return ole({**streams, **(further or {})})
 
 
 def compressed_rtf(octets: bytes) -> bytes:

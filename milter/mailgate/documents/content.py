@@ -20,6 +20,7 @@ from . import (
     markup,
     mso,
     odf,
+    office_xml,
     ole,
     onenote,
     ooxml,
@@ -37,7 +38,7 @@ from .found import Extract as Extract
 from .found import Found, Inside, Threat
 from .types import ARCHIVES, RUNNING, UNOPENED, dangers_of, packed_behind, types_of
 
-_OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "pptx", "pptm"])
+_OOXML = frozenset(["docx", "docm", "xlsx", "xlsm", "xlsb", "pptx", "pptm"])
 _ODF = frozenset(["odt", "ods", "odp", "odg", "odc", "odf"])
 _OLE = frozenset(["doc", "xls", "ppt", "msg", "ole"])
 _TEXTS = frozenset(
@@ -47,11 +48,11 @@ _TEXTS = frozenset(
 )
 _MARKUP = frozenset(
     {
-        *("xml", "svg", "wsf", "msc", "jnlp", "task", "contact", "library-ms", "search-ms", "searchconnector-ms"),
+        *("svg", "wsf", "msc", "jnlp", "task", "contact", "library-ms", "search-ms", "searchconnector-ms"),
         *("settingcontent-ms", "appinstaller", "application"),
     }
 )
-_DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf"}
+_DOCUMENTS = _OOXML | _ODF | _OLE | {"pdf", "rtf", "xml"}
 _PROMISING = (
     _OOXML
     | _ODF
@@ -138,7 +139,7 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
-                    if kind not in _SCANNED or kind != kinds[0] or found.is_unusual:
+                    if kind not in _SCANNED or kind != kinds[0] or found.is_hidden:
                         yield from taken(inner_place, found.octets, budget)
                     for inner in look_into(
                         found.octets, found.name, found.declared, inner_place, budget, found.names
@@ -270,6 +271,8 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind in ("html", "hta", "connection"):
         shown = plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
         return chain(page.read(octets, place, budget), shown)
+    if kind == "xml":
+        return chain(page.read_picture(octets, False, budget), office_xml.read(octets, place, budget))
     if kind in _MARKUP:
         return chain(page.read_picture(octets, kind == "svg", budget), markup.read(octets, place, budget))
     if kind == "rtf":
@@ -279,7 +282,7 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
     if kind == "eml":
         return eml.read(octets, place, budget)
     if kind == "p7m":
-        return smime.read(octets, budget)
+        return smime.read(octets, name, budget)
     return _unopened(kind)
 
 

@@ -13,9 +13,9 @@ from .found import Extract, Found, Inside
 from .plain import read_html, read_text
 
 _CHUNK = 1_048_576
-_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")  # as of an mbox
 _SUBJECT = re.compile(rb"^subject[ \t]*:((?:[^\n]|\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _BLANK = re.compile(rb"^\r?\n", re.MULTILINE)
+_BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:From [^\n]*\n)?")  # as of an mbox
 _LEAVES = 1_000  # of one attached mail
 
 

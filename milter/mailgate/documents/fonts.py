@@ -4,6 +4,7 @@ A program that opens such a file has the octets as windows-1252, so they are mad
 charset. What does not go back into octets is Unicode already.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from ..text import charsets
 
 # Fonts of symbols have their octets here; Word puts the letters of a font that it takes for one there.
 _PRIVATE = {0xF000 + octet: octet for octet in range(0x20, 0x100)}
+_CAPITALS = re.compile(r"[\s\"']*\.Vn[\w ]*H(?![a-z])")  # .VnTimeH, also as PDF has it: .VnTimeH,Bold
 Run = tuple[str, str]
 """A text, and the name of its font."""
 
@@ -22,7 +24,10 @@ def charset_of(font: str) -> str:
 
 
 def read_run(text: str, font: str) -> tuple[str, str]:
-    """Return a text as its font shows it, and the charset that it was in, "" for Unicode."""
+    """Return a text as its font shows it, and the charset that it was in, "" for Unicode.
+
+    Blanks, tabs and letters without marks are the same in every charset.
+    """
     charset = charset_of(font)
     if not charset:
         return text, ""
@@ -31,8 +36,10 @@ def read_run(text: str, font: str) -> tuple[str, str]:
     if octets is None:
         return text, ""
     decoded = charsets.read(octets, charset).text
+    if decoded == text:
+        charset = ""
     # .VnTimeH is a font of capitals: its small letters show as capitals (text.charsets).
-    if charset == charsets.TCVN3 and font.strip(" \"'").endswith("H"):
+    if _CAPITALS.match(font):
         decoded = decoded.upper()
     return decoded, charset
 

@@ -30,13 +30,14 @@ class Extract:
 @dataclass(frozen=True, slots=True)
 class Inside:
     """A file inside the one that is read; declared: the MIME type that it has there, "" for none. names: what else
-    programs read for its name. is_unusual: not every program lists it, and the virus scanner may not."""
+    programs read for its name. is_hidden: the virus scanner, which opens what it is in, does not find it there.
+    """
 
     name: str
     octets: bytes
     declared: str = ""
     names: tuple[str, ...] = ()
-    is_unusual: bool = False
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

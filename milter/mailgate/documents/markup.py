@@ -18,6 +18,14 @@ _REMOTE = re.compile(
 )
 
 
+class _Names(dict[str, str]):
+    """Local names by those with their namespace: there are few, and each is met often."""
+
+    def __missing__(self, name: str) -> str:
+        short = self[name] = name[name.rfind(" ") + 1 :]
+        return short
+
+
 def parse(
     chunks: Iterable[bytes],
     start: Callable[[str, Attributes], None],
@@ -31,13 +39,10 @@ def parse(
     """
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
-    names: dict[str, str] = {}
+    names = _Names()
 
     def at_start(name: str, attributes: Attributes) -> None:
-        short = names.get(name)
-        if short is None:
-            short = names[name] = name[name.rfind(" ") + 1 :]
-        start(short, attributes)
+        start(names[name], attributes)
 
     def at_end(name: str) -> None:
         end(names[name])

@@ -39,12 +39,8 @@ def member(
     place: str,
     growth: Growth,
     budget: Budget,
-    is_unusual: bool = False,
 ) -> Iterator[Found]:
-    """Yield a member of these blocks, which raise Blocked; told: how many octets the container says that it has.
-
-    is_unusual: as of Inside.
-    """
+    """Yield a member of these blocks, which raise Blocked; told: how many octets the container says that it has."""
     name, others = names
     inner = f"{place} > {name}"
     limit = budget.limits.file_octets
@@ -62,7 +58,7 @@ def member(
         if blocked.obstacle is Obstacle.LIMIT:
             raise
         if size and blocked.obstacle is Obstacle.DAMAGED:  # what came before the damage may still be read
-            yield Inside(name, b"".join(taken), names=others, is_unusual=is_unusual)
+            yield Inside(name, b"".join(taken), names=others)
         else:
             budget.take_file()
             yield File(inner, name, size=told, names=others)
@@ -73,4 +69,4 @@ def member(
         yield File(inner, name, size=size, names=others)
         yield Uninspected(inner, Obstacle.LIMIT, f"larger than {limit} octets")
         return
-    yield Inside(name, b"".join(taken), names=others, is_unusual=is_unusual)
+    yield Inside(name, b"".join(taken), names=others)

@@ -1,11 +1,11 @@
 """Outlook's message files (MS-OXMSG): subject, bodies, attachments, and messages attached to them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ..model import Obstacle, TextKind, Uninspected
 from ..text import charsets
 from .budget import Blocked, Budget
+from .compound import Compound
 from .found import Extract, Found, Inside
 
 _SUBJECT, _BODY, _HTML, _RTF = (
@@ -19,36 +19,44 @@ _WIDE, _NARROW, _BINARY, _STORAGE = "001F", "001E", "0102", "000D"
 _STREAM, _ATTACHMENT = "__substg1.0_", "__attach_version1.0_"
 
 
-def read(compound: Any, paths: list[list[str]], place: str, budget: Budget) -> Iterator[Found]:
-    """Yield what a message holds; an attached message stands in a storage of its own, and so on to the limit."""
-    known: dict[str, list[str]] = {"/".join(path).lower(): path for path in paths}
+def read(compound: Compound, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield what a message holds; an attached message stands in a storage of its own, and so on to the limit.
+
+    An attached object of OLE has streams like those of any compound file, and is read with them.
+    """
+    known = {"/".join(path).lower(): path for path in compound.paths}
     waiting: list[tuple[str, str, int]] = [("", place, budget.depth)]
+    is_empty = True
     while waiting:
         prefix, where, depth = waiting.pop()
         if depth <= 0:
             yield Uninspected(where, Obstacle.LIMIT, "nested too deep")
             continue
         storage = _Storage(compound, known, prefix, budget)
-        yield from _texts(storage, where, budget)
+        for found in _texts(storage, where, budget):
+            is_empty = False
+            yield found
         attachments = sorted({name.split("/")[0] for name in storage.names() if name.startswith(_ATTACHMENT)})
         for folder in attachments:
+            is_empty = False
             inner = _Storage(compound, known, f"{prefix}{folder}/", budget)
             name = inner.text(_LONG_NAME) or inner.text(_SHORT_NAME) or "attachment"
-            if any(each.startswith(f"{_STREAM}{_DATA}{_STORAGE}/".lower()) for each in inner.names()):
-                nested = f"{prefix}{folder}/{_STREAM}{_DATA}{_STORAGE}/".lower()
-                waiting.append((nested, f"{where} > attached message", depth - 1))
-                continue
-            octets = inner.octets(_DATA, _BINARY)
-            if octets is not None:
+            nested = f"{_STREAM}{_DATA}{_STORAGE}/".lower()
+            inside = [each.removeprefix(nested) for each in inner.names() if each.startswith(nested)]
+            if any(each.startswith((_STREAM, "__properties")) for each in inside):
+                waiting.append((f"{prefix}{folder}/{nested}", f"{where} > attached message", depth - 1))
+            elif (octets := inner.octets(_DATA, _BINARY)) is not None:
                 yield Inside(name, octets, inner.text(_MIME))
-            else:
+            elif not inside:
                 yield Uninspected(f"{where} > {name}", Obstacle.UNSUPPORTED, "attachment by reference")
+    if is_empty:
+        yield Uninspected(place, Obstacle.UNSUPPORTED, "msg: nothing in it")
 
 
 class _Storage:
     """The properties of one message or attachment: streams named by tag and type."""
 
-    def __init__(self, compound: Any, known: dict[str, list[str]], prefix: str, budget: Budget) -> None:
+    def __init__(self, compound: Compound, known: Mapping[str, tuple[str, ...]], prefix: str, budget: Budget) -> None:
         self._compound = compound
         self._known = known
         self._prefix = prefix.lower()
@@ -62,13 +70,7 @@ class _Storage:
     def octets(self, tag: str, kind: str) -> bytes | None:
         """Return a property as it stands, None where it is not there."""
         path = self._known.get(f"{self._prefix}{_STREAM}{tag}{kind}".lower())
-        if path is None:
-            return None
-        self._budget.take_octets(int(self._compound.get_size(path)))
-        try:
-            return bytes(self._compound.openstream(path).read())
-        except Exception as error:  # olefile raises whatever a damaged chain of sectors leads to
-            raise Blocked(Obstacle.DAMAGED, "stream of a msg") from error
+        return None if path is None else self._compound.stream(path, self._budget)
 
     def text(self, tag: str) -> str:
         """Return a property of text, "" where it is not there."""
@@ -90,7 +92,7 @@ def _texts(storage: _Storage, place: str, budget: Budget) -> Iterator[Found]:
         html = text.encode()
     if html:
         yield Inside("body.html", html, "text/html")
-    elif not storage.text(_BODY) and (packed := storage.octets(_RTF, _BINARY)):
+    if packed := storage.octets(_RTF, _BINARY):  # Outlook shows it before the others
         yield Inside("body.rtf", unpacked(packed, budget), "application/rtf")
 
 

@@ -1,34 +1,32 @@
-"""docx, xlsx, pptx and their macro kinds (ECMA-376): text of every part, what they fetch, what is embedded."""
+"""docx, xlsx, pptx and their macro kinds (ECMA-376): text of every part, what they fetch, what is embedded.
+
+What a part is, is told by the relationships that lead to it (`relationships`), whatever it is called.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
 from zipfile import ZipInfo
 
 from ..model import Danger, Obstacle, Uninspected
-from . import macros
+from ..text.html import visible_text
+from . import macros, page_headers, xlsb
 from .budget import Blocked, Budget
 from .fonts import Run, charset_of, read_run, read_runs
 from .found import Extract, Found, Inside, Threat, extracts
-from .markup import Attributes, Lines, is_remote, local, parse
+from .markup import Attributes, Lines, local, parse
 from .packages import Package
+from .relationships import Roles
 from .types import is_inert
+from .xls import AUTO_NAME
 
-# Relationships that are fetched when the document is opened. A hyperlink is none, nor is a picture: programs ask
-# about those, and mails themselves are full of them.
-_FETCHED = frozenset(
-    {
-        *("attachedTemplate", "oleObject", "frame", "subDocument", "externalLinkPath", "package", "control"),
-        *("aFChunk", "mailMergeSource"),
-    }
-)
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _DDE_FORMULA = re.compile(r"^[\s=+@-]*['\"]?[A-Za-z][\w. -]{0,60}['\"]?\|")  # =cmd|'/c calc'!A0
 _XLM_RUNS = re.compile(r"(?<![A-Za-z])(?:EXEC|CALL|REGISTER|FOPEN|RUN)\s*\(", re.IGNORECASE)
 _LONGEST_FIELD = 65_536  # letters of all field codes of a part; a code has some dozens
-_HEADER_CODES = re.compile(r"&(?:\"[^\"]*\"|[LCRPNDTAFGZBIUESXY]|K[0-9A-F]{6}|\d{1,3})")
 
-_UNREAD = ("printersettings", "thumbnail.", "customxml/", "theme/", "fonttable", "websettings", "[content_types]")
-_SHEETS = ("xl/worksheets/", "xl/macrosheets/", "xl/dialogsheets/", "xl/chartsheets/")
+_SHEETS = frozenset({"worksheet", "xlMacrosheet", "xlIntlMacrosheet", "dialogsheet", "chartsheet"})
+_SHEET_FOLDERS = ("xl/worksheets/", "xl/macrosheets/", "xl/dialogsheets/", "xl/chartsheets/")
+_MACRO_SHEETS = frozenset({"xlMacrosheet", "xlIntlMacrosheet"})
 
 
 def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found]:
@@ -37,47 +35,68 @@ def read(octets: bytes, kind: str, place: str, budget: Budget) -> Iterator[Found
     A part that is damaged does not keep the others from being read.
     """
     package = Package(octets, budget)
-    for part in package.named(".rels"):
-        yield from _contained(_relationships(package.chunks(part)), place)
-    modules = package.named("vbaproject.bin")
-    styles = _Styles()
-    for part in package.named("word/styles.xml"):
-        yield from _contained(_raised(parse(package.chunks(part), styles.start, styles.end, _ignore)), place)
-    book = _Book()
-    for part in package.named("xl/styles.xml"):
-        yield from _contained(_raised(parse(package.chunks(part), book.start, book.end, _ignore)), place)
-    for part in package.named("xl/sharedstrings.xml"):
-        strings = _Strings()
-        blocked = parse(package.chunks(part), strings.start, strings.end, strings.data)
-        book.strings = strings.found
-        yield from _contained(_raised(blocked), place)
+    roles = Roles()
     for name, part in package.parts:
-        lower = name.lower()
-        if (
-            not lower.endswith((".xml", ".vml"))
-            or lower.startswith(_UNREAD)
-            or any(each in lower for each in _UNREAD)
-        ):
-            continue
-        if lower.endswith(("/styles.xml", "sharedstrings.xml", "/settings.xml", "calcchain.xml")):
-            continue
-        if lower.startswith(_SHEETS):
-            yield from _contained(_sheet(package.chunks(part), book, lower, place, budget), place)
-        elif lower.startswith("docprops/"):
-            yield from _contained(_properties(package.chunks(part), place, budget), place)
-        else:
-            yield from _contained(_story(package.chunks(part), styles, place, budget), place)
+        if name.lower().endswith(".rels"):
+            yield from _contained(roles.read(name.lower(), package.xml(part)), place)
+    theme = _Theme()
+    for part in roles.parts(package, "theme", "theme1.xml"):
+        yield from _contained(_raised(parse(package.xml(part), theme.start, theme.end, _ignore)), place)
+    styles = _Styles(theme)
+    for part in roles.parts(package, "styles", "word/styles.xml"):
+        yield from _contained(_raised(parse(package.xml(part), styles.start, styles.end, _ignore)), place)
+    yield from _texts(package, roles, styles, place, budget)
+    if kind == "xlsb":
+        yield from _contained(xlsb.read(package, roles, place, budget), place)
+    modules = roles.parts(package, "vbaProject", "vbaproject.bin")
     for part in modules:
         yield from _contained(_macros(package, part, kind), place)
     for name, part in package.parts:
         lower = name.lower()
-        if (
-            lower.endswith((".xml", ".rels", ".vml", "/"))
-            or any(each in lower for each in _UNREAD)
-            or part in modules
-        ):
+        if lower.endswith((".xml", ".rels", ".vml", "/")) or part in modules or roles.is_silent(lower):
             continue
-        yield from _contained(_embedded(package, part, name), place)
+        if kind != "xlsb" or not xlsb.is_read(lower, roles):
+            yield from _contained(_embedded(package, part, name), place)
+
+
+def read_story(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of a document of Word 2003, which has all in one XML."""
+    yield from _story((octets,), _Styles(_Theme()), place, budget)
+
+
+def is_dde(formula: str) -> bool:
+    """Tell whether a formula asks another program by DDE."""
+    return _DDE_FORMULA.match(formula) is not None
+
+
+def _texts(package: Package, roles: Roles, styles: "_Styles", place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of the parts in XML."""
+    book = _Book()
+    for part in roles.parts(package, "styles", "xl/styles.xml"):
+        yield from _contained(_raised(parse(package.xml(part), book.start, book.end, _ignore)), place)
+    for part in roles.parts(package, "sharedStrings", "sharedstrings.xml"):
+        strings = _Strings()
+        blocked = parse(package.xml(part), strings.start, strings.end, strings.data)
+        book.strings += strings.found
+        yield from _contained(_raised(blocked), place)
+    macro_sheets = [
+        part
+        for name, part in package.parts
+        if roles.of(name.lower()) & _MACRO_SHEETS or name.lower().startswith("xl/macrosheets/")
+    ]
+    for name, part in package.parts:
+        lower = name.lower()
+        if not lower.endswith((".xml", ".vml")) or roles.is_silent(lower):
+            continue
+        own = roles.of(lower)
+        if own & _SHEETS or part in macro_sheets or (not own and lower.startswith(_SHEET_FOLDERS)):
+            yield from _contained(_sheet(package, part, book, part in macro_sheets, place, budget), place)
+        elif lower.startswith(("docprops/", "customxml/")):
+            yield from _contained(_properties(package.xml(part), place, budget), place)
+        elif lower.endswith(".vml"):
+            yield from _contained(_vml(package, part, styles, place, budget), place)
+        else:
+            yield from _contained(_story(package.xml(part), styles, place, budget, bool(macro_sheets)), place)
 
 
 def _contained(found: Iterable[Found], place: str) -> Iterator[Found]:
@@ -103,22 +122,6 @@ def _ignore(text: str) -> None:
     """Take text that nobody asks for."""
 
 
-def _relationships(chunks: Iterable[bytes]) -> Iterator[Found]:
-    threats: list[Found] = []
-
-    def start(name: str, attributes: Attributes) -> None:
-        if name != "Relationship" or attributes.get("TargetMode", "").lower() != "external":
-            return
-        kind = attributes.get("Type", "").rpartition("/")[2]
-        if kind in _FETCHED and is_remote(attributes.get("Target", "")):
-            threats.append(Threat(Danger.REMOTE_TEMPLATE, kind))
-
-    blocked = parse(chunks, start, _ignore, _ignore)
-    yield from dict.fromkeys(threats)
-    if blocked:
-        raise blocked
-
-
 def _macros(package: Package, part: ZipInfo, kind: str) -> Iterator[Found]:
     yield Threat(Danger.MACRO, "VBA")
     yield from macros.read(package.octets(part), kind)
@@ -126,18 +129,42 @@ def _macros(package: Package, part: ZipInfo, kind: str) -> Iterator[Found]:
 
 def _embedded(package: Package, part: ZipInfo, name: str) -> Iterator[Found]:
     short = name.rpartition("/")[2]
-    octets = package.octets(part)
-    if not is_inert(octets[:65_536], short):
-        yield Inside(short, octets)
+    if not is_inert(package.head(part), short):
+        yield Inside(short, package.octets(part))
 
 
 # -- fonts ---------------------------------------------------------------------------------------------
 
 
+class _Theme:
+    """The fonts of a theme: of headings, and of text (20.1.4.1)."""
+
+    def __init__(self) -> None:
+        self._fonts: dict[str, str] = {}
+        self._within = ""
+
+    def start(self, name: str, attributes: Attributes) -> None:
+        """Take an element of the part."""
+        if name in ("majorFont", "minorFont"):
+            self._within = name
+        elif name == "latin" and self._within:
+            self._fonts.setdefault(self._within, attributes.get("typeface", ""))
+
+    def end(self, name: str) -> None:
+        """Take the end of an element."""
+        if name == self._within:
+            self._within = ""
+
+    def font(self, name: str) -> str:
+        """Return the font that a name of the theme stands for: "minorHAnsi", "+mn-lt"; "" for none."""
+        return self._fonts.get("majorFont" if name.startswith(("major", "+mj")) else "minorFont", "")
+
+
 class _Styles:
     """The fonts of a document's styles: word/styles.xml (17.7)."""
 
-    def __init__(self) -> None:
+    def __init__(self, theme: _Theme) -> None:
+        self.theme = theme
         self.default = ""  # of the document
         self.paragraph = ""  # the style of a paragraph that names none
         self._fonts: dict[str, str] = {}
@@ -153,7 +180,7 @@ class _Styles:
                 self.paragraph = self._style
         elif name == "basedOn":
             self._based[self._style] = local(attributes).get("val", "")
-        elif name == "rFonts" and (font := _font_of(attributes)):
+        elif name == "rFonts" and (font := _font_of(attributes, self.theme)):
             if self._style:
                 self._fonts[self._style] = font
             else:
@@ -173,12 +200,27 @@ class _Styles:
         return self._fonts.get(style, "")
 
 
-def _font_of(attributes: Attributes) -> str:
+def _font_of(attributes: Attributes, theme: _Theme) -> str:
+    """Return the font of letters with marks: they are no ASCII (17.3.2.26)."""
     known = local(attributes)
-    return known.get("ascii") or known.get("hAnsi") or known.get("val") or known.get("typeface") or ""
+    if of_theme := known.get("hAnsiTheme") or known.get("asciiTheme"):
+        return theme.font(of_theme)
+    font = known.get("hAnsi") or known.get("ascii") or known.get("val") or known.get("typeface") or ""
+    return theme.font(font) if font.startswith("+") else font
 
 
 # -- text of documents and slides ------------------------------------------------------------------------
+
+
+# Text in attributes: names of sheets, WordArt (VML 6.1.2.23), descriptions of what is no text, cached values.
+_SAID = {
+    "sheet": ("name",),
+    "textpath": ("string",),
+    **dict.fromkeys(("docPr", "cNvPr"), ("title", "descr")),
+    **dict.fromkeys(("shape", "rect", "roundrect", "oval", "line", "polyline", "group"), ("alt",)),
+    **dict.fromkeys(("tblCaption", "tblDescription"), ("val",)),
+    "s": ("v",),
+}
 
 
 class _Story:
@@ -215,6 +257,7 @@ class _Story:
             "latin": self._run_font,
             "rFont": self._run_font,
             "caps": self._capitals,
+            "smallCaps": self._capitals,
             "rPr": self._run_properties,
             "tr": lambda attributes: self._rows.append([]),
             "tc": lambda attributes: self._places.append([]),
@@ -222,7 +265,11 @@ class _Story:
             "br": lambda attributes: self._add("\n"),
             "cr": lambda attributes: self._add("\n"),
             "noBreakHyphen": lambda attributes: self._add("-"),
-            "sheet": self._sheet_name,
+            "delText": self._start_deleted,
+            "pt": self._start_text,
+            "div": self._start_text,
+            "font": self._start_text,
+            "span": self._start_text,
         }
         self._ends: dict[str, Callable[[], None]] = {
             "p": self._end_paragraph,
@@ -232,6 +279,11 @@ class _Story:
             "instrText": self._end_code,
             "tc": self._end_cell,
             "tr": self._end_row,
+            "delText": self._end_deleted,
+            "pt": self._end_value,
+            "div": self._end_value,
+            "font": self._end_text,
+            "span": self._end_text,
             "comment": self._end_line,
         }
 
@@ -239,6 +291,8 @@ class _Story:
         """Take an element."""
         if known := self._starts.get(name):
             known(attributes)
+        elif said := _SAID.get(name):
+            self._places[-1] += [text for each in said if (text := local(attributes).get(each))]
 
     def end(self, name: str) -> None:
         """Take the end of an element."""
@@ -295,17 +349,21 @@ class _Story:
         self._font = self._styles.font(local(attributes).get("val", "")) or self._font
 
     def _run_font(self, attributes: Attributes) -> None:
-        self._font = _font_of(attributes) or self._font
+        self._font = _font_of(attributes, self._styles.theme) or self._font
 
     def _capitals(self, attributes: Attributes) -> None:
-        self._caps = local(attributes).get("val", "1") not in ("0", "false", "off")
+        self._caps = self._caps or local(attributes).get("val", "1") not in ("0", "false", "off")
 
     def _run_properties(self, attributes: Attributes) -> None:
-        self._caps = attributes.get("cap") == "all"  # DrawingML; in a docx it has no attributes
+        self._caps = attributes.get("cap") in ("all", "small")  # DrawingML; in a docx it has no attributes
 
-    def _sheet_name(self, attributes: Attributes) -> None:
-        if name := attributes.get("name"):
-            self._places[-1].append(name)
+    def _start_deleted(self, attributes: Attributes) -> None:
+        self._takes = []
+
+    def _end_deleted(self) -> None:
+        """Keep what a tracked change deleted apart: who reads the changes sees it."""
+        self._places[-1].append("".join(self._takes or ()))
+        self._takes = None
 
     def _add(self, text: str) -> None:
         self._paragraphs[-1].append((text, self._font or self._styles.default))
@@ -352,22 +410,40 @@ class _Story:
             self._places[-1].append("\t".join(self._rows.pop()))
 
 
-def _story(chunks: Iterable[bytes], styles: _Styles, place: str, budget: Budget) -> Iterator[Found]:
+def _story(
+    chunks: Iterable[bytes], styles: _Styles, place: str, budget: Budget, has_macro_sheets: bool = False
+) -> Iterator[Found]:
     story = _Story(styles)
     external: list[str] = []
+    starts: list[str] = []
 
     def start(name: str, attributes: Attributes) -> None:
         if name == "ddeLink":
             external.append(name)
+        elif name == "definedName" and has_macro_sheets and AUTO_NAME.match(attributes.get("name", "")):
+            starts.append(name)
         story.start(name, attributes)
 
     blocked = parse(chunks, start, story.end, story.data)
     lines = story.lines()
     if external or _DDE.search("".join(story.codes)):
         yield Threat(Danger.DYNAMIC_DATA, "DDE")
+    if starts:
+        yield Threat(Danger.MACRO_AUTORUN, "XLM")
     yield from extracts(lines, place, story.charset, budget)
     if blocked:
         raise blocked
+
+
+def _vml(package: Package, part: ZipInfo, styles: _Styles, place: str, budget: Budget) -> Iterator[Found]:
+    """Yield the text of a drawing in VML; Excel writes HTML into it that is no XML."""
+    try:
+        yield from _story(package.xml(part), styles, place, budget)
+    except Blocked as blocked:
+        if blocked.obstacle is not Obstacle.DAMAGED:
+            raise
+        text = visible_text(package.octets(part).decode("utf-8", "replace"))
+        yield from extracts((text,), place, "", budget)
 
 
 def _properties(chunks: Iterable[bytes], place: str, budget: Budget) -> Iterator[Extract]:
@@ -437,6 +513,7 @@ class _Book:
         self.strings: list[tuple[str, str | None]] = []
         self._fonts: list[str] = []
         self._formats: list[int] = []
+        self._old_fonts: dict[str, str] = {}
         self._within = ""
 
     def start(self, name: str, attributes: Attributes) -> None:
@@ -455,11 +532,15 @@ class _Book:
         if name == self._within:
             self._within = ""
 
-    def font(self, form: str) -> str:
-        """Return the font of a cell's format, "" for none."""
-        number = _number(form)
-        font = self._formats[number] if number < len(self._formats) else -1
-        return self._fonts[font] if 0 <= font < len(self._fonts) else ""
+    def old_font(self, form: str) -> str:
+        """Return the font of a cell's format where it is from before Unicode, else ""."""
+        found = self._old_fonts.get(form)
+        if found is None:
+            number = _number(form)
+            font = self._formats[number] if number < len(self._formats) else -1
+            name = self._fonts[font] if 0 <= font < len(self._fonts) else ""
+            found = self._old_fonts[form] = name if charset_of(name) else ""
+        return found
 
     def string(self, number: str) -> tuple[str, str | None]:
         """Return a shared string, and its charset, None where its font is the cell's."""
@@ -471,8 +552,37 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+_LONGEST_HELD = 1_048_576
 _VALUES = frozenset({"v", "t", "f"})
+_PROMPTS = ("promptTitle", "prompt", "errorTitle", "error")
 _HEADERS = frozenset(["oddHeader", "oddFooter", "evenHeader", "evenFooter", "firstHeader", "firstFooter"])
+
+
+# A sheet whose rows all look alike has a million of them without a cell that holds anything.
+_EMPTY = re.compile(
+    rb"<(?:\w+:)?row(?:\s[^<>]*)?(?:/>|>(?:\s*<(?:\w+:)?c(?:\s[^<>]*)?/>)*\s*</(?:\w+:)?row>)"
+    rb"|<(?:\w+:)?c(?:\s[^<>]*)?/>"
+)
+
+
+def _filled(chunks: Iterable[bytes], budget: Budget) -> Iterator[bytes]:
+    """Yield a sheet without what is empty, as far as it stands together, and count the elements that are left."""
+    held = b""
+    for chunk in chunks:
+        held += chunk
+        end = held.rfind(b"row>") + len(b"row>")
+        if end < len(b"row>") and len(held) > _LONGEST_HELD:  # one row, or none that is written so
+            end = held.rfind(b"<")
+        if end > 0:
+            yield _without_empty(held[:end], budget)
+            held = held[end:]
+    yield _without_empty(held, budget)
+
+
+def _without_empty(octets: bytes, budget: Budget) -> bytes:
+    octets = _EMPTY.sub(b"", octets)
+    budget.take_steps(octets.count(b"<"))
+    return octets
 
 
 class _Sheet:
@@ -493,7 +603,9 @@ class _Sheet:
 
     def start(self, name: str, attributes: Attributes) -> None:
         """Take an element."""
-        if name == "c":
+        if name == "dataValidation":
+            self.lines += [text for each in _PROMPTS if (text := attributes.get(each))]
+        elif name == "c":
             self._cell = (attributes.get("t", ""), attributes.get("s", ""))
             self._shown = ""
         elif name in _VALUES or name in _HEADERS:
@@ -508,7 +620,7 @@ class _Sheet:
             self._shown = self._shown + text if name == "t" else text
         elif name == "c":
             if self._shown:
-                self._show()
+                self._show(*self._cell, self._shown)
         elif name == "row":
             if self._row:
                 self.lines.append("\t".join(self._row))
@@ -518,20 +630,18 @@ class _Sheet:
             self.formulas.append("".join(self._taken))
         elif name in _HEADERS:
             self._takes = False
-            self.lines.append(_HEADER_CODES.sub("\n", "".join(self._taken)))
+            self.lines.append(page_headers.shown("".join(self._taken)))
 
     def data(self, text: str) -> None:
         """Take text."""
         if self._takes:
             self._taken.append(text)
 
-    def _show(self) -> None:
-        kind, form = self._cell
-        text: str = self._shown
+    def _show(self, kind: str, form: str, text: str) -> None:
         charset: str | None = None
         if kind == "s":
             text, charset = self._book.string(text)
-        if charset is None and (font := self._book.font(form)) and charset_of(font):
+        if charset is None and (font := self._book.old_font(form)):
             text, charset = read_run(text, font)
         self.charset = self.charset or charset or ""
         self._row.append(text)
@@ -541,15 +651,17 @@ class _Sheet:
             raise Blocked(Obstacle.LIMIT, "text of a sheet")
 
 
-def _sheet(chunks: Iterable[bytes], book: _Book, name: str, place: str, budget: Budget) -> Iterator[Found]:
+def _sheet(
+    package: Package, part: ZipInfo, book: _Book, is_macro: bool, place: str, budget: Budget
+) -> Iterator[Found]:
     sheet = _Sheet(book, budget)
-    blocked = parse(chunks, sheet.start, sheet.end, sheet.data)
-    if "macrosheets/" in name:
+    blocked = parse(_filled(package.chunks(part), budget), sheet.start, sheet.end, sheet.data)
+    if is_macro:
         runs = any(_XLM_RUNS.search(formula) for formula in sheet.formulas)
         yield Threat(Danger.MACRO, "XLM")
         if runs:
             yield Threat(Danger.MACRO_SHELL, "XLM")
-    elif any(_DDE_FORMULA.match(formula) for formula in sheet.formulas):
+    elif any(map(is_dde, sheet.formulas)):
         yield Threat(Danger.DYNAMIC_DATA, "DDE")
     yield from extracts(sheet.lines, place, sheet.charset, budget)
     if blocked:

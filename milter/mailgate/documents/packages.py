@@ -42,6 +42,16 @@ class Package:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise Blocked(Obstacle.DAMAGED, "part of a zip") from error
 
+    def xml(self, part: zipfile.ZipInfo) -> Iterator[bytes]:
+        """Yield a part of XML; its elements are counted too."""
+        for chunk in self.chunks(part):
+            self._budget.take_steps(chunk.count(b"<"))
+            yield chunk
+
+    def head(self, part: zipfile.ZipInfo) -> bytes:
+        """Return the first octets of a part, as many as tell what it is; raise Blocked as chunks does."""
+        return next(self.chunks(part), b"")
+
     def octets(self, part: zipfile.ZipInfo) -> bytes:
         """Return a part whole; raise Blocked as chunks does."""
         limit = self._budget.limits.file_octets

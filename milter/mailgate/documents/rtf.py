@@ -1,4 +1,4 @@
-"""RTF (Microsoft's specification 1.9.1): text by its fonts, embedded objects, remote templates, DDE.
+"""RTF (Microsoft's specification 1.9.1): text by its fonts, drawings, embedded objects, links, remote templates, DDE.
 
 A reader of its own, in one pass: what a letter is depends on the font's charset, and for .VnTime on its name, which
 libraries that return plain text have forgotten by then.
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..model import Danger, Obstacle
+from . import drawings
 from .budget import Blocked, Budget
 from .fonts import Run, charset_of, read_run, read_runs
 from .found import Found, Inside, Threat, extracts
 from .markup import is_remote
-from .objects import object_of
+from .objects import object_of, shown
 
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?[0-9]{1,10})? ?"
@@ -28,11 +29,20 @@ _TOKEN = re.compile(
 )
 # Destinations without text that a reader sees. After \* what is not known is skipped too, as the specification says.
 _SKIPPED = frozenset(
-    b"colortbl stylesheet pict themedata colorschememapping datastore latentstyles listtable listoverridetable "
-    b"rsidtbl revtbl filetbl generator xmlnstbl bkmkstart bkmkend mmathPr pgdsctbl userprops xe tc".split()
+    b"colortbl themedata colorschememapping datastore latentstyles listtable listoverridetable "
+    b"rsidtbl revtbl filetbl generator xmlnstbl bkmkstart bkmkend mmathPr pgdsctbl xe tc".split()
 )
-_KEPT = frozenset(b"shptxt shpinst shp do nextfile annotation footnote header footer fldrslt nonshppict".split())
-_LINES = frozenset(b"par line row sect page softline title subject keywords doccomm author company nestrow".split())
+_KEPT = frozenset(
+    b"shptxt shpinst shp sp sn sv do nextfile annotation footnote header footer fldrslt nonshppict shppict userprops "
+    b"atnauthor company manager category hlinkbase".split()
+)
+_LINES = frozenset(b"par line row sect page softline nestrow".split())
+# Destinations whose text is a line of its own: what is said of the document, and what stands outside of the text.
+_APART = frozenset(
+    b"title subject keywords doccomm author operator company manager category hlinkbase comment header headerl "
+    b"headerr headerf footer footerl footerr footerf footnote annotation atnid atnauthor shptxt propname "
+    b"staticval".split()
+)
 _SYMBOLS = {
     b"tab": "\t",
     b"cell": "\t",
@@ -47,9 +57,29 @@ _SYMBOLS = {
     b"emspace": " ",
     b"enspace": " ",
 }
-_DESTINATIONS = frozenset({b"objdata", b"fldinst", b"template", b"fonttbl", b"result"})
-_STATES = frozenset({b"u", b"f", b"fcharset", b"deff", b"ansicpg", b"uc", b"plain", b"caps"})
-_HANDLED = _SKIPPED | _LINES | _DESTINATIONS | _STATES | _SYMBOLS.keys()
+_DESTINATIONS = frozenset(
+    {b"objdata", b"fldinst", b"template", b"fonttbl", b"stylesheet", b"result", b"sn", b"sv", b"pict", b"upr"}
+)
+_STATES = frozenset(
+    {
+        b"u",
+        b"f",
+        b"fcharset",
+        b"deff",
+        b"ansicpg",
+        b"uc",
+        b"plain",
+        b"caps",
+        b"scaps",
+        b"s",
+        b"pard",
+        b"sbasedon",
+        b"cs",
+    }
+)
+# What is text again inside of a destination that is none: what shows of a picture, and Unicode beside ANSI.
+_WITHIN = {b"picprop": b"pict", b"ud": b"upr"}
+_HANDLED = _SKIPPED | _LINES | _APART | _WITHIN.keys() | _DESTINATIONS | _STATES | _SYMBOLS.keys()
 # \fcharsetN (Windows' GDI) to Python's codec; 163 is Vietnamese.
 _CODECS = {
     0: "cp1252",
@@ -71,6 +101,8 @@ _CODECS = {
 _DDE = re.compile(r"(?<![^\W_])DDE(?:AUTO)?(?![^\W_])", re.IGNORECASE)
 _NOT_HEX = re.compile(rb"[^0-9a-fA-F]+")
 _LONGEST_TARGET = 4_096
+_LONGEST_NAME = 64
+_NO_STYLE = 222  # "no style" of sbasedon
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +113,8 @@ class _State:
     font: int = -1
     skip: int = 1  # what stands for a \u where Unicode is not known
     caps: bool = False
+    style: int = 0  # of the paragraph
+    is_apart: bool = False  # a line of its own ends with the group
 
 
 class _Reader:
@@ -96,6 +130,9 @@ class _Reader:
         self._font_name: list[bytes] = []
         self._codec = "cp1252"
         self._default = -1
+        self._styles: dict[int, tuple[int, int]] = {}  # its font, and the style that it is based on
+        self._based = _NO_STYLE
+        self._property: list[bytes] = []  # name of a shape's property
         self._runs: list[Run] = []
         self._octets: list[bytes] = []
         self._object: list[bytes] = []
@@ -138,9 +175,15 @@ class _Reader:
         if not self._stack:
             self.closed = True
             return
-        if self._state.destination == b"objdata" and self._stack[-1].destination != b"objdata":
+        state, outer = self._state, self._stack[-1]
+        if state.destination == b"objdata" and outer.destination != b"objdata":
             self.objects.append(b"".join(self._object))
             self._object = []
+        elif state.destination == b"stylesheet" and outer.destination == b"stylesheet":
+            self._styles[state.style] = (state.font, self._based)
+            self._based = _NO_STYLE
+        if state.is_apart and not outer.is_apart:
+            self.end_line()
         self._state = self._stack.pop()
         self.closed = not self._stack  # what stands behind the last brace is no RTF
 
@@ -153,8 +196,18 @@ class _Reader:
                 self._text(chr(number & 0xFFFF))
             self._to_skip = state.skip
             return
-        if word in _DESTINATIONS:
-            self._enter(b"" if word == b"result" else word)
+        if word == b"sn":
+            self._property = []
+        if word in _WITHIN:
+            if state.destination == _WITHIN[word]:
+                self._state = replace(state, destination=b"")
+        elif word in _DESTINATIONS and not (word == b"sv" and self._shows()):
+            if word != b"upr" or not state.destination:
+                self._enter(b"" if word == b"result" else word)
+        elif word in _APART or word == b"sv":
+            if not state.destination:
+                self.end_line()
+                self._state = replace(state, is_apart=True)
         elif word in _SKIPPED or (starred and word not in _KEPT):
             self._enter(b"skipped")
         elif word == b"f":
@@ -174,7 +227,17 @@ class _Reader:
         elif word == b"plain":
             self._flush()
             self._state = replace(state, font=-1, caps=False)
-        elif word == b"caps":
+        elif word == b"s":
+            self._flush()
+            self._state = replace(state, style=number or 0)
+        elif word == b"pard":
+            self._flush()
+            self._state = replace(state, style=0)
+        elif word == b"cs" and state.destination == b"stylesheet":
+            self._state = replace(state, style=-1)  # of letters: they have their font beside it
+        elif word == b"sbasedon":
+            self._based = number if number is not None else _NO_STYLE
+        elif word in (b"caps", b"scaps"):
             self._flush()
             self._state = replace(state, caps=number != 0)
         elif word in _LINES:
@@ -208,6 +271,8 @@ class _Reader:
         destination = self._state.destination
         if not destination:
             self._octets.append(octets)
+        elif destination == b"sn":
+            self._property.append(octets[:_LONGEST_NAME])
         elif destination == b"fonttbl":
             self._take_font(octets)
         elif destination == b"objdata":
@@ -225,9 +290,18 @@ class _Reader:
             self._fonts[self._state.font] = (b"".join(self._font_name).strip().decode("latin-1"), codec)
             self._font_name = []
 
+    def _shows(self) -> bool:
+        """Tell whether the value of a shape's property is text that shows."""
+        return drawings.is_text(b"".join(self._property[:2]).strip().decode("latin-1"))
+
     def _font(self) -> tuple[str, str]:
-        number = self._state.font if self._state.font >= 0 else self._default
-        return self._fonts.get(number, ("", ""))
+        number = self._state.font
+        style = self._state.style
+        for _ in range(12):  # a circle of styles ends
+            if number >= 0 or style not in self._styles:
+                break
+            number, style = self._styles[style]
+        return self._fonts.get(number if number >= 0 else self._default, ("", ""))
 
     def _flush(self) -> None:
         if self._octets:
@@ -275,9 +349,8 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         digits = _NOT_HEX.sub(b"", data)
         raw = binascii.unhexlify(digits[: len(digits) // 2 * 2])
         budget.take_octets(len(raw))
-        found = object_of(raw)
-        if found:
-            yield Inside(found.name, found.octets)
+        if found := object_of(raw):
+            yield from shown(found)
         elif raw:
             yield Inside("object", raw)
     if not reader.closed:

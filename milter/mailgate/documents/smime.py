@@ -1,76 +1,149 @@
-"""S/MIME (RFC 8551): what is signed and carried inside (opaque-signed), and that something is encrypted.
+"""S/MIME (RFC 8551) and signed files: what is signed and carried inside (opaque-signed), what is encrypted.
 
-No signature is verified here: what a reader is shown is looked into, whoever signed it.
+No signature is verified here: what a reader is shown is looked into, whoever signed it. The structure is CMS (RFC
+5652) in BER (X.690): lengths may be left open, and a string may be made of pieces.
 """
 
+import zlib
 from collections.abc import Iterator
 
 from ..model import Obstacle
+from ..text.file_names import extension_of
 from .budget import Blocked, Budget
 from .found import Inside
 
-_PKCS7 = bytes.fromhex("06092a864886f70d0107")  # the object identifiers 1.2.840.113549.1.7.x (RFC 5652 section 4 on)
-_OTHER = bytes.fromhex("060b2a864886f70d01091001")  # 1.2.840.113549.1.9.16.1.x: compressed (9), authenticated (23)
-_DATA, _SIGNED, _ENVELOPED, _ENCRYPTED = 1, 2, 3, 6
-_AUTHENTICATED = 23
+_PKCS7 = bytes.fromhex("2a864886f70d0107")  # 1.2.840.113549.1.7.x (RFC 5652 section 4 on)
+_OTHER = bytes.fromhex("2a864886f70d01091001")  # 1.2.840.113549.1.9.16.1.x
+_DATA, _SIGNED, _DIGESTED = _PKCS7 + b"\x01", _PKCS7 + b"\x02", _PKCS7 + b"\x05"
+_COMPRESSED = _OTHER + b"\x09"  # RFC 3274
+_ENCRYPTED = frozenset(
+    {
+        _PKCS7 + b"\x03",
+        _PKCS7 + b"\x04",
+        _PKCS7 + b"\x06",
+        _OTHER + b"\x17",
+    }  # enveloped, encrypted, authenticated (RFC 5083)
+)
 _BEGIN = 32  # octets in which the first identifier stands
-_INNER = 1_024  # and the one of what is signed: the digests' identifiers stand before it
+_SEQUENCE, _STRING, _STRING_OF_PIECES, _CONTENT = 0x30, 0x04, 0x24, 0xA0
+_OPEN = -1
+_NO_END = b"\0\0"
 
 
 def is_smime(octets: bytes) -> bool:
     """Tell whether octets begin as a ContentInfo does: a SEQUENCE and one of the identifiers."""
-    return octets.startswith(b"\x30") and (_PKCS7 in octets[:_BEGIN] or _OTHER in octets[:_BEGIN])
-
-
-def read(octets: bytes, budget: Budget) -> Iterator[Inside]:
-    """Yield what is signed and carried inside, nothing where the signature stands beside it (multipart/signed)."""
     head = octets[:_BEGIN]
-    at = head.find(_PKCS7)
-    if at < 0:
-        kind = octets[head.find(_OTHER) + len(_OTHER)]
-        raise Blocked(Obstacle.ENCRYPTED if kind == _AUTHENTICATED else Obstacle.UNSUPPORTED, "S/MIME")
-    kind = octets[at + len(_PKCS7)] if at + len(_PKCS7) < len(octets) else 0
-    if kind in (_ENVELOPED, _ENCRYPTED):
+    return head.startswith(b"\x30") and (b"\x06\x09" + _PKCS7 in head or b"\x06\x0b" + _OTHER in head)
+
+
+def read(octets: bytes, name: str, budget: Budget) -> Iterator[Inside]:
+    """Yield what is signed and carried inside, nothing where the signature stands beside it (multipart/signed); name:
+    of the file, "van-ban.pdf.p7m"."""
+    kind, at = _identifier(octets, _inside(octets, 0, _SEQUENCE))
+    if kind in _ENCRYPTED:
         raise Blocked(Obstacle.ENCRYPTED, "S/MIME")
-    if kind != _SIGNED:
+    if kind not in (_DATA, _SIGNED, _DIGESTED, _COMPRESSED):
         raise Blocked(Obstacle.UNSUPPORTED, "S/MIME")
-    at = octets.find(_PKCS7 + bytes((_DATA,)), at + len(_PKCS7), _INNER)
-    if at < 0:
-        raise Blocked(Obstacle.UNSUPPORTED, "S/MIME")
-    at += len(_PKCS7) + 1
-    if octets[at : at + 1] != b"\xa0":  # no content: a detached signature
+    at = _inside(octets, at, _CONTENT)
+    if kind != _DATA:
+        at = _inside(octets, at, _SEQUENCE)
+        at = _after(octets, _after(octets, at))  # version, and the algorithms
+        _, length, begin = _header(octets, at)
+        end = len(octets) if length == _OPEN else begin + length
+        _, at = _identifier(octets, _inside(octets, at, _SEQUENCE))
+        if at >= end or octets[at] != _CONTENT:  # a signature of what stands beside it, or certificates alone
+            return
+        at = _inside(octets, at, _CONTENT)
+    if octets[at : at + 1] not in (b"\x04", b"\x24"):  # as programs are signed: what is signed is no file
         return
-    content = _octet_string(octets, _header(octets, at)[2])
+    content, is_whole = _string(octets, at)
     budget.take_octets(len(content))
-    yield Inside("smime.eml", content)
+    if kind == _COMPRESSED:
+        content = _inflated(content, budget)
+    stem = name[: -len(".p7m")] if name.lower().endswith((".p7m", ".p7s")) else ""
+    yield Inside(stem if extension_of(stem) else "smime.eml", content)
+    if not is_whole:
+        raise Blocked(Obstacle.DAMAGED, "S/MIME")
+
+
+def _inflated(octets: bytes, budget: Budget) -> bytes:
+    decoder = zlib.decompressobj()
+    limit = budget.limits.file_octets
+    try:
+        content = decoder.decompress(octets, limit)
+    except zlib.error as error:
+        raise Blocked(Obstacle.DAMAGED, "S/MIME") from error
+    budget.take_octets(len(content))
+    if decoder.unconsumed_tail:
+        raise Blocked(Obstacle.LIMIT, f"S/MIME of more than {limit} octets")
+    return content
 
 
 def _header(octets: bytes, at: int) -> tuple[int, int, int]:
-    """Return the tag at a place, the length of its value (-1: an end mark ends it), and where that begins."""
-    if at + 2 > len(octets):
+    """Return the tag at a place, the length of its value (_OPEN: an end mark ends it), and where that begins."""
+    if at + 2 > len(octets) or octets[at] & 0x1F == 0x1F:
         raise Blocked(Obstacle.DAMAGED, "S/MIME")
     tag, first = octets[at], octets[at + 1]
     if first < 0x80:
         return tag, first, at + 2
     if first == 0x80:
-        return tag, -1, at + 2
+        return tag, _OPEN, at + 2
     count = first & 0x7F
     return tag, int.from_bytes(octets[at + 2 : at + 2 + count], "big"), at + 2 + count
 
 
-def _octet_string(octets: bytes, at: int) -> bytes:
-    """Return an OCTET STRING's octets, also one that is made of pieces (X.690 section 8.7)."""
+def _inside(octets: bytes, at: int, wanted: int) -> int:
+    """Return where the value of an element begins, which must have this tag."""
+    tag, _, begin = _header(octets, at)
+    if tag != wanted:
+        raise Blocked(Obstacle.DAMAGED, "S/MIME")
+    return begin
+
+
+def _identifier(octets: bytes, at: int) -> tuple[bytes, int]:
     tag, length, begin = _header(octets, at)
-    if tag == 0x04 and length >= 0:
-        return octets[begin : begin + length]
-    if tag != 0x24:
-        raise Blocked(Obstacle.UNSUPPORTED, "S/MIME")
-    end = len(octets) if length < 0 else min(begin + length, len(octets))
-    pieces = []
-    while begin < end:
-        tag, length, start = _header(octets, begin)
-        if tag != 0x04 or length < 0:
+    if tag != 0x06 or length < 0:
+        raise Blocked(Obstacle.DAMAGED, "S/MIME")
+    return octets[begin : begin + length], begin + length
+
+
+def _after(octets: bytes, at: int) -> int:
+    """Return where the next element begins."""
+    depth = 0
+    while True:
+        if depth and octets[at : at + 2] == _NO_END:
+            depth, at = depth - 1, at + 2
+        else:
+            _, length, begin = _header(octets, at)
+            if length == _OPEN:
+                depth, at = depth + 1, begin
+            else:
+                at = begin + length
+        if not depth:
+            return at
+
+
+def _string(octets: bytes, at: int) -> tuple[bytes, bool]:
+    """Return what an OCTET STRING holds, perhaps in pieces (X.690 section 8.7), and whether that is all."""
+    tag, length, begin = _header(octets, at)
+    end = len(octets) if length == _OPEN else begin + length
+    if tag == _STRING:
+        return octets[begin:end], end <= len(octets)
+    depth = int(length == _OPEN)
+    pieces: list[bytes] = []
+    at = begin
+    while at + 2 <= min(end, len(octets)):
+        if depth and octets[at : at + 2] == _NO_END:
+            depth, at = depth - 1, at + 2
+            if not depth and length == _OPEN:
+                return b"".join(pieces), True
+            continue
+        tag, size, start = _header(octets, at)
+        if tag == _STRING_OF_PIECES:
+            depth, at = depth + (size == _OPEN), start
+        elif tag == _STRING and size >= 0:
+            pieces.append(octets[start : start + size])
+            at = start + size
+        else:
             break
-        pieces.append(octets[start : start + length])
-        begin = start + length
-    return b"".join(pieces)
+    return b"".join(pieces), at == end

@@ -13,6 +13,8 @@ from itertools import islice
 
 from ..model import Danger
 from ..text.file_names import DOCUMENTS, extension_of
+from .budget import Blocked
+from .compound import opened
 from .smime import is_smime
 
 ARCHIVES = frozenset(
@@ -25,7 +27,7 @@ IMAGES = frozenset(["png", "jpeg", "gif", "bmp", "tiff", "webp", "heic", "ico", 
 SOUNDS = frozenset(["mp3", "wav", "ogg", "flac", "aac", "mp4", "avi", "mkv", "asf", "mpeg", "flv", "amr", "midi"])
 UNOPENED = frozenset(
     {
-        *("ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "xlsb", "vsdx", "vsd", "pub"),
+        *("ace", "arj", "vhd", "vhdx", "vmdk", "dmg", "img", "vsdx", "vsd", "pub"),
         *("mdb", "chm", "lrzip", "onepkg", "zoo", "egg", "alz", "wim", "squashfs", "qcow", "vdi", "lzop", "stuffit"),
         *("zpaq", "sqz", "szdd"),
     }
@@ -46,6 +48,9 @@ _DANGERS = {
 }
 RUNNING = frozenset({Danger.PROGRAM, Danger.SCRIPT, Danger.SHORTCUT, Danger.DISK_IMAGE})
 """What is disguised where its name promises a document."""
+
+BIFF = (b"\x09\0\x04\0", b"\x09\x02\x06\0", b"\x09\x04\x06\0", b"\x09\x08\x08\0\0\x05", b"\x09\x08\x10\0\0\x06")
+"""How a workbook begins that is no compound file: the record BOF of BIFF2, 3, 4, 5 and 8 (MS-XLS 2.4.21)."""
 
 _SIGNATURES = (
     (0, b"\x7fELF", "elf"),
@@ -70,6 +75,7 @@ _SIGNATURES = (
     (0, b"MSCF", "cab"),
     (0, b"%PDF-", "pdf"),
     (0, b"{\\rt", "rtf"),
+    *((0, begin, "xls") for begin in BIFF),
     (0, b"7z\xbc\xaf'\x1c", "7z"),
     (0, b"Rar!\x1a\x07", "rar"),
     (0, b"PK\x03\x04", "zip"),
@@ -223,26 +229,12 @@ def _is_old_tar(octets: bytes) -> bool:
     return told == sum(octets[:148]) + 8 * 32 + sum(octets[156:512])
 
 
-_NAME_OF_STREAM = (
-    ("WordDocument", "doc"),
-    ("Workbook", "xls"),
-    ("Book", "xls"),
-    ("PowerPoint Document", "ppt"),
-    ("__properties_version1.0", "msg"),
-    ("VisioDocument", "vsd"),
-    ("Quill", "pub"),
-)
-_INSTALLER = bytes.fromhex("84100c0000000000c000000000000046")  # the class of MSI; 86… is a patch, 82… a transform
-
-
 def _ole_kind(octets: bytes) -> str:
-    """Tell an OLE compound file by the streams that its directory names (MS-CFB 2.6), wherever they stand."""
-    for name, kind in _NAME_OF_STREAM:
-        if name.encode("utf-16-le") + b"\0\0" in octets:
-            return kind
-    if any(octets.find(bytes((first,)) + _INSTALLER[1:]) >= 0 for first in (0x84, 0x86, 0x82)):
-        return "msi"
-    return "ole"
+    """Tell an OLE compound file by its root storage; "ole" where that cannot be read."""
+    try:
+        return opened(octets).kind
+    except Blocked:
+        return "ole"
 
 
 _LOCAL = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)  # APPNOTE 4.3.7

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ..model import Obstacle
 from . import archives
 from .budget import Blocked, Budget, Growth
-from .found import Found
+from .found import Found, Inside
 from .members import member, named
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
@@ -27,6 +27,7 @@ _ENDING = struct.Struct("<4sHHHHIIH")  # 4.3.16
 _ENCRYPTED, _SIZES_BEHIND, _UTF8 = 1, 8, 2_048  # flags (4.4.4)
 _STORED, _DEFLATED = 0, 8  # methods (4.4.5)
 _METHODS = frozenset([*range(15), 16, 18, 19, 20, *range(93, 100)])  # all that there are
+_OF_CLAMD = frozenset([*range(13)])  # methods that libclamav 1.0 decompresses
 _SIZE_64, _UNICODE_PATH = 0x0001, 0x7075  # extra fields (4.5.3, 4.6.9)
 _HUGE = 0xFFFFFFFF
 _NOTHING = b"\x03\0"  # no octets, deflated: what a folder has
@@ -62,6 +63,7 @@ def read(octets: bytes, name: str, place: str, budget: Budget, beside: bool = Fa
     most = 2 * budget.limits.files
     seen: set[object] = set()
     count = 0
+    is_doubtful = octets.count(_END) != 1  # of two zips in one file clamd finds what is in neither
     for each in _members(octets, most, beside):
         count += 1
         if count > most:
@@ -72,7 +74,9 @@ def read(octets: bytes, name: str, place: str, budget: Budget, beside: bool = Fa
         names = named(*each.names)
         if each.size == 0 and each.packed <= len(_NOTHING) and names[0].endswith(("/", "\\")):
             continue
-        yield from member(names, _blocks(octets, each), each.size, place, growth, budget, each.is_unusual)
+        is_hidden = is_doubtful or each.is_unusual or each.method not in _OF_CLAMD
+        for found in member(names, _blocks(octets, each), each.size, place, growth, budget):
+            yield replace(found, is_hidden=is_hidden) if isinstance(found, Inside) else found
     if not count and not beside and not octets.startswith(_END):  # an empty one is its directory alone
         raise Blocked(Obstacle.DAMAGED, "zip: nothing in it")
 

@@ -141,8 +141,8 @@ def found_frame(item: Found) -> bytes:
     """Return what was found as a frame."""
     if isinstance(item, Taken):
         place = item.place.encode("utf-8", "replace")
-        told = _PLACE.pack(_TAKEN, len(place)) + place + item.octets
-        return LENGTH.pack(len(told)) + told
+        octets = _PLACE.pack(_TAKEN, len(place)) + place + item.octets
+        return LENGTH.pack(len(octets)) + octets
     if isinstance(item, Proven):
         return frame(("proven", item.domain))
     if isinstance(item, Text):

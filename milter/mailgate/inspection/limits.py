@@ -18,8 +18,8 @@ class InspectionLimits:
     the machine has to do. cache_bytes: of what was found, kept for the same file in the next mail."""
 
     workers: int = 4
-    cpu_s: float = 1.5
-    wall_s: float = 20.0
+    cpu_s: float = 8.0
+    wall_s: float = 60.0
     cache_bytes: int = 33_554_432
     bounds: Bounds = field(default_factory=Bounds)
     files: Limits = field(default_factory=Limits)

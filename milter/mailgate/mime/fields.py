@@ -214,11 +214,6 @@ def _join_continuations(numbered: dict[int, tuple[bytes, bool]]) -> tuple[bytes,
     return octets, charset
 
 
-def percent_decoded(octets: bytes) -> bytes:
-    """Return octets with each %41 as the octet that it stands for (RFC 2231 section 4)."""
-    return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), octets)
-
-
 def boundaries_to_the_letter(value: bytes) -> list[bytes]:
     """Return the boundaries of a Content-Type as RFC 2045 section 5.1 spells them, where what follows a quoted string
     or a token is no part of it, and as they stand. So Dovecot and CPython read them; parentheses stand for
@@ -246,6 +241,11 @@ def boundaries_to_the_letter(value: bytes) -> list[bytes]:
         if pieces:
             found += (b"".join(pieces[index] for index in sorted(pieces)), _join_continuations(wholes)[0])
     return found
+
+
+def percent_decoded(octets: bytes) -> bytes:
+    """Return octets with each %41 as the octet that it stands for (RFC 2231 section 4)."""
+    return _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), octets)
 
 
 def _strip_comments(text: bytes) -> bytes:

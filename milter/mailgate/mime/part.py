@@ -80,8 +80,9 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("long-boundary")
     if multipart and not any(boundaries):
         defects.add("no-boundary")
-    told = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
-    if multipart and (len(told) > 1 or not _TYPE.fullmatch(types[0].main)):
+    kinds = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
+    has_parts = multipart or (types and types[0].main.startswith("message/"))
+    if has_parts and ((multipart and len(kinds) > 1) or not _TYPE.fullmatch(types[0].main)):
         defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")

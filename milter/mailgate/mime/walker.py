@@ -56,6 +56,11 @@ class _Frame:
     )
 
     @property
+    def is_encoded(self) -> bool:
+        """Tell whether it is an attached message that says that it is encoded."""
+        return not self.subtype and self.whole is not None and self.whole.encoding not in IDENTITY
+
+    @property
     def is_a_file_to_some(self) -> bool:
         """Tell whether some programs do not read on in it: message/global, and attached mail that is encoded."""
         return self.is_global or (not self.subtype and self.whole is not None)
@@ -373,7 +378,8 @@ class Walker:
             if encoded and not self._messages:
                 self._begin_encoded(header.encoding)
             self._messages += 1
-            self._push(_Frame("", (), attachment, header if encoded else None, start, main == "message/global"))
+            whole = header if encoded or "multipart-or-file" in header.defects else None
+            self._push(_Frame("", (), attachment, whole, start, main == "message/global"))
             self._in_header = True
             self._no_field_yet = encoded
             return
@@ -452,7 +458,7 @@ class Walker:
 
     def _add_leaf(self, start: int, stop: int, header: PartHeader, main: str) -> None:
         if stop > start:
-            is_file = bool(header.name) or self._counts(main, header.name, header.disposition)
+            is_file = bool(header.name or header.names) or self._counts(main, header.name, header.disposition)
             told = (header.encoding, main, header.name, header.charset)
             self.leaves.append(Leaf((start, stop), *told, is_file, self._messages > 0, header.names))
 
@@ -482,13 +488,13 @@ class Walker:
         for frame in reversed(self._frames[depth:]):
             if not frame.subtype:
                 self._messages -= 1
-                if not self._messages and frame.attachment is not None and frame.whole is not None:
+                if not self._messages and frame.attachment is not None and frame.is_encoded:
                     frame.attachment.size = self._end_encoded()
             if frame.whole is not None:
                 self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
             if frame.attachment is not None:
                 start = frame.attachment.span[0]
-                if frame.whole is None:
+                if not frame.is_encoded:
                     frame.attachment.size = max(0, stop - start)
                 frame.attachment.span = (start, max(start, stop))
                 self._close(frame.attachment)
