@@ -150,6 +150,7 @@ def svg(inner: str, head: str = "") -> str:
         (svg("<a xlink:href='&#106;avascript:x()'><text>x</text></a>"), "a.svg"),
         (svg("<a xlink:href='java&#10;script:x()'><text>x</text></a>"), "a.svg"),
         (svg("<animate attributeName='href' values='javascript:x()'/>"), "a.svg"),
+        (svg("<set attributeName='onmouseover' to='x()'/>"), "a.svg"),
         (svg("<foreignObject><iframe src='https://example.com/'/></foreignObject>"), "a.svg"),
         (svg("<foreignObject><form action='https://example.com/'/></foreignObject>"), "a.svg"),
         (svg("<use href='data:image/svg+xml;base64,PHN2Zz48c2NyaXB0Lz48L3N2Zz4='/>"), "a.svg"),

@@ -73,7 +73,9 @@ _SHARE = 8  # of a page that is made for it the file is this part at the least; 
 _SHORTEST = 40  # letters of a file in a page
 
 _RUNNING = re.compile(
-    r"<(?:[\w-]{1,20}:)?(?:script|iframe|object|embed|handler|listener)\b|[\s\"'/]on[a-z]{3,30}\s*=", re.IGNORECASE
+    r"<(?:[\w-]{1,20}:)?(?:script|iframe|object|embed|handler|listener)\b|[\s\"'/]on[a-z]{3,30}\s*="
+    r"|attributeName\s*=\s*[\"']\s*on",
+    re.IGNORECASE,
 )
 _ACTIVE = re.compile(
     _RUNNING.pattern + r"|<(?:[\w-]{1,20}:)?(?:meta|form|base)\b|<\?xml-stylesheet|data:text/(?:html|xml|javascript)"
