@@ -85,7 +85,7 @@ def missing() -> list[str]:
     """Return what cannot be looked into because a library is missing: a line for each, with what to install."""
     found = []
     if archives.is_missing():
-        found.append("libarchive (Debian: libarchive13) is missing: archives are not looked into")
+        found.append("libarchive (Debian: libarchive13) is missing: of archives only zips are looked into")
     if macros.is_missing():
         found.append("oletools (pip: mailgate[macros]) is missing: what macros do is not looked into")
     return found
