@@ -52,6 +52,7 @@ MODULES = (
     "milter/mailgate/text/lexicon.py",
     "milter/mailgate/text/reading.py",
     "milter/mailgate/text/received.py",
+    "milter/mailgate/text/simple_html.py",
     "milter/mailgate/wire/milter.py",
 )
 

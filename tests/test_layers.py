@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "mailgate.text.lexicon": "lists model",
     "mailgate.text.marks": "model",
     "mailgate.text.reading": "model",
+    "mailgate.text.simple_html": "",
     "mailgate.text.organisational": "caches",
     "mailgate.text.origin": "identity model",
     "mailgate.text.received": "identity model",

@@ -7,14 +7,13 @@ from ..mime.transfer import decoder_for
 from ..model import Danger, Obstacle, TextKind, Uninspected
 from ..text import charsets
 from ..text.html import fonts_in, visible_text
+from ..text.simple_html import OLD_FONTS, label_of
 from .budget import Budget
 from .fonts import charset_of, octets_of
 from .found import Extract, Found, Inside, Threat
 
 _OLD = frozenset({*charsets.LEGACY, charsets.VPS})
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
-_META = re.compile(rb"<meta\s[^>]{0,200}charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
-_FONTS = re.compile(r"\.vn|vni[ -]", re.IGNORECASE)  # cheap: whether it is worth while to look which fonts there are
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
 _END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
 _PGP = b"-----BEGIN PGP MESSAGE-----"  # RFC 9580 section 6.2
@@ -61,12 +60,10 @@ def read_html(octets: bytes, label: str, place: str, kind: TextKind, budget: Bud
     """Yield what shows of HTML; where its fonts are from before Unicode, as they show it."""
     if octets.startswith(_WIDE):
         label = "utf-16"
-    elif not label and (meta := _META.search(octets[:4_096])):
-        label = meta[1].decode("ascii", "replace")
-    decoded = charsets.read(octets, label)
+    decoded = charsets.read(octets, label or label_of(octets))
     charset = decoded.charset if decoded.charset in _OLD else ""
     text = visible_text(decoded.text)
-    if not charset and _FONTS.search(decoded.text):
+    if not charset and OLD_FONTS.search(decoded.text):
         fonts = [charset_of(font) for font in fonts_in(decoded.text)]
         for old in filter(None, fonts):
             text = "\n".join([_as_shown(line, old) for line in text.split("\n")])

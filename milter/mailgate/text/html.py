@@ -9,23 +9,9 @@ from collections.abc import Iterator
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from .simple_html import BLANKS, CELLS, HIDDEN, LINE_ENDS, LINES
+
 _UNSEEN = frozenset({"script", "style", "head", "template", "noscript", "iframe", "object", "-comment", "-doctype"})
-_LINES = frozenset(
-    {
-        *("address", "article", "aside", "blockquote", "body", "br", "caption", "center", "dd", "div", "dl", "dt"),
-        *("fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr"),
-        *("legend", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tbody", "tfoot", "thead", "title"),
-        *("tr", "ul"),
-    }
-)
-_CELLS = frozenset({"td", "th"})
-_HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|(?<![\w-])font-size\s*:\s*0+(?:\.0+)?\s*(?:px|pt|em|%|;|!|$)"
-    r"|(?<![\w-])opacity\s*:\s*0+(?:\.0+)?\s*(?:;|!|$)|mso-hide\s*:\s*all",
-    re.IGNORECASE,
-)
-_BLANKS = re.compile(r"[ \t\r\n\f]+")
-_LINE_ENDS = re.compile(r"[ \xa0]*\n[ \xa0\n]*")
 _FONTS = re.compile(r"font-family\s*:\s*([^;]+)", re.IGNORECASE)
 
 
@@ -35,7 +21,7 @@ def visible_text(html: str) -> str:
     if body is None:
         return ""
     text = "".join(_pieces(body))
-    return _LINE_ENDS.sub("\n", text).strip(" \n")
+    return LINE_ENDS.sub("\n", text).strip(" \n")
 
 
 def _pieces(root: LexborNode) -> Iterator[str]:
@@ -46,7 +32,7 @@ def _pieces(root: LexborNode) -> Iterator[str]:
         tag = node.tag or ""
         shows = tag not in _UNSEEN and not _is_hidden(node)
         if tag == "-text":
-            yield _BLANKS.sub(" ", node.text_content or "")
+            yield BLANKS.sub(" ", node.text_content or "")
         elif shows:
             yield _before(tag)
             if tag == "img" and (words := node.attributes.get("alt")):
@@ -56,20 +42,20 @@ def _pieces(root: LexborNode) -> Iterator[str]:
             node = child
             continue
         while node is not None and node.mem_id != top and node.next is None:
-            node = node.parent
-            if node is not None and node.tag in _LINES:
+            node, shows = node.parent, True
+            if node is not None and node.tag in LINES:
                 yield "\n"
         if node is None or node.mem_id == top:
             return
-        if node.tag in _LINES:
+        if shows and node.tag in LINES:
             yield "\n"
         node = node.next
 
 
 def _before(tag: str) -> str:
-    if tag in _LINES:
+    if tag in LINES:
         return "\n"
-    return "\t" if tag in _CELLS else ""
+    return "\t" if tag in CELLS else ""
 
 
 def _is_hidden(node: LexborNode) -> bool:
@@ -78,7 +64,7 @@ def _is_hidden(node: LexborNode) -> bool:
         if "hidden" in attributes:
             return True
         style = attributes.get("style")
-        return bool(style) and _HIDDEN.search(style or "") is not None
+        return bool(style) and HIDDEN.search(style or "") is not None
     return False
 
 
