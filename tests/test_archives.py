@@ -125,6 +125,28 @@ def test_an_image_behind_a_filter_is_one(octets: bytes) -> None:
     assert Danger.DISK_IMAGE in dangers(octets, "a")
 
 
+def rar(name: bytes) -> bytes:
+    """Return a RAR of version 4 with a file that is stored."""
+
+    def block(kind: int, flags: int, body: bytes, octets: bytes = b"") -> bytes:
+        head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head + octets
+
+    file = struct.pack("<IIBIIBBHI", 1, 1, 2, zlib.crc32(b"x"), 0, 20, 0x30, len(name), 32) + name
+    return b"Rar!\x1a\7\0" + block(0x73, 0, bytes(6)) + block(0x74, 0x8000, file, b"x") + block(0x7B, 0x4000, b"")
+
+
+def rar5(name: bytes) -> bytes:
+    """Return a RAR of version 5 with a file that is stored."""
+
+    def block(body: bytes, octets: bytes = b"") -> bytes:
+        sized = bytes((len(body),)) + body
+        return struct.pack("<I", zlib.crc32(sized)) + sized + octets
+
+    file = b"\2\2\1\4\1\x20" + struct.pack("<I", zlib.crc32(b"x")) + b"\0\0" + bytes((len(name),)) + name
+    return b"Rar!\x1a\7\1\0" + block(b"\1\0\0") + block(file, b"x") + block(b"\5\0\0")
+
+
 def gzip_named(octets: bytes, name: bytes) -> bytes:
     """Return a gz that keeps a name."""
     plain = gzip.compress(octets)
@@ -151,6 +173,9 @@ def broken_7z(name: str) -> bytes:
         (archive("7zip", {"báo cáo.vbs": b"x"}), "a.7z"),
         (archive("iso9660", {"báo cáo.vbs": b"x"}), "a.iso"),
         (archive("cpio", {"báo cáo.vbs": b"x"}), "a.cpio"),
+        (rar(b"a.vbs"), "a.rar"),
+        (rar(b"b\xe1o \xff.vbs"), "a.rar"),
+        (rar5("báo cáo.vbs".encode()), "a.rar"),
         (gzip_named(b"x", b"b\xe1o.vbs"), "a.txt.gz"),
         (gzip_named(b"x", b"a.txt"), "a.vbs.gz"),
     ],
@@ -162,8 +187,9 @@ def test_a_name_yields_its_extension(octets: bytes, name: str) -> None:
     }
 
 
-def test_a_name_that_cannot_be_read_is_a_danger() -> None:
-    assert Danger.DISGUISED in dangers(broken_7z("1234.vbs"), "a.7z")
+@pytest.mark.parametrize("octets", [broken_7z("1234.vbs"), rar5(b"b\xe1o\xff.vbs")])
+def test_a_name_that_cannot_be_read_is_a_danger(octets: bytes) -> None:
+    assert Danger.DISGUISED in dangers(octets, "a")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What inspection lacks is said, at the start and by `doctor`; where nobody can look, mail follows on_error."""
 
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.lab.mailgate import Config, Mailgate
-from tests.lab.mails import OFFICER, OUTSIDER, letter, letter_with, zipped
+from tests.lab.mails import OFFICER, OUTSIDER, letter, letter_with
 from tests.lab.postfix import Postfix
 from tests.lab.sink import Sink
 from tests.lab.system import MailSystem
@@ -98,7 +99,7 @@ def test_what_workers_lack_is_said_and_its_files_are_told_uninspected(tmp_path: 
         assert system.receive(OUTSIDER, [OFFICER], HTML).status == "250 2.0.0"
         said = [line["lacks"] for line in system.mailgate.log() if line["event"] == "inspection is not whole"]
         assert [lack.partition(":")[0] for lack in said] == [text.partition(":")[0] for text in want]
-        mail = letter_with(zipped(b"x"), name="tep.zip")
+        mail = letter_with(gzip.compress(b"x"), name="tep.gz")
         assert system.receive(OUTSIDER, [OFFICER], mail).status == "250 2.0.0"
         assert system.sink.wait(2)[1].header("X-Mailgate-Uninspected") == b"unsupported"
         _, found = diagnoses(system.mailgate)

@@ -64,6 +64,8 @@ def programs(*values: bytes) -> set[str]:
         b"attachment; filename*=utf-8'a.vbs",
         b"attachment; filename*=a.vbs",
         b"attachment; filename*=no-such-charset'vi'a%2Evbs",
+        b'attachment; filename="=?utf-8?B?YS52YnM"',
+        b"attachment; filename*=iso-2022-jp''a%1B$B!%%1B(Bvbs",
         # quotes, blanks and semicolons
         b"attachment; filename=bao cao.vbs",
         b"attachment; filename=a.vbs .txt",
@@ -135,6 +137,10 @@ def test_a_description_names_a_part_without_a_name() -> None:
         (b'attachment; filename="100% xong.docx"',),
         (b'attachment; filename="12.QD-UBND (v1.2).docx"; size=9; creation-date="Tue, 24 Nov 2026 08:00:00 +0700"',),
         (b'text/plain; charset=utf-8; name="a; b.docx"',),
+        (b"attachment; filename*=iso-2022-jp''%1B%24B%3Bq%4E%41%1B%28B.docx",),
+        (b"attachment; filename*0*=iso-2022-jp''%1B%24B%3Bq%4E; filename*1*=%41%1B%28B.docx",),
+        (b"attachment; filename*=utf-16''%FF%FEa%00.%00d%00o%00c%00x%00",),
+        (b"attachment; filename*0*=gb18030''%D7%CA; filename*1*=%C1%CF.docx; filename=x.docx",),
     ],
 )
 def test_a_lawful_name_is_one(values: tuple[bytes, ...]) -> None:

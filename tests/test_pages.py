@@ -148,7 +148,9 @@ def svg(inner: str, head: str = "") -> str:
         (svg('<g\nonmouseover = "x()"/>'), "a.svg"),
         (svg("<a xlink:href='javascript:x()'><text>x</text></a>"), "a.svg"),
         (svg("<a xlink:href='&#106;avascript:x()'><text>x</text></a>"), "a.svg"),
+        (svg("<a xlink:href='java&#10;script:x()'><text>x</text></a>"), "a.svg"),
         (svg("<animate attributeName='href' values='javascript:x()'/>"), "a.svg"),
+        (svg("<set attributeName='onmouseover' to='x()'/>"), "a.svg"),
         (svg("<foreignObject><iframe src='https://example.com/'/></foreignObject>"), "a.svg"),
         (svg("<foreignObject><form action='https://example.com/'/></foreignObject>"), "a.svg"),
         (svg("<use href='data:image/svg+xml;base64,PHN2Zz48c2NyaXB0Lz48L3N2Zz4='/>"), "a.svg"),
@@ -186,6 +188,8 @@ _CHART = "var Plotly={};" + "function f(x){return x.toString()+createObjectURL(x
             "so-do.svg",
             "active-page",
         ),
+        (svg("<text>&lt;script&gt; là thẻ</text>"), "a.svg", ""),
+        ("<?xml version='1.0'?><f><h:form xmlns:h='http://www.w3.org/1999/xhtml'/></f>", "a.xml", ""),
         (script("window.print()"), "a.html", ""),
         (script("document.getElementById('in').onclick=function(){window.print();}"), "ban-tin.html", ""),
         (
@@ -247,21 +251,21 @@ async def test_what_follows(head: bytes, page: str, wants: Action) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        "<html>" + "<script" * 300_000,
-        "<html><script>" + "A" * 2_000_000,
-        "<html><script>" + "AAAA'," * 300_000,
-        "<html><script>" + "'AAAA', " * 200_000 + "x",
-        "<html><script>" + "data:a;b" * 200_000,
-        "<html><script>" + "1 ," * 500_000,
-        "<html>" + " onabc =" * 200_000,
-        "<html><script>" + "'+'" * 500_000,
-        "<html><script>" + "'a." * 400_000,
-        svg("<!ENTITY" * 200_000),
-        "<html>" + "data:x/y;base64,AAAA " * 30_000,
+        "<html>" + "<script" * 75_000,
+        "<html><script>" + "A" * 500_000,
+        "<html><script>" + "AAAA'," * 75_000,
+        "<html><script>" + "'AAAA', " * 50_000 + "x",
+        "<html><script>" + "data:a;b" * 50_000,
+        "<html><script>" + "1 ," * 125_000,
+        "<html>" + " onabc =" * 50_000,
+        "<html><script>" + "'+'" * 125_000,
+        "<html><script>" + "'a." * 100_000,
+        svg("<!ENTITY" * 50_000),
+        "<html>" + "data:x/y;base64,AAAA " * 7_500,
     ],
 )
 def test_hostile_pages_cost_little(page: str) -> None:
     for name in ("a.html", "a.svg"):
         started = time.process_time()
         look(page, name)
-        assert time.process_time() - started < 2.0
+        assert time.process_time() - started < 1.0  # a quadratic search takes minutes

@@ -160,14 +160,24 @@ def test_a_member_has_every_name_that_it_is_given(octets: bytes) -> None:
     assert "vbs" in {extension for name in (file.name, *file.names) for extension in read_name(name).extensions}
 
 
+def test_two_entries_for_one_member_are_two_files() -> None:
+    octets = made.zipped({"a.txt": "x"})
+    begin, end = octets.index(b"PK\1\2"), octets.index(b"PK\5\6")
+    entry = octets[begin:end]
+    both = entry + entry.replace(b"a.txt", b"a.vbs")
+    ending = bytearray(octets[end:])
+    struct.pack_into("<HHI", ending, 8, 2, 2, len(both))
+    assert {each.name for each in files(octets[:begin] + both + bytes(ending))} == {"a.txt", "a.vbs"}
+
+
 def test_a_member_that_its_own_header_tells_otherwise_is_read_in_both_ways() -> None:
     """The directory calls it encrypted, or stored; what streams it asks its own header."""
-    octets = bytearray(made.zipped({"b.exe": made.PROGRAM}))
-    entry = octets.index(b"PK\1\2")
-    for at, value in ((8, 1), (10, 0)):
-        changed = octets.copy()
-        changed[entry + at] = value
-        assert "b.exe=exe" in seen(bytes(changed))
+    for whole in (made.zipped({"b.exe": made.PROGRAM}), streamed({"b.exe": made.PROGRAM})):
+        entry = whole.index(b"PK\1\2")
+        for at, value in ((8, 1), (10, 0)):
+            changed = bytearray(whole)
+            changed[entry + at] = value
+            assert "b.exe=exe" in seen(bytes(changed))
 
 
 @pytest.mark.parametrize(

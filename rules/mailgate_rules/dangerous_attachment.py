@@ -112,13 +112,14 @@ class Stanza(RuleStanza):
 
     def _by_name(self, file: File) -> Iterable[tuple[Action, str]]:
         """Judge a file by each name that a program may give it; of several one is enough."""
-        for reading in map(read_name, (file.name, *file.names)):
+        for number, reading in enumerate(map(read_name, (file.name, *file.names))):
+            which = " (another reading)" if number else ""
             refused = [extension for extension in reading.extensions if extension in self.extensions]
             for extension in refused:
-                yield self.action, f"extension: {extension[:32]}"
+                yield self.action, f"extension: {extension[:32]}{which}"
             for trick in reading.tricks:
                 if trick in HOSTILE or refused:
-                    yield self.action, f"name: {trick}"
+                    yield self.action, f"name: {trick}{which}"
 
     def _by_content(self, file: File) -> Iterable[tuple[Action, str]]:
         for danger, detail in file.dangers:

@@ -85,7 +85,7 @@ def missing() -> list[str]:
     """Return what cannot be looked into because a library is missing: a line for each, with what to install."""
     found = []
     if archives.is_missing():
-        found.append("libarchive (Debian: libarchive13) is missing: archives are not looked into")
+        found.append("libarchive (Debian: libarchive13) is missing: of archives only zips are looked into")
     if macros.is_missing():
         found.append("oletools (pip: mailgate[macros]) is missing: what macros do is not looked into")
     return found
@@ -139,7 +139,7 @@ def look_into(
                         yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                         break
                     inner_place = f"{place} > {found.name}"
-                    if kind not in _SCANNED or found.is_hidden:
+                    if kind not in _SCANNED or kind != kinds[0] or found.is_hidden:
                         yield from taken(inner_place, found.octets, budget)
                     for inner in look_into(
                         found.octets, found.name, found.declared, inner_place, budget, found.names

@@ -27,10 +27,9 @@ def look_into_leaf(
             if budget.files <= 0:
                 yield Uninspected(place, Obstacle.LIMIT, f"more than {budget.limits.files} files")
                 break
-            yield from taken(f"{place} > {found.name}", found.octets, budget)
-            yield from look_into(
-                found.octets, found.name, found.declared, f"{place} > {found.name}", budget, found.names
-            )
+            inner_place = f"{place} > {found.name}"
+            yield from taken(inner_place, found.octets, budget)
+            yield from look_into(found.octets, found.name, found.declared, inner_place, budget, found.names)
         elif isinstance(found, Threat):
             told = (found.danger, found.detail)
             yield File(place, "", "html", leaf.type, len(octets), sha256(octets).hexdigest(), (told,))

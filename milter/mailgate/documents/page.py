@@ -8,6 +8,8 @@ script hides better still shows by what it calls. Nothing is run.
 import html
 import re
 from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
 
 from ..model import Danger, File
 from ..text.file_names import PROGRAMS, read_name
@@ -20,6 +22,7 @@ from .types import IMAGES, SOUNDS, type_by_head
 _SCRIPT = re.compile(r"<(?:[\w-]{1,20}:)?script\b", re.IGNORECASE)
 _SCRIPT_END = re.compile(r"</(?:[\w-]{1,20}:)?script\b", re.IGNORECASE)
 _HANDLER = re.compile(r"[\s\"'/]on[a-z]{3,30}\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s>]+)", re.IGNORECASE)
+_NOT_IN_URLS = str.maketrans("", "", "\t\r\n")
 _SCRIPT_URL = re.compile(r"(?:javascript|vbscript)\s*:\s*([^\"'>]*)", re.IGNORECASE)
 # 'cre' + 'ateObjectURL', \x63reate, \u0063reate
 _JOINT = re.compile(r"(?<!\\)([\"'`])\s*\+\s*[\"'`]")
@@ -69,9 +72,14 @@ _FONTS = (b"wOFF", b"wOF2", b"OTTO", b"\0\1\0\0", b"true")
 _SHARE = 8  # of a page that is made for it the file is this part at the least; one with a library of charts is not
 _SHORTEST = 40  # letters of a file in a page
 
+_RUNNING = re.compile(
+    r"<(?:[\w-]{1,20}:)?(?:script|iframe|object|embed|handler|listener)\b|[\s\"'/]on[a-z]{3,30}\s*="
+    r"|attributeName\s*=\s*[\"']\s*on",
+    re.IGNORECASE,
+)
 _ACTIVE = re.compile(
-    r"<(?:[\w-]{1,20}:)?(?:script|iframe|object|embed|handler|listener|meta|form|base)\b|[\s\"'/]on[a-z]{3,30}\s*=|javascript\s*:"
-    r"|<\?xml-stylesheet|data:text/(?:html|xml|javascript)|data:image/svg",
+    _RUNNING.pattern + r"|<(?:[\w-]{1,20}:)?(?:meta|form|base)\b|<\?xml-stylesheet|data:text/(?:html|xml|javascript)"
+    r"|data:image/svg",
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"<!ENTITY[^>]{0,2000}(?:<|&(?:#|\w)|SYSTEM|PUBLIC)", re.IGNORECASE)
@@ -80,21 +88,27 @@ _FOREIGN = re.compile(r"<(?:[\w-]{1,20}:)?foreignObject\b", re.IGNORECASE)
 _SCRIPTED_NAMESPACE = re.compile(r"http://www\.w3\.org/(?:1999/xhtml|2000/svg)")
 
 
+class _Parts(NamedTuple):
+    """A page without its scripts, these as one text, and what they say where it is written as escapes."""
+
+    shown: str
+    written: str
+    code: str
+
+
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     """Yield the files that a page carries, and whether it makes them by script."""
     page = _text(octets)
-    code = _code(page)
-    lower = page.lower()
+    parts = _parted(page)
+    code, lower = parts.code, parts.shown.lower()
     if _HANDS_OVER.search(page):
         yield Threat(Danger.ACTIVE_PAGE, "URL of a program")
     if not code and "<script" not in lower and "data:" not in lower:
         return
-    makes = bool(code) and _MAKES.search(code) is not None
-    saves = bool(code) and _SAVES.search(code) is not None
-    decodes = bool(code) and _DECODES.search(code) is not None
-    names = _names_in(page, code if makes or saves else "")
+    makes, saves, decodes = (each.search(code) is not None for each in (_MAKES, _SAVES, _DECODES))
+    names = _names_in(parts.shown, code if makes or saves else "")
     carried, letters = 0, 0
-    for octets_inside, declared, length in _files_in(page, code, takes_text=makes and decodes):
+    for octets_inside, declared, length in _files_in(parts, takes_text=makes and decodes):
         letters += length
         carried += 1
         budget.take_octets(len(octets_inside))
@@ -122,25 +136,25 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
 def runs_script(octets: bytes) -> Iterator[Found]:
     """Yield whether a page that is shown as the mail's own text makes a file: it may be opened by itself too."""
     if b"<script" in octets.lower():
-        code = _code(_text(octets))
+        code = _parted(_text(octets)).code
         if _MAKES.search(code) and (_SAVES.search(code) or _DECODES.search(code)):
             yield Threat(Danger.HTML_SMUGGLING, "script")
 
 
 def read_picture(octets: bytes, is_picture: bool, budget: Budget) -> Iterator[Found]:
     """Yield whether an SVG, or XML with one or with HTML in it, runs something, and the files in its URLs."""
-    picture = html.unescape(_text(octets))
+    picture = _text(octets)
     if not is_picture and not _SCRIPTED_NAMESPACE.search(picture):
         return
-    found = _ACTIVE.search(picture)
-    if not is_picture and found and found[0].lower().startswith("<?xml"):
-        found = _ACTIVE.search(picture, found.end())
-    if found or (is_picture and _ENTITY.search(picture, 0, _DOCTYPE)):
+    active = _ACTIVE if is_picture else _RUNNING
+    has_entities = is_picture and _ENTITY.search(picture, 0, _DOCTYPE)
+    if active.search(picture) or has_entities or _SCRIPT_URL.search(_as_url(picture)):
         yield Threat(Danger.ACTIVE_IMAGE, "script")
     elif _FOREIGN.search(picture):
         yield Threat(Danger.ACTIVE_PAGE, "foreign object")
-    names = _names_in(picture, "")
-    for inner, declared, _ in _files_in(picture, _code(picture), takes_text=False):
+    parts = _parted(picture)
+    names = _names_in(parts.shown, "")
+    for inner, declared, _ in _files_in(parts, takes_text=False):
         budget.take_octets(len(inner))
         yield Inside(names[0] or "data", inner, declared, names[1])
 
@@ -152,24 +166,32 @@ def _text(octets: bytes) -> str:
     return octets.decode("latin-1")
 
 
-def _code(page: str) -> str:
-    """Return all scripts of a page as one text, with what is only written otherwise put straight."""
-    pieces = []
+def _parted(page: str) -> _Parts:
+    """Part a page into its scripts and the rest."""
+    pieces, rest = [], []
     at = 0
     while match := _SCRIPT.search(page, at):
         begin = page.find(">", match.end()) + 1 or len(page)
         end = _SCRIPT_END.search(page, begin)
+        rest.append(page[at:begin])
         at = end.start() if end else len(page)
         pieces.append(page[begin:at])
-    lower = page.lower()
-    pieces += [html.unescape(match[1]) for match in _HANDLER.finditer(page)]
-    if "script" in lower and ":" in lower:
-        pieces += [html.unescape(match[1]) for match in _SCRIPT_URL.finditer(page)]
-    for match in _DATA_URL.finditer(page):
+    rest.append(page[at:])
+    shown = "".join(rest)
+    pieces += [html.unescape(match[1]) for match in _HANDLER.finditer(shown)]
+    if "script" in shown.lower():
+        pieces += [match[1] for match in _SCRIPT_URL.finditer(_as_url(shown))]
+    for match in _DATA_URL.finditer(shown):
         if "script" in match[0][:40].lower() and (inner := file_of(match[0].encode("latin-1", "replace"))):
             pieces.append(inner.octets.decode("latin-1"))
-    code = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), "\n".join(pieces))
-    return _JOINT.sub("", code)
+    written = _JOINT.sub("", "\n".join(pieces))
+    code = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), written)
+    return _Parts(shown, written, _JOINT.sub("", code))
+
+
+def _as_url(text: str) -> str:
+    """Return a text as URLs in it are read: references resolved, no line ends and tabs in them."""
+    return html.unescape(text).translate(_NOT_IN_URLS)
 
 
 def _names_in(page: str, code: str) -> tuple[str, tuple[str, ...]]:
@@ -181,29 +203,26 @@ def _names_in(page: str, code: str) -> tuple[str, tuple[str, ...]]:
     return named(*names) if names else ("", ())
 
 
-def _files_in(page: str, code: str, takes_text: bool) -> Iterator[tuple[bytes, str, int]]:
+def _files_in(parts: _Parts, takes_text: bool) -> Iterator[tuple[bytes, str, int]]:
     """Yield the files in a page: octets, the type that is said of them, and how many letters they took.
 
     takes_text: also what is no more than text by its content.
     """
     seen: set[bytes] = set()
-    spans: list[tuple[int, int]] = []
-    for match in _DATA_URL.finditer(page):
-        spans.append(match.span())
+    for match in chain(_DATA_URL.finditer(parts.shown), _DATA_URL.finditer(parts.code)):
         inner = file_of(match[0].encode("latin-1", "replace"))
         if inner and inner.octets and inner.octets not in seen and not _is_media(inner.octets):
             seen.add(inner.octets)
             if inner.declared not in ("text/css", "text/javascript", "application/javascript"):
                 yield inner.octets, inner.declared, len(match[0])
-    without = _DATA_URL.sub(" ", page)
-    for source in dict.fromkeys((_DATA_URL.sub(" ", code), without)):
-        for letters, octets, is_plain in _literals(source):
+    for source in (parts.written, parts.shown):
+        for letters, octets, is_plain in _literals(_DATA_URL.sub(" ", source)):
             if octets in seen or not octets:
                 continue
             seen.add(octets)
             kind = type_by_head(octets)
             is_file = kind and kind not in _NO_FILES
-            if is_file or (takes_text and is_plain and source is not without and not _is_media(octets)):
+            if is_file or (takes_text and is_plain and source is parts.written and not _is_media(octets)):
                 yield octets, "", letters
 
 

@@ -39,7 +39,7 @@ _LONGEST_NAME = 4_096
 @dataclass(frozen=True, slots=True)
 class _Member:
     """A member as one header tells it. at: where its own header stands; begin: its octets; size: unpacked; sum: None
-    for none."""
+    for none. is_unusual: it is not in the last directory."""
 
     at: int
     names: tuple[bytes | str, ...]
@@ -49,6 +49,7 @@ class _Member:
     packed: int
     size: int
     begin: int
+    is_unusual: bool = False
 
     @property
     def way(self) -> tuple[int, int, int, int]:
@@ -60,20 +61,20 @@ def read(octets: bytes, name: str, place: str, budget: Budget, beside: bool = Fa
     """Yield what a zip holds. beside: only what its last directory does not name."""
     growth = Growth(len(octets), budget)
     most = 2 * budget.limits.files
-    seen: dict[tuple[int, int, int, int], None] = {}
+    seen: set[object] = set()
     count = 0
     is_doubtful = octets.count(_END) != 1  # of two zips in one file clamd finds what is in neither
     for each in _members(octets, most, beside):
         count += 1
         if count > most:
             raise Blocked(Obstacle.LIMIT, f"more than {most} files")
-        if each.way in seen:
+        if (each.way, each.names) in seen:
             continue
-        seen[each.way] = None
+        seen.add((each.way, each.names))
         names = named(*each.names)
         if each.size == 0 and each.packed <= len(_NOTHING) and names[0].endswith(("/", "\\")):
             continue
-        is_hidden = is_doubtful or each.method not in _OF_CLAMD
+        is_hidden = is_doubtful or each.is_unusual or each.method not in _OF_CLAMD
         for found in member(names, _blocks(octets, each), each.size, place, growth, budget):
             yield replace(found, is_hidden=is_hidden) if isinstance(found, Inside) else found
     if not count and not beside and not octets.startswith(_END):  # an empty one is its directory alone
@@ -100,9 +101,11 @@ def _members(octets: bytes, most: int, beside: bool) -> Iterator[_Member]:
                 stored.add(entry.begin, entry.begin + entry.packed)
             names = tuple(dict.fromkeys((*entry.names, *(own.names if own else ()))))
             if count or not beside:
-                yield replace(entry, names=names)
-            if own and own.way != entry.way and not own.flags & _SIZES_BEHIND:
-                yield replace(own, names=names)
+                yield replace(entry, names=names, is_unusual=count > 0)
+            if own and own.flags & _SIZES_BEHIND and not own.packed:
+                own = replace(own, packed=entry.packed, size=entry.size, sum=entry.sum)
+            if own and own.way != entry.way:
+                yield replace(own, names=names, is_unusual=True)
         count += 1
     marks = dict.fromkeys((_SUMS, _CENTRAL, _LOCAL), 0)
     at = octets.find(_LOCAL)
@@ -111,7 +114,7 @@ def _members(octets: bytes, most: int, beside: bool) -> Iterator[_Member]:
         own = None if at in known or following > at + 1 else _own(octets, at)
         if own is not None:
             own = _ended(octets, own, marks)
-            yield own
+            yield replace(own, is_unusual=True)
             following = own.begin + (own.packed if own.method == _STORED else 0)
         at = octets.find(_LOCAL, following)
     if not count:

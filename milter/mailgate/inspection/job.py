@@ -151,9 +151,9 @@ def found_frame(item: Found) -> bytes:
         return frame(("text", *map(legal_text, words), marks, item.charset, legal_text(item.declared), item.is_html))
     if isinstance(item, File):
         dangers = [(danger, legal_text(detail)) for danger, detail in item.dangers]
-        told = (item.place, item.name, item.type, item.declared)
+        called = (item.place, item.name, item.type, item.declared)
         names = [legal_text(name) for name in item.names]
-        return frame(("file", *map(legal_text, told), item.size, item.sha256, dangers, names))
+        return frame(("file", *map(legal_text, called), item.size, item.sha256, dangers, names))
     return frame(("uninspected", legal_text(item.place), item.obstacle, legal_text(item.detail)))
 
 

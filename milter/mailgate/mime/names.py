@@ -78,6 +78,8 @@ def _values(text: bytes, begin: int) -> Iterator[bytes]:
 def _decoded(octets: bytes) -> Iterator[str]:
     """Yield what octets say: by encoded words, by percent signs, by one inside the other."""
     yield decode_words(octets)
+    if b"=?" in octets and not octets.endswith(b"?="):
+        yield decode_words(octets.rstrip(b"?=") + b"?=")  # a word that is cut
     if not octets.isascii() and b"=?" not in octets:
         yield octets.decode("ascii", "ignore")  # as of programs that drop what they cannot read
     if b"%" in octets:
@@ -90,9 +92,13 @@ def _extended(octets: bytes) -> Iterator[str]:
     """Yield what RFC 2231's charset'language'value says, also with one quotation mark, or none."""
     charset, mark, rest = octets.partition(b"'")
     for value in (rest.partition(b"'")[2], rest) if mark else (octets,):
-        plain = percent_decoded(value)
-        yield to_text(plain, charset.decode("ascii", "replace") if mark else "")
-        yield decode_words(plain)
+        yield from _in_charset(percent_decoded(value), charset if mark else b"")
+
+
+def _in_charset(octets: bytes, charset: bytes) -> Iterator[str]:
+    yield to_text(octets, charset.decode("ascii", "replace"))
+    if b"=?" in octets:
+        yield decode_words(octets)
 
 
 def _joined(numbered: Sequence[_Piece]) -> Iterator[str]:
@@ -110,5 +116,5 @@ def _joined(numbered: Sequence[_Piece]) -> Iterator[str]:
         head = order[0][1]
         prefix = head[: len(head) - len(head.split(b"'", 2)[-1])] if order[0][0] else b""
         tail = b"".join(percent_decoded(octets) if is_extended else octets for is_extended, octets in order)
-        yield from _decoded(tail[len(prefix) :])
+        yield from _in_charset(tail[len(prefix) :], prefix.partition(b"'")[0])
         yield from _extended(b"".join(octets for _, octets in order))

@@ -86,14 +86,14 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
-    type_ = _TYPE.match(types[0].main) if types else None
     name = _file_name((*dispositions, *types[:1]))
-    told = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
-    if not name and told:
-        name = told[0]
-    if not told:
+    names = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
+    if not name and names:
+        name = names[0]
+    if not names:
         described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
-        told = tuple([text for text in described if read_name(text).extensions])
+        names = tuple([text for text in described if read_name(text).extensions])
+    type_ = _TYPE.match(types[0].main) if types else None
     return PartHeader(
         type_[0] if type_ else types[0].main if types else "",
         name,
@@ -103,7 +103,7 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         boundaries,
         tuple(sorted(defects)),
         types[0].values.get("charset", "").strip().lower() if types else "",
-        tuple([other for other in told if not opens_alike(other, name)]),
+        tuple([other for other in names if not opens_alike(other, name)]),
     )
 
 
