@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.lab.clamd import EICAR, Clamd
 from tests.lab.gates import Notes, make_gate, settings_of
@@ -48,8 +49,12 @@ class Watched(Pool):
                 fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
                 own, buried = fields[11:13], fields[13:15] if process == self._nursery.pid else ()
                 total += sum(map(int, (*own, *buried))) * _TICK_S
-                self.most_bytes = max(self.most_bytes, peak_rss_bytes(process))
         return total
+
+    def _part_with(self, worker: Any) -> None:
+        with contextlib.suppress(FileNotFoundError, ValueError):  # it has ended by itself
+            self.most_bytes = max(self.most_bytes, peak_rss_bytes(worker.process))
+        super()._part_with(worker)
 
 
 @contextlib.asynccontextmanager
