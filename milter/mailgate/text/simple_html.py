@@ -36,6 +36,7 @@ _TAG = re.compile(
 )
 _COMMENT = re.compile(r"<!--(?!-?>)(?:(?!--!?>|<!--).)*-->", re.DOTALL)
 _DECLARATION = re.compile(r"<!(?:doctype|\[(?:if|endif))[^>\"']*(?:\"[^\">]*\"[^>\"']*){0,3}>", re.IGNORECASE)
+_CONDITION = re.compile(r"<!\[(?:if|endif)[^<>\"']*>", re.IGNORECASE)
 _RAW = re.compile(r"[^<]*(?:<(?!/style)[^<]*)*</style\s*>", re.IGNORECASE)
 _TITLE = re.compile(r"[^<&]*</title\s*>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"\s([A-Za-z_:][A-Za-z0-9_:.-]*)(?:=(\"[^\"]*\"|'[^']*'|[^\s\"'=<>`/]+))?")
@@ -128,7 +129,7 @@ def simple_text(html: str) -> str | None:
         if tag is None and (match := _TAG.match(html, at)) is not None:
             tag = tags[html[at:stop]] = (match[1], match[2].lower(), match[3], match[4])
         if tag is None:
-            match = _COMMENT.match(html, at) or _DECLARATION.match(html, at)
+            match = _COMMENT.match(html, at) or (_CONDITION if is_body else _DECLARATION).match(html, at)
             if match is None:
                 return None
             at = match.end()
