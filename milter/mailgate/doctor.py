@@ -161,7 +161,7 @@ async def _inspection(settings: Settings) -> list[Diagnosis]:
     pool = Pool(limits)
     inspector = Inspector(pool, limits)
     mail = Mail(settings.identity(), Session())
-    page = b"<p>mailgate doctor</p>"
+    page = b"<p>mailgate doctor"  # it does not end, so that the daemon does not read it by itself
     with contextlib.closing(Spool()) as spool:
         spool.write(page)
         try:
