@@ -147,6 +147,9 @@ def look_into(
                         yield inner
                         if isinstance(inner, File) and inner.place == inner_place:
                             threats = (*threats, *_shared(file, kind, inner))
+                elif isinstance(found, Taken):
+                    threats = ()
+                    yield from taken(found.place, found.octets, budget)
                 else:
                     threats = _shared(file, kind, found) if isinstance(found, File) else ()
                     yield found
