@@ -64,6 +64,8 @@ _PERCENTS = re.compile(r"(?:%[0-9A-Fa-f]{2}){16,}")
 _NUMBERS = re.compile(r"(?:(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})\s*,\s*){31,}(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})")
 _MOST_LITERALS = 200
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(?:;[\w.+=\"-]{1,100}){0,5},[^\"'\s)>\\]*", re.IGNORECASE)
+_VALUE = re.compile(r"=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
+_IS_DATA = re.compile(r"(?:[\x00-\x20]*[\d.]{1,10}[;,\s]*url\s*=\s*[\"']?)?[\x00-\x20]*(?=data:)", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[\"']([^\"'\\/:*?<>|\r\n;{}()]{1,200}\.[A-Za-z0-9-]{1,16})[\"']")
 _DOWNLOAD_NAME = re.compile(r"\bdownload\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([^\s>\"']+))", re.IGNORECASE)
 # What random octets may look like, and what a page shows.
@@ -89,11 +91,13 @@ _SCRIPTED_NAMESPACE = re.compile(r"http://www\.w3\.org/(?:1999/xhtml|2000/svg)")
 
 
 class _Parts(NamedTuple):
-    """A page without its scripts, these as one text, and what they say where it is written as escapes."""
+    """A page without its scripts, these as one text, and what they say where it is written as escapes; the data: URLs
+    that its attributes are, as a browser reads them."""
 
     shown: str
     written: str
     code: str
+    urls: tuple[str, ...]
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
@@ -101,9 +105,9 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     page = _text(octets)
     parts = _parted(page)
     code, lower = parts.code, parts.shown.lower()
-    if _HANDS_OVER.search(page):
+    if _HANDS_OVER.search(page) or _HANDS_OVER.search(_as_url(parts.shown)):
         yield Threat(Danger.ACTIVE_PAGE, "URL of a program")
-    if not code and "<script" not in lower and "data:" not in lower:
+    if not code and "<script" not in lower and "data:" not in lower and not parts.urls:
         return
     makes, saves, decodes = (each.search(code) is not None for each in (_MAKES, _SAVES, _DECODES))
     names = _names_in(parts.shown, code if makes or saves else "")
@@ -181,12 +185,21 @@ def _parted(page: str) -> _Parts:
     pieces += [html.unescape(match[1]) for match in _HANDLER.finditer(shown)]
     if "script" in shown.lower():
         pieces += [match[1] for match in _SCRIPT_URL.finditer(_as_url(shown))]
-    for match in _DATA_URL.finditer(shown):
-        if "script" in match[0][:40].lower() and (inner := file_of(match[0].encode("latin-1", "replace"))):
+    urls = tuple(_data_urls_in(shown))
+    for url in dict.fromkeys([*(match[0] for match in _DATA_URL.finditer(shown)), *urls]):
+        if "script" in url[:40].lower() and (inner := file_of(url.encode("latin-1", "replace"))):
             pieces.append(inner.octets.decode("latin-1"))
     written = _JOINT.sub("", "\n".join(pieces))
     code = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), written)
-    return _Parts(shown, written, _JOINT.sub("", code))
+    return _Parts(shown, written, _JOINT.sub("", code), urls)
+
+
+def _data_urls_in(shown: str) -> Iterator[str]:
+    """Yield the data: URLs that attributes are, without what a browser drops of them (WHATWG URL 4.4)."""
+    for match in _VALUE.finditer(shown):
+        value = _as_url(match[match.lastindex or 0])
+        if begin := _IS_DATA.match(value):
+            yield value[begin.end() :]
 
 
 def _as_url(text: str) -> str:
@@ -209,12 +222,13 @@ def _files_in(parts: _Parts, takes_text: bool) -> Iterator[tuple[bytes, str, int
     takes_text: also what is no more than text by its content.
     """
     seen: set[bytes] = set()
-    for match in chain(_DATA_URL.finditer(parts.shown), _DATA_URL.finditer(parts.code)):
-        inner = file_of(match[0].encode("latin-1", "replace"))
+    found = (match[0] for source in (parts.shown, parts.code) for match in _DATA_URL.finditer(source))
+    for url in chain(found, parts.urls):
+        inner = file_of(url.encode("latin-1", "replace"))
         if inner and inner.octets and inner.octets not in seen and not _is_media(inner.octets):
             seen.add(inner.octets)
             if inner.declared not in ("text/css", "text/javascript", "application/javascript"):
-                yield inner.octets, inner.declared, len(match[0])
+                yield inner.octets, inner.declared, len(url)
     for source in (parts.written, parts.shown):
         for letters, octets, is_plain in _literals(_DATA_URL.sub(" ", source)):
             if octets in seen or not octets:
