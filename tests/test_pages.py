@@ -181,6 +181,7 @@ def test_the_name_of_what_is_made_counts(page: str) -> None:
         ),
         "<html><a href='search-ms:query=a&crumb=location:%5C%5C192.0.2.1%5Cb'>x</a></html>",
         '<html><iframe src="ms-msdt:/id PCWDiagnostic"></iframe></html>',
+        '<html><iframe src="ms-\n&#109;sdt&colon;/id PCWDiagnostic"></iframe></html>',
         "<html><a download='bang.csv' href='data:text/csv;charset=utf-8,a;b%0A1;2'>Tải bảng</a></html>",
     ],
 )
@@ -316,6 +317,9 @@ async def test_what_follows(head: bytes, page: str, wants: Action) -> None:
         "<html><script>" + "'a." * 100_000,
         svg("<!ENTITY" * 50_000),
         "<html>" + "data:x/y;base64,AAAA " * 7_500,
+        "<html>" + "= " * 250_000,
+        "<html>" + "='\"=" * 100_000,
+        "<html><meta content='0;url=" + " " * 500_000 + ":'>",
     ],
 )
 def test_hostile_pages_cost_little(page: str) -> None:

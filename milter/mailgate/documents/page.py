@@ -52,9 +52,8 @@ _HANDS_OVER = re.compile(
 _RENAMED = re.compile(r"\b_0x[0-9a-f]{4,}\b")  # as the usual program that hides scripts names everything
 _MOST_RENAMED = 20
 # What Windows hands to a program of its own by the scheme of a URL.
-_HANDS_OVER = re.compile(
-    r"[\"'=(]\s*(?:search-ms|search:query|ms-msdt|ms-appinstaller|ms-officecmd|ms-cxh)\b", re.IGNORECASE
-)
+_SCHEMES = r"(?:search-ms|search:query|ms-msdt|ms-appinstaller|ms-officecmd|ms-cxh)\b"
+_HANDS_OVER = re.compile(rf"[\"'=(]\s*{_SCHEMES}", re.IGNORECASE)
 
 _BASE_64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _BASE_64_PIECES = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{4,}+={0,2}(?:[\"'\s,]++[A-Za-z0-9+/]{4,}+={0,2}){7,}")
@@ -64,8 +63,10 @@ _PERCENTS = re.compile(r"(?:%[0-9A-Fa-f]{2}){16,}")
 _NUMBERS = re.compile(r"(?:(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})\s*,\s*){31,}(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})")
 _MOST_LITERALS = 200
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(?:;[\w.+=\"-]{1,100}){0,5},[^\"'\s)>\\]*", re.IGNORECASE)
-_VALUE = re.compile(r"=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
-_IS_DATA = re.compile(r"(?:[\x00-\x20]*[\d.]{1,10}[;,\s]*url\s*=\s*[\"']?)?[\x00-\x20]*(?=data:)", re.IGNORECASE)
+_VALUE = re.compile(r"=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
+_BEFORE_URL = re.compile(
+    rf"(?:[\x00-\x20]*+[\d.]{{1,10}}[;,\s]*+url\s*+=\s*+[\"']?)?[\x00-\x20]*+(?=data:|{_SCHEMES})", re.IGNORECASE
+)
 _FILE_NAME = re.compile(r"[\"']([^\"'\\/:*?<>|\r\n;{}()]{1,200}\.[A-Za-z0-9-]{1,16})[\"']")
 _DOWNLOAD_NAME = re.compile(r"\bdownload\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([^\s>\"']+))", re.IGNORECASE)
 # What random octets may look like, and what a page shows.
@@ -91,8 +92,8 @@ _SCRIPTED_NAMESPACE = re.compile(r"http://www\.w3\.org/(?:1999/xhtml|2000/svg)")
 
 
 class _Parts(NamedTuple):
-    """A page without its scripts, these as one text, and what they say where it is written as escapes; the data: URLs
-    that its attributes are, as a browser reads them."""
+    """A page without its scripts, these as one text, and what they say where it is written as escapes; the URLs of
+    files and of programs that its attributes are, as a browser reads them."""
 
     shown: str
     written: str
@@ -105,7 +106,7 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     page = _text(octets)
     parts = _parted(page)
     code, lower = parts.code, parts.shown.lower()
-    if _HANDS_OVER.search(page) or _HANDS_OVER.search(_as_url(parts.shown)):
+    if _HANDS_OVER.search(page) or any(_HANDS_OVER.match(f"={url}") for url in parts.urls):
         yield Threat(Danger.ACTIVE_PAGE, "URL of a program")
     if not code and "<script" not in lower and "data:" not in lower and not parts.urls:
         return
@@ -185,7 +186,7 @@ def _parted(page: str) -> _Parts:
     pieces += [html.unescape(match[1]) for match in _HANDLER.finditer(shown)]
     if "script" in shown.lower():
         pieces += [match[1] for match in _SCRIPT_URL.finditer(_as_url(shown))]
-    urls = tuple(_data_urls_in(shown))
+    urls = tuple(_urls_in(shown))
     for url in dict.fromkeys([*(match[0] for match in _DATA_URL.finditer(shown)), *urls]):
         if "script" in url[:40].lower() and (inner := file_of(url.encode("latin-1", "replace"))):
             pieces.append(inner.octets.decode("latin-1"))
@@ -194,11 +195,15 @@ def _parted(page: str) -> _Parts:
     return _Parts(shown, written, _JOINT.sub("", code), urls)
 
 
-def _data_urls_in(shown: str) -> Iterator[str]:
-    """Yield the data: URLs that attributes are, without what a browser drops of them (WHATWG URL 4.4)."""
+def _urls_in(shown: str) -> Iterator[str]:
+    """Yield the URLs of files and of programs that attributes are, without what a browser drops of them (WHATWG URL
+    4.4)."""
     for match in _VALUE.finditer(shown):
-        value = _as_url(match[match.lastindex or 0])
-        if begin := _IS_DATA.match(value):
+        value = match[match.lastindex or 0]
+        if ":" not in value and "&" not in value:
+            continue
+        value = _as_url(value)
+        if begin := _BEFORE_URL.match(value):
             yield value[begin.end() :]
 
 
