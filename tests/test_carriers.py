@@ -260,6 +260,44 @@ def test_an_attached_mail_is_opened_whatever_it_begins_with(octets: bytes, name:
     assert files(octets, name, declared) == {"b.exe": "exe"}
 
 
+_SIGNATURES = (
+    *("BEGIN:VCALENDAR", "ID;x: y", "GIF89a: x", "ID3: x", "MThd: x", "8BPS: x", "OggS: x", "%PDF-1.4: x", "MSCF: x"),
+    *("{\\rt: x", "<?xml: x", "<html>: x", "MZ: x", "BZh: x", "#!/bin/sh: x", "REGEDIT4: x", "WEB: x"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [("a.eml", ""), ("a.MHT", ""), ("a.mhtml", ""), ("a", "message/rfc822"), ("a", "message/global")],
+)
+@pytest.mark.parametrize("begin", _SIGNATURES)
+def test_a_mail_is_opened_though_its_first_field_is_a_signature(begin: str, name: str, declared: str) -> None:
+    octets = begin.encode() + b"\r\n" + _PARTS
+    assert files(octets, name, declared)["b.exe"] == "exe"
+
+
+@pytest.mark.parametrize("name", ["smime.p7m", "van-ban.pdf.p7m"])
+@pytest.mark.parametrize("begin", _SIGNATURES[:8])
+def test_so_is_the_mail_that_is_signed(begin: str, name: str) -> None:
+    content = begin.encode() + b"\r\n" + _PARTS
+    length = b"\x82" + len(content).to_bytes(2, "big")
+    octets = bytes.fromhex("308006092a864886f70d010702a0803080020101310f300d0609608648016503040201050030") + (
+        b"\x80\x06\x09*\x86H\x86\xf7\r\x01\x07\x01\xa0\x80\x04" + length + content
+    )
+    assert "exe" in files(octets, name).values()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        *(made.pdf("x"), made.docx("a"), made.rtf("x"), made.zipped({"a.txt": "x"}), made.msg("x", "y", {})),
+        b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9,
+    ],
+)
+def test_what_only_calls_itself_a_mail_is_damaged_at_the_most(octets: bytes) -> None:
+    assert blocked(octets, "a.eml") <= {Obstacle.DAMAGED}
+
+
 def test_a_text_is_no_mail() -> None:
     assert files(b"Kinh gui: So Noi vu\r\nngay 12: hop\r\n\r\nx\r\n", "a.txt") == {}
 

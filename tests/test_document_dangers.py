@@ -28,6 +28,13 @@ _OBJECT = struct.pack("<III", 0x0501, 2, 8) + b"Package\0" + bytes(8) + struct.p
 _REMOTE = "http://example.com/a.dotm"
 
 
+def _with_octets(before: str, digits: bytes) -> bytes:
+    """Return an RTF with an object whose data is these octets as digits, the rest in binary (\\bin)."""
+    rest = _OBJECT[len(digits) :]
+    head = rf"{{\object\objemb{{\*\objclass Package}}{{\*{before}{digits.hex()}\bin{len(rest)} @}}}}"
+    return made.rtf("a", head=head).replace(b"@", rest)
+
+
 def with_relation(kind: str, target: str) -> bytes:
     return made.docx("a", parts={"word/_rels/document.xml.rels": made.relations(kind, target)})
 
@@ -158,6 +165,9 @@ _OTHER_BOOK = made.record(0x1AE, struct.pack("<HHB", 1, 9, 0) + b"\x01so\x03b.xl
             "embedded-program",
         ),
         (made.rtf(head=r"{\object{\*\objdata " + _OBJECT.hex() + "}}"), "a.doc", "program embedded-program"),
+        (_with_octets(r"\objdata ", b""), "a.rtf", "program embedded-program"),
+        (_with_octets(r"\objdata ", _OBJECT[:20]), "a.rtf", "program embedded-program"),
+        (_with_octets(r"\objdata\x {}", _OBJECT[:1]), "a.rtf", "program embedded-program"),
         (
             made.pdf("x", objects=[made.stream(made.PROGRAM, "/Type/EmbeddedFile")]),
             "a.pdf",

@@ -341,6 +341,11 @@ _NESTED = {"a.zip > b/c.zip": "zip", "a.zip > b/c.zip > d.txt": "text"}
         (made.msg("a", "b", {"c.pdf": made.pdf("x")}), "a.msg", {"a.msg > c.pdf": "pdf"}),
         (_MAIL_WITH_FILE, "a.eml", {"a.eml > c.txt": "text"}),
         (b"x\nbegin 644 b.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (b"begin 644  b.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (b"begin 644 \tb.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (b"begin  100644 b.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (b"begin 0 b.txt\n#0V%T\n`\nend\n", "a.txt", {"a.txt > b.txt": "text"}),
+        (b"begin-base64  644  b.txt\nQ2F0\n====\n", "a.txt", {"a.txt > b.txt": "text"}),
         (made.docx(parts={"word/embeddings/b.xlsx": made.xlsx(["x"])}), "a.docx", {"a.docx > b.xlsx": "xlsx"}),
         (made.docx(parts={"word/media/b.png": b"\x89PNG\r\n\x1a\n"}), "a.docx", {}),
         (

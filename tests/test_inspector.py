@@ -187,6 +187,7 @@ _UU = b"begin 644 a.txt\n#0V%T\n`\nend\n"
     [
         (b"Content-Type: text/plain\r\n\r\nlet us begin 644 times", []),
         (b"Content-Type: text/plain\r\n\r\n" + _UU, ["file"]),
+        (b"Content-Type: text/plain\r\n\r\n" + _UU.replace(b" ", b" \t"), ["file"]),
         (b"Content-Type: message/rfc822\r\n\r\nSubject: a\r\n\r\nx\r\n" + _UU, ["file"]),
         (b"Content-Type: text/plain\r\n\r\n-----BEGIN PGP MESSAGE-----\r\n", [Obstacle.ENCRYPTED]),
         (b"Content-Type: text/plain\r\n\r\n=ybegin line=128 size=3 name=a.txt\r\nabc\r\n", [Obstacle.UNSUPPORTED]),

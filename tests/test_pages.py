@@ -12,7 +12,7 @@ from tests.lab.mails import base64_lines
 from mailgate.documents.budget import Budget
 from mailgate.documents.content import look_into, merged
 from mailgate.doors.offline import Case, judge_case
-from mailgate.model import Action, File
+from mailgate.model import Action, File, Uninspected
 from mailgate.text.file_names import read_name
 from mailgate_rules.dangerous_attachment import Stanza
 
@@ -97,10 +97,64 @@ def test_a_page_that_makes_a_file_and_saves_it(page: str | bytes) -> None:
         f"<html><meta http-equiv=refresh content='0;url=data:application/zip;base64,{ZIP}'></html>",
         f"<html><a href='data:image/png;base64,{PROGRAM}' download=a.exe>x</a></html>",
         f'<html><embed src="data:text/html;base64,{encoded(script(f"atob(`{PROGRAM}`)"))}"></html>',
+        # as browsers read a URL: without line ends and tabs, and blanks before it; entities are resolved first
+        f"<html><a href='\n d\na\tta:application/octet-stream;base64,{PROGRAM}'>x</a></html>",
+        f"<html><a href='data&colon;application/octet-stream;base64,{PROGRAM}'>x</a></html>",
+        f"<html><a href=&#100;ata:application/octet-stream;base64,{PROGRAM}>x</a></html>",
+        f'<html><a href="data:a/b ; base64 ,{PROGRAM[:40]} {PROGRAM[40:]}">x</a></html>',
+        f"<html><meta http-equiv=refresh content='0; url=d&Tab;ata:application/zip;base64,{ZIP}'></html>",
+        f"<html><script src='da\nta:text/javascript;base64,{encoded(f'var u=atob(`{PROGRAM}`);' + _BLOB)}'></script>",
     ],
 )
 def test_what_a_page_carries_is_looked_into(page: str) -> None:
     assert "program" in dangers(page)
+
+
+_SMUGGLED = f"<script>var u=atob('{LETTER}');{_BLOB}</script>"
+
+
+@pytest.mark.parametrize(
+    ("name", "declared"),
+    [
+        ("a.html", ""),
+        ("A.HTM", ""),
+        ("a.xhtml", ""),
+        ("a.xht", ""),
+        ("a.shtml", ""),
+        ("a.html:b.txt", ""),
+        ("a.txt", "text/html"),
+        ("a", "application/xhtml+xml"),
+    ],
+)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        *("<!-- x -->", "Kinh gui", "\ufeffKinh gui", "</x>", "<center>", "<b>", "<?xml version='1.0'?><b>"),
+        *(" " * 5_000, "GIF89a", "%PDF-1.4", "{\\rtf1}", "ID;P", "BEGIN:VCALENDAR", "Subject: x\n\n", "\0\1\2\3" * 9),
+        *("ID3", "MZ\0", "PK\3\4", "@echo off\n", "WEB\n1\nhttp://a\n", "[InternetShortcut]\n"),
+    ],
+)
+def test_a_page_is_one_by_its_name_or_type_whatever_it_begins_with(begin: str, name: str, declared: str) -> None:
+    octets = (begin + _SMUGGLED).encode()
+    found = [each for each in look_into(octets, name, declared, "p", Budget()) if isinstance(each, File)]
+    assert "html-smuggling" in {danger.value for each in found for danger, _ in each.dangers}
+    if not declared:
+        assert "html-smuggling" in dangers(made.zipped({name: octets}), "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("octets", "name"),
+    [
+        (b"GIF89a" + bytes(20), "a.gif"),
+        (made.pdf("x"), "a.pdf"),
+        (b"Kinh gui: quy co quan", "a.html"),
+        (b"<!-- x --><p>Kinh gui</p>", "a.html"),
+        (b"\xef\xbb\xbfKinh gui", "a.htm"),
+    ],
+)
+def test_what_runs_nothing_is_no_danger(octets: bytes, name: str) -> None:
+    found = list(look_into(octets, name, "", name, Budget()))
+    assert not any(isinstance(each, Uninspected) or (isinstance(each, File) and each.dangers) for each in found)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +181,7 @@ def test_the_name_of_what_is_made_counts(page: str) -> None:
         ),
         "<html><a href='search-ms:query=a&crumb=location:%5C%5C192.0.2.1%5Cb'>x</a></html>",
         '<html><iframe src="ms-msdt:/id PCWDiagnostic"></iframe></html>',
+        '<html><iframe src="ms-\n&#109;sdt&colon;/id PCWDiagnostic"></iframe></html>',
         "<html><a download='bang.csv' href='data:text/csv;charset=utf-8,a;b%0A1;2'>Tải bảng</a></html>",
     ],
 )
@@ -262,6 +317,9 @@ async def test_what_follows(head: bytes, page: str, wants: Action) -> None:
         "<html><script>" + "'a." * 100_000,
         svg("<!ENTITY" * 50_000),
         "<html>" + "data:x/y;base64,AAAA " * 7_500,
+        "<html>" + "= " * 250_000,
+        "<html>" + "='\"=" * 100_000,
+        "<html><meta content='0;url=" + " " * 500_000 + ":'>",
     ],
 )
 def test_hostile_pages_cost_little(page: str) -> None:

@@ -1,6 +1,7 @@
 """Each file of a mail is shown to clamd: whatever Python's mail parser finds in a mail, clamd is given by itself."""
 
 import asyncio
+import base64
 import email
 import io
 import lzma
@@ -112,6 +113,9 @@ def zstandard(octets: bytes) -> bytes:
 
 ZIP, OTHER_ZIP = zipped_by(zipfile.ZIP_DEFLATED), made.zipped({"b.txt": "hello"})
 INNER = b"From:a@example.com\r\nSubject:x\r\n" + base64_part(EICAR, 'name="a.txt"')
+SHOWN = "Foo: x\r\nContent-Type: text/{}; charset=utf-8\r\nContent-Transfer-Encoding: {}\r\n\r\n"
+SHOWN_64 = SHOWN.format("plain", "base64").encode() + base64.encodebytes(EICAR)
+SHOWN_QUOTED = SHOWN.format("html", "quoted-printable").encode() + b"".join(b"=%02X" % octet for octet in EICAR)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +137,11 @@ INNER = b"From:a@example.com\r\nSubject:x\r\n" + base64_part(EICAR, 'name="a.txt
         pytest.param(zstandard(EICAR), "a.zst", "application/zstd", id="zstd"),
         pytest.param(ZIP + made.docx("a"), "a.docx", "application/zip", id="a zip before a document"),
         pytest.param(INNER, "a.eml", "message/rfc822", id="a mail in base64"),
+        pytest.param(SHOWN_64, "a.eml", "message/rfc822", id="text that a mail in base64 shows, in base64"),
+        pytest.param(SHOWN_QUOTED, "a.eml", "message/rfc822", id="text that a mail in base64 shows, quoted"),
+        pytest.param(SHOWN.format("plain", "8bit").encode() + EICAR, "a.eml", "a/b", id="text that a mail shows"),
+        pytest.param(made.zipped({"a.eml": SHOWN_64}), "a.zip", "application/zip", id="text of a mail in a zip"),
+        pytest.param(opaque_signed(SHOWN_64), "smime.p7m", "application/pkcs7-mime", id="text of signed mail"),
     ],
 )
 async def test_what_clamd_does_not_open_is_given_to_it(

@@ -76,6 +76,9 @@ _SCANNED = (
 )
 _MAIL_TYPES = frozenset({"message/rfc822", "message/global", "message/news", *_ELSEWHERE})
 _MAILS = frozenset({"eml", "mht", "mhtml", "mbox"})
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_PAGES = frozenset({"html", "htm", "xhtml", "xht", "shtml", "hta"})
+_SHOWN_AS_PAGES = frozenset({"html", "hta", "connection"})
 _CALENDARS = frozenset({"ics", "ical", "vcs", "vcf", "vcard", "ifb"})
 # What a part or a name says beyond doubt, and what it is then.
 _DECLARED = {"application/ms-tnef": "tnef", "application/vnd.ms-tnef": "tnef", "text/calendar": "calendar"}
@@ -102,7 +105,9 @@ def look_into(
     file = File(place, name, "", declared, len(octets), names=names)
     called = {extension_of(each) for each in (name, *names)}
     try:
-        kinds = _as_it_is_opened(types_of(octets), called, declared)
+        by_content = types_of(octets)
+        readings = {each for own in (name, *names) for each in read_name(own).extensions}
+        kinds = _as_it_is_opened(by_content, called, declared, readings)
         is_zip = bool(kinds) and kinds[0] in _ZIPS | _OOXML | _ODF
         behind = packed_behind(octets, called - {"zip"} if is_zip else called)
         kinds = tuple(dict.fromkeys((*kinds, *behind)))
@@ -125,7 +130,7 @@ def look_into(
         if set(kinds) & (_HOLDING | _TEXTS | _MARKUP | {"eml", "html", "slk", "calendar"}):
             yield Uninspected(place, blocked.obstacle, blocked.detail)
         return
-    if octets and (promise := _broken_promise(octets, kinds, called, declared)):
+    if octets and (promise := _broken_promise(octets, kinds if by_content else behind, called, declared)):
         yield Uninspected(place, Obstacle.DAMAGED, f"no {promise} by its content")
     budget.depth -= 1
     try:
@@ -147,6 +152,9 @@ def look_into(
                         yield inner
                         if isinstance(inner, File) and inner.place == inner_place:
                             threats = (*threats, *_shared(file, kind, inner))
+                elif isinstance(found, Taken):
+                    threats = ()
+                    yield from taken(found.place, found.octets, budget)
                 else:
                     threats = _shared(file, kind, found) if isinstance(found, File) else ()
                     yield found
@@ -170,19 +178,23 @@ def _broken_promise(octets: bytes, kinds: tuple[str, ...], called: AbstractSet[s
     return min(promised, default="")
 
 
-def _as_it_is_opened(kinds: tuple[str, ...], called: AbstractSet[str], declared: str) -> tuple[str, ...]:
-    """Return the kinds of a file, a mail too where it is opened as one: one may begin with any field.
+def _as_it_is_opened(
+    kinds: tuple[str, ...], called: AbstractSet[str], declared: str, readings: AbstractSet[str]
+) -> tuple[str, ...]:
+    """Return the kinds of a file, and what else it is opened as: a mail may begin with any field, and a browser takes
+    for a page what is named or declared one, whatever it begins with.
 
-    called: the extensions that it may be opened by.
+    called: the extensions that it may be opened by; readings: all that its names may be read with.
     """
     if kinds == ("text",) and (_DECLARED.get(declared) == "calendar" or called & _CALENDARS):
-        return ("calendar",)
-    if kinds in (("text",), ("xml",)) and (declared.startswith("image/svg") or called & {"svg", "svgz"}):
-        return ("svg",)
-    is_mail = declared in _MAIL_TYPES or not called.isdisjoint(_MAILS)
-    if not is_mail or kinds not in ((), ("text",), ("html",)):
-        return kinds
-    return ("html", "eml") if kinds == ("html",) else ("eml",)
+        kinds = ("calendar",)
+    elif kinds in (("text",), ("xml",)) and (declared.startswith("image/svg") or called & {"svg", "svgz"}):
+        kinds = ("svg",)
+    if declared in _MAIL_TYPES or not called.isdisjoint(_MAILS):
+        kinds = ("eml",) if kinds == ("text",) else (*kinds, "eml")
+    if (declared in _PAGE_TYPES or not readings.isdisjoint(_PAGES)) and not set(kinds) & _SHOWN_AS_PAGES:
+        kinds = (*kinds, "html")
+    return tuple(dict.fromkeys(kinds))
 
 
 def taken(place: str, octets: bytes, budget: Budget) -> Iterator[Taken | Uninspected]:
@@ -268,7 +280,7 @@ def _reader(kind: str, octets: bytes, name: str, place: str, budget: Budget) -> 
         return onenote.read(octets, place, budget)
     if kind == "slk":
         return sylk.read(octets, place, budget)
-    if kind in ("html", "hta", "connection"):
+    if kind in _SHOWN_AS_PAGES:
         shown = plain.read_html(octets, "", place, TextKind.DOCUMENT, budget)
         return chain(page.read(octets, place, budget), shown)
     if kind == "xml":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ..mime.fields import decode_words
 from ..mime.transfer import decode
 from ..mime.walker import Leaf, Walker
-from ..model import Obstacle, TextKind, Uninspected
+from ..model import Obstacle, Taken, TextKind, Uninspected
 from . import page
 from .budget import Budget
 from .found import Extract, Found, Inside
@@ -38,7 +38,10 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
         begin, end = leaf.span
         inner = decode(leaf.encoding, (octets[begin:end],))
         budget.take_octets(len(inner))
-        yield from read_leaf(inner, leaf, f"{place} > part {number}", budget, TextKind.DOCUMENT)
+        inner_place = f"{place} > part {number}"
+        if is_shown(leaf):  # what is a file is given to the virus scanner by whoever opens it
+            yield Taken(inner_place, inner)
+        yield from read_leaf(inner, leaf, inner_place, budget, TextKind.DOCUMENT)
     if not walker.leaves and not subject:
         yield Uninspected(place, Obstacle.DAMAGED, "a mail without text")
     if len(walker.leaves) > _LEAVES:

@@ -7,7 +7,7 @@ A reader is a generator of octets, place and budget. It knows no other family: a
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..model import Danger, File, TextKind, Uninspected
+from ..model import Danger, File, Taken, TextKind, Uninspected
 from .budget import Budget
 
 
@@ -48,7 +48,7 @@ class Threat:
     detail: str
 
 
-Found = Extract | File | Inside | Threat | Uninspected
+Found = Extract | File | Inside | Taken | Threat | Uninspected
 
 
 def extracts(lines: Iterable[str], place: str, charset: str, budget: Budget) -> Iterator[Extract]:

@@ -52,9 +52,8 @@ _HANDS_OVER = re.compile(
 _RENAMED = re.compile(r"\b_0x[0-9a-f]{4,}\b")  # as the usual program that hides scripts names everything
 _MOST_RENAMED = 20
 # What Windows hands to a program of its own by the scheme of a URL.
-_HANDS_OVER = re.compile(
-    r"[\"'=(]\s*(?:search-ms|search:query|ms-msdt|ms-appinstaller|ms-officecmd|ms-cxh)\b", re.IGNORECASE
-)
+_SCHEMES = r"(?:search-ms|search:query|ms-msdt|ms-appinstaller|ms-officecmd|ms-cxh)\b"
+_HANDS_OVER = re.compile(rf"[\"'=(]\s*{_SCHEMES}", re.IGNORECASE)
 
 _BASE_64 = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}")
 _BASE_64_PIECES = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{4,}+={0,2}(?:[\"'\s,]++[A-Za-z0-9+/]{4,}+={0,2}){7,}")
@@ -64,6 +63,10 @@ _PERCENTS = re.compile(r"(?:%[0-9A-Fa-f]{2}){16,}")
 _NUMBERS = re.compile(r"(?:(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})\s*,\s*){31,}(?:0x[0-9A-Fa-f]{1,2}|\d{1,3})")
 _MOST_LITERALS = 200
 _DATA_URL = re.compile(r"data:[\w.+/-]{0,100}(?:;[\w.+=\"-]{1,100}){0,5},[^\"'\s)>\\]*", re.IGNORECASE)
+_VALUE = re.compile(r"=\s*+(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
+_BEFORE_URL = re.compile(
+    rf"(?:[\x00-\x20]*+[\d.]{{1,10}}[;,\s]*+url\s*+=\s*+[\"']?)?[\x00-\x20]*+(?=data:|{_SCHEMES})", re.IGNORECASE
+)
 _FILE_NAME = re.compile(r"[\"']([^\"'\\/:*?<>|\r\n;{}()]{1,200}\.[A-Za-z0-9-]{1,16})[\"']")
 _DOWNLOAD_NAME = re.compile(r"\bdownload\s*=\s*(?:\"([^\"]+)\"|'([^']+)'|([^\s>\"']+))", re.IGNORECASE)
 # What random octets may look like, and what a page shows.
@@ -89,11 +92,13 @@ _SCRIPTED_NAMESPACE = re.compile(r"http://www\.w3\.org/(?:1999/xhtml|2000/svg)")
 
 
 class _Parts(NamedTuple):
-    """A page without its scripts, these as one text, and what they say where it is written as escapes."""
+    """A page without its scripts, these as one text, and what they say where it is written as escapes; the URLs of
+    files and of programs that its attributes are, as a browser reads them."""
 
     shown: str
     written: str
     code: str
+    urls: tuple[str, ...]
 
 
 def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
@@ -101,9 +106,9 @@ def read(octets: bytes, place: str, budget: Budget) -> Iterator[Found]:
     page = _text(octets)
     parts = _parted(page)
     code, lower = parts.code, parts.shown.lower()
-    if _HANDS_OVER.search(page):
+    if _HANDS_OVER.search(page) or any(_HANDS_OVER.match(f"={url}") for url in parts.urls):
         yield Threat(Danger.ACTIVE_PAGE, "URL of a program")
-    if not code and "<script" not in lower and "data:" not in lower:
+    if not code and "<script" not in lower and "data:" not in lower and not parts.urls:
         return
     makes, saves, decodes = (each.search(code) is not None for each in (_MAKES, _SAVES, _DECODES))
     names = _names_in(parts.shown, code if makes or saves else "")
@@ -181,12 +186,25 @@ def _parted(page: str) -> _Parts:
     pieces += [html.unescape(match[1]) for match in _HANDLER.finditer(shown)]
     if "script" in shown.lower():
         pieces += [match[1] for match in _SCRIPT_URL.finditer(_as_url(shown))]
-    for match in _DATA_URL.finditer(shown):
-        if "script" in match[0][:40].lower() and (inner := file_of(match[0].encode("latin-1", "replace"))):
+    urls = tuple(_urls_in(shown))
+    for url in dict.fromkeys([*(match[0] for match in _DATA_URL.finditer(shown)), *urls]):
+        if "script" in url[:40].lower() and (inner := file_of(url.encode("latin-1", "replace"))):
             pieces.append(inner.octets.decode("latin-1"))
     written = _JOINT.sub("", "\n".join(pieces))
     code = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), written)
-    return _Parts(shown, written, _JOINT.sub("", code))
+    return _Parts(shown, written, _JOINT.sub("", code), urls)
+
+
+def _urls_in(shown: str) -> Iterator[str]:
+    """Yield the URLs of files and of programs that attributes are, without what a browser drops of them (WHATWG URL
+    4.4)."""
+    for match in _VALUE.finditer(shown):
+        value = match[match.lastindex or 0]
+        if ":" not in value and "&" not in value:
+            continue
+        value = _as_url(value)
+        if begin := _BEFORE_URL.match(value):
+            yield value[begin.end() :]
 
 
 def _as_url(text: str) -> str:
@@ -209,12 +227,13 @@ def _files_in(parts: _Parts, takes_text: bool) -> Iterator[tuple[bytes, str, int
     takes_text: also what is no more than text by its content.
     """
     seen: set[bytes] = set()
-    for match in chain(_DATA_URL.finditer(parts.shown), _DATA_URL.finditer(parts.code)):
-        inner = file_of(match[0].encode("latin-1", "replace"))
+    found = (match[0] for source in (parts.shown, parts.code) for match in _DATA_URL.finditer(source))
+    for url in chain(found, parts.urls):
+        inner = file_of(url.encode("latin-1", "replace"))
         if inner and inner.octets and inner.octets not in seen and not _is_media(inner.octets):
             seen.add(inner.octets)
             if inner.declared not in ("text/css", "text/javascript", "application/javascript"):
-                yield inner.octets, inner.declared, len(match[0])
+                yield inner.octets, inner.declared, len(url)
     for source in (parts.written, parts.shown):
         for letters, octets, is_plain in _literals(_DATA_URL.sub(" ", source)):
             if octets in seen or not octets:

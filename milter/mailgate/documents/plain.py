@@ -15,7 +15,7 @@ from .found import Extract, Found, Inside, Threat
 
 _OLD = frozenset({*charsets.LEGACY, charsets.VPS})
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
-_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} (\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
+_BEGIN = re.compile(rb"^begin(?:-base64)?[ \t]+[0-7]{1,6}[ \t]+(\S[^\r\n]{0,255})\r?\n", re.MULTILINE)
 _END = re.compile(rb"^(?:end|====)[ \t\r]*$", re.MULTILINE)
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9]{0,15})")
 # What needs no end, and is not open where the next one begins (HTML 13.1.2).

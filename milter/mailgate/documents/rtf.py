@@ -165,7 +165,10 @@ class _Reader:
             elif kind is not None:
                 word, number = match[1], match[2]
                 if word == b"bin" and number:
+                    begin = position
                     position += max(0, int(number))
+                    if self._state.destination == b"objdata":
+                        self._object.append(binascii.hexlify(octets[begin:position]))
                 elif self._starred or word in _HANDLED:  # nine of ten words are about looks
                     self._word(word, int(number) if number else None)
         self.end_line()

@@ -4,6 +4,7 @@ No signature is verified here: what a reader is shown is looked into, whoever si
 5652) in BER (X.690): lengths may be left open, and a string may be made of pieces.
 """
 
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ _ENCRYPTED = frozenset(
 _BEGIN = 32  # octets in which the first identifier stands
 _SEQUENCE, _STRING, _STRING_OF_PIECES, _CONTENT = 0x30, 0x04, 0x24, 0xA0
 _OPEN = -1
+_HEAD = 65_536  # octets in which a part's header stands
+_PART = re.compile(rb"^content-(?:type|transfer-encoding|disposition)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _NO_END = b"\0\0"
 
 
@@ -61,7 +64,10 @@ def read(octets: bytes, name: str, budget: Budget) -> Iterator[Inside]:
     if kind == _COMPRESSED:
         content = _inflated(content, budget)
     stem = name[: -len(".p7m")] if name.lower().endswith((".p7m", ".p7s")) else ""
-    yield Inside(stem if extension_of(stem) else "smime.eml", content)
+    if not extension_of(stem):
+        yield Inside("smime.eml", content)
+    else:  # a mail program opens what is signed as a part of a mail, whatever the file is called
+        yield Inside(stem, content, names=("smime.eml",) if _PART.search(content[:_HEAD]) else ())
     if not is_whole:
         raise Blocked(Obstacle.DAMAGED, "S/MIME")
 

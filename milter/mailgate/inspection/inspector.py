@@ -251,7 +251,7 @@ def _octets(raw: Spool, leaf: Leaf) -> bytes:
     return decoder.feed(encoded) + decoder.finish()
 
 
-_MORE_THAN_TEXT = re.compile(rb"^(?:begin(?:-base64)? [0-7]|=ybegin |-----BEGIN PGP MESSAGE)", re.MULTILINE)
+_MORE_THAN_TEXT = re.compile(rb"^(?:begin(?:-base64)?[ \t]+[0-7]|=ybegin |-----BEGIN PGP MESSAGE)", re.MULTILINE)
 
 
 def _room() -> dict[str, int]:
