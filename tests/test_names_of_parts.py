@@ -124,6 +124,39 @@ def test_a_description_names_a_part_without_a_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "judged"),
+    [
+        ((b"application/octet-stream",), "a.vbs"),
+        ((b"application/octet-stream",), "bao cao.vbs"),
+        ((b"audio/mpeg",), "a.js"),
+        ((b"attachment",), "a.vbs"),
+        ((b"text/plain", b"attachment"), "a.vbs"),
+        ((b"image/png", b"inline", b"attachment"), "a.hta"),
+        # what is shown has no file's name
+        ((b"text/plain",), ""),
+        ((b"text/html; charset=utf-8", b"inline"), ""),
+        ((b"image/png", b"inline"), ""),
+        ((), ""),
+    ],
+)
+def test_a_description_names_what_is_saved(fields: tuple[bytes, ...], judged: str) -> None:
+    placed = tuple((_TYPE if b"/" in value else _PLACE, value) for value in fields)
+    for text in {judged or "a.vbs", judged or "Huong dan Node.js"}:
+        header = read_fields((*placed, (b"content-description", text.encode())))
+        assert header.names == ((judged,) if judged else ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Logo www.hanam.com", "a@hanam.com", "Huong dan Node.js", "http://abc.com/", "hanam.com.", "Lan <a@b.py>"],
+)
+def test_a_description_may_name_a_site(text: str) -> None:
+    for fields in ((b"application/pdf",), (b"attachment",), (b"image/gif", b"attachment")):
+        placed = tuple((_TYPE if b"/" in value else _PLACE, value) for value in fields)
+        assert read_fields((*placed, (b"content-description", text.encode()))).names == ()
+
+
+@pytest.mark.parametrize(
     "values",
     [
         (b"attachment; filename=\"Bao cao.docx\"; filename*=UTF-8''B%C3%A1o%20c%C3%A1o.docx",),

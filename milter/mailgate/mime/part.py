@@ -35,7 +35,9 @@ class PartHeader(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-_DESCRIPTION = b"content-description"  # webmail takes it for the name of a part that has none
+_DESCRIPTION = b"content-description"  # webmail takes it for the name of an attachment that has none
+# A description is a sentence first: its end is that of an address, of a site, of a piece of software.
+_OF_A_SITE = re.compile(r"@|://|\bwww\.|\.com\W*\Z|\s.*\.(?:js|py|app)\W*\Z", re.IGNORECASE)
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", _DESCRIPTION})
 
 
@@ -90,10 +92,11 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
     names = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
     if not name and names:
         name = names[0]
-    if not names:
-        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
-        names = tuple([text for text in described if read_name(text).extensions])
     type_ = _TYPE.match(types[0].main) if types else None
+    is_shown = not types or types[0].main.startswith(("text/", "image/"))
+    if not names and (not is_shown or any(parsed.main == "attachment" for parsed in dispositions)):
+        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
+        names = tuple([text for text in described if read_name(text).extensions and not _OF_A_SITE.search(text)])
     return PartHeader(
         type_[0] if type_ else types[0].main if types else "",
         name,
