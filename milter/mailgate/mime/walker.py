@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..model import Attachment, Content, Header
+from ..text.file_names import PROGRAMS, read_name
 from .fields import MOST_PARAMETERS
 from .inline import InlineFiles
 from .part import CONTENT_FIELDS, PartHeader, describe, describe_block
@@ -86,6 +87,12 @@ class _Frame:
         self.attachment = attachment  # of an attached message that counts
         self.shadowed: list[tuple[bytes, int | None]] = []  # each boundary, and the outer level that it stood for
         self.ended = False  # its closing delimiter was seen
+
+
+def _is_named_as_a_program(attachment: Attachment) -> bool:
+    """Tell whether an attached mail may be saved as a program; its content says whether it is one."""
+    names = (attachment.name, *attachment.names)
+    return any(not PROGRAMS.isdisjoint(read_name(name).extensions) for name in names)
 
 
 @dataclass(slots=True, init=False)
@@ -492,6 +499,9 @@ class Walker:
                     frame.attachment.size = self._end_encoded()
             if frame.whole is not None:
                 self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
+            elif frame.attachment is not None and _is_named_as_a_program(frame.attachment):
+                told = PartHeader(name=frame.attachment.name, names=frame.attachment.names)
+                self._add_leaf(frame.start, stop, told, frame.attachment.type)
             if frame.attachment is not None:
                 start = frame.attachment.span[0]
                 if not frame.is_encoded:
