@@ -82,6 +82,20 @@ def programs(*values: bytes) -> set[str]:
         b"attachment, filename=a.vbs",
         b"filename=a.vbs",
         b"attachment; filename=bao cao (1).vbs",
+        # a token, which ends at any of these
+        *(b"attachment; filename=a.vbs%cx.txt" % mark for mark in b'@,/[]<>?:=\\"();'),
+        b"text/plain; name=a.vbs@x.txt",
+        b"attachment; filename=a.vbs@x.txt; size=9",
+        b"attachment; filename=a.vbs@x y.txt",
+        b"attachment; filename=a.txt; name=a.vbs,x.txt",
+        b"attachment;\r\n\tfilename=a.vbs@x.txt",
+        b"attachment; filename=(x)a.vbs@x.txt",
+        # stars and junk
+        b"attachment; filename**=a.vbs",
+        b"attachment; filename**=utf-8''a%2Evbs",
+        b"attachment; filename**0=a.; filename**1=vbs",
+        b'attachment; filename="=?utf-8?B?YS52*YnM?="',
+        b'attachment; filename="=?utf-8?B?YS-5!2 Yn_M=?="',
         # octets that no charset explains
         b'attachment; filename="b\xe1o c\xe1o\xff.vbs"',
         b'attachment; filename="a.vbs\xff"',
@@ -99,6 +113,11 @@ def programs(*values: bytes) -> set[str]:
 )
 def test_a_program_shows_in_any_reading(value: bytes) -> None:
     assert programs(value) == {"vbs"}
+
+
+@pytest.mark.parametrize("value", [b"a.com@x.txt", b"a.com(1).docx", b"a.com x", b"a.com", b"bao cao.com"])
+def test_a_site_is_a_program_where_no_document_goes_on(value: bytes) -> None:
+    assert programs(b"attachment; filename=" + value) == {"com"}
 
 
 def test_a_program_shows_in_either_of_two_fields() -> None:
@@ -167,6 +186,10 @@ def test_a_description_may_name_a_site(text: str) -> None:
         (b"attachment; filename*0*=UTF-8''B%C3%A1o%20c%C3%A1o%20VNG.com;\r\n filename*1*=%20ng%C3%A0y%2012.docx",),
         (b"attachment; filename=Bao cao (12).docx",),
         (b'attachment; filename="B\xe1o c\xe1o.docx"',),
+        (b"attachment; filename=VNG.com thang 12.docx",),
+        (b"text/plain; name=Hanam.com (thang 12), ban 2.docx",),
+        (b"attachment; filename=bao-cao,thang-12[1].docx",),
+        (b"attachment; filename=12/QD-UBND.docx",),
         (b'attachment; filename="100% xong.docx"',),
         (b'attachment; filename="12.QD-UBND (v1.2).docx"; size=9; creation-date="Tue, 24 Nov 2026 08:00:00 +0700"',),
         (b'text/plain; charset=utf-8; name="a; b.docx"',),
@@ -187,6 +210,8 @@ def test_a_lawful_name_is_one(values: tuple[bytes, ...]) -> None:
     "value",
     [
         b"name=" * 3_000,
+        b"a; filename=" + b"a.com " * 2_500 + b"(" * 5_000,
+        b"a;" + b"name=a@;" * 30_000,
         b'filename="' * 1_600,
         b"a; filename*0=" + b"x; filename*1=" * 1_100,
         b"a; filename*0*='" + b"x'; filename*1*='" * 900,
