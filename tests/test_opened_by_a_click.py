@@ -125,9 +125,11 @@ _LETTER = b"From: b@example.com\r\nSubject: x\r\n\r\nKinh gui anh.\r\n"
         (b"Loi hanam.com: khong vao duoc", Action.ACCEPT),
         (b"Re: loi setup.exe", Action.ACCEPT),
         (b"Fwd: abc.com.eml", Action.ACCEPT),
-        # what runs a text with fields of a mail in it, and what nobody writes
+        # what runs with fields of a mail before it, and what nobody writes
         (b"hoa don.hta", Action.REJECT),
         (b"Re: hoa don.pdf.cmd", Action.REJECT),
+        (b"a.jar", Action.REJECT),
+        (b"a.iso", Action.REJECT),
         (b"../../a", Action.REJECT),
         ("hoa don\u202efdp.js".encode(), Action.REJECT),
     ],

@@ -30,8 +30,13 @@ _ACTIONS: Mapping[Danger, Action] = {
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
 _MAILS = frozenset({"message/rfc822", "message/global"})
-# Webmail saves an attached mail by the name that it has; these run a text, whatever fields of a mail stand in it.
-_LENIENT = frozenset({"bat", "cmd", "hta", "jse", "ps1", "url", "vbe", "vbs", "wsf", "wsh"})
+# Webmail saves an attached mail by the name that it has; these are opened also where fields of a mail stand before.
+_LENIENT = frozenset(
+    {
+        *("bat", "cmd", "hta", "jse", "ps1", "pyw", "url", "vbe", "vbs", "wsf", "wsh"),
+        *("dmg", "img", "iso", "jar", "pyz", "pyzw", "vhd"),  # known by their end, or by what is far behind
+    }
+)
 _MOST = 20  # files that a finding names; an archive may hold thousands
 
 
