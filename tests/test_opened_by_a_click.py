@@ -143,6 +143,22 @@ async def test_an_attached_mail_is_called_by_its_subject(kind: bytes, name: byte
 
 
 @pytest.mark.parametrize(
+    ("title", "inner", "wants"),
+    [
+        ("Re: node.js", made.tnef(), Action.ACCEPT),
+        ("Fwd: bao gia abc.com", made.tnef(made.tnef_file("a.txt", b"x")), Action.ACCEPT),
+        ("Fwd: bao gia abc.com", made.tnef(made.tnef_file("a.exe", b"x")), Action.REJECT),
+        ("a.com", b"x", Action.REJECT),
+        ("a.hta", made.tnef(), Action.REJECT),
+    ],
+)
+async def test_a_mail_in_winmail_dat_is_called_by_its_subject(title: str, inner: bytes, wants: Action) -> None:
+    field = b"Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    octets = made.tnef(made.tnef_file(title, inner))
+    assert await _action_on(field + b64encode(octets)) is wants
+
+
+@pytest.mark.parametrize(
     ("field", "body"),
     [
         (b'message/rfc822; name="a.js"\r\nContent-Transfer-Encoding: base64', b64encode(b"alert(1)\r\n")),

@@ -29,7 +29,8 @@ _ACTIONS: Mapping[Danger, Action] = {
 }
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
-_MAILS = frozenset({"message/rfc822", "message/global"})
+# An attached mail by its type and its content; one in a winmail.dat is another such file.
+_MAILS = frozenset({("message/rfc822", "eml"), ("message/global", "eml"), ("application/ms-tnef", "tnef")})
 # Webmail saves an attached mail by the name that it has; these are opened also where fields of a mail stand before.
 _LENIENT = frozenset(
     {
@@ -122,7 +123,7 @@ class Stanza(RuleStanza):
     def _by_name(self, file: File) -> Iterable[tuple[Action, str]]:
         """Judge a file by each name that a program may give it; of several one is enough."""
         names: Iterable[str] = (file.name, *file.names)
-        if file.declared in _MAILS and file.type == "eml":
+        if (file.declared, file.type) in _MAILS:
             names = map(_saved_as, names)
         for number, reading in enumerate(map(read_name, names)):
             which = " (another reading)" if number else ""
