@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..caches import remembered
 from ..model import Header
-from ..text.file_names import opens_alike, read_name
+from ..text.file_names import PROGRAMS, opens_alike, read_name
 from .fields import Parameters, boundaries_to_the_letter, decode_words, parse_parameters
 from .names import told_names
 from .transfer import IDENTITY, is_known
@@ -139,6 +139,11 @@ def _boundaries(types: Sequence[Parameters], fields: Sequence[Header]) -> tuple[
     stripped = [boundary.rstrip(b" \t") for boundary in read]
     stripped += [boundary[:_LONGEST_BOUNDARY] for boundary in stripped]
     return tuple(dict.fromkeys(stripped))
+
+
+def names_a_program(*names: str) -> bool:
+    """Tell whether a part may be saved as a program: of an attached mail its content says whether it is one."""
+    return any(not PROGRAMS.isdisjoint(read_name(name).extensions) for name in names)
 
 
 def _file_name(sources: Sequence[Parameters]) -> str:

@@ -15,10 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..model import Attachment, Content, Header
-from ..text.file_names import PROGRAMS, read_name
 from .fields import MOST_PARAMETERS
 from .inline import InlineFiles
-from .part import CONTENT_FIELDS, PartHeader, describe, describe_block
+from .part import CONTENT_FIELDS, PartHeader, describe, describe_block, names_a_program
 from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
 
 
@@ -87,12 +86,6 @@ class _Frame:
         self.attachment = attachment  # of an attached message that counts
         self.shadowed: list[tuple[bytes, int | None]] = []  # each boundary, and the outer level that it stood for
         self.ended = False  # its closing delimiter was seen
-
-
-def _is_named_as_a_program(attachment: Attachment) -> bool:
-    """Tell whether an attached mail may be saved as a program; its content says whether it is one."""
-    names = (attachment.name, *attachment.names)
-    return any(not PROGRAMS.isdisjoint(read_name(name).extensions) for name in names)
 
 
 @dataclass(slots=True, init=False)
@@ -499,7 +492,7 @@ class Walker:
                     frame.attachment.size = self._end_encoded()
             if frame.whole is not None:
                 self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
-            elif frame.attachment is not None and _is_named_as_a_program(frame.attachment):
+            elif frame.attachment is not None and names_a_program(frame.attachment.name, *frame.attachment.names):
                 told = PartHeader(name=frame.attachment.name, names=frame.attachment.names)
                 self._add_leaf(frame.start, stop, told, frame.attachment.type)
             if frame.attachment is not None:
