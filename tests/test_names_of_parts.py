@@ -82,6 +82,20 @@ def programs(*values: bytes) -> set[str]:
         b"attachment, filename=a.vbs",
         b"filename=a.vbs",
         b"attachment; filename=bao cao (1).vbs",
+        # a token, which ends at any of these
+        *(b"attachment; filename=a.vbs%cx.txt" % mark for mark in b'@,/[]<>?:=\\"();'),
+        b"text/plain; name=a.vbs@x.txt",
+        b"attachment; filename=a.vbs@x.txt; size=9",
+        b"attachment; filename=a.vbs@x y.txt",
+        b"attachment; filename=a.txt; name=a.vbs,x.txt",
+        b"attachment;\r\n\tfilename=a.vbs@x.txt",
+        b"attachment; filename=(x)a.vbs@x.txt",
+        # stars and junk
+        b"attachment; filename**=a.vbs",
+        b"attachment; filename**=utf-8''a%2Evbs",
+        b"attachment; filename**0=a.; filename**1=vbs",
+        b'attachment; filename="=?utf-8?B?YS52*YnM?="',
+        b'attachment; filename="=?utf-8?B?YS-5!2 Yn_M=?="',
         # octets that no charset explains
         b'attachment; filename="b\xe1o c\xe1o\xff.vbs"',
         b'attachment; filename="a.vbs\xff"',
@@ -99,6 +113,11 @@ def programs(*values: bytes) -> set[str]:
 )
 def test_a_program_shows_in_any_reading(value: bytes) -> None:
     assert programs(value) == {"vbs"}
+
+
+@pytest.mark.parametrize("value", [b"a.com@x.txt", b"a.com(1).docx", b"a.com x", b"a.com", b"bao cao.com"])
+def test_a_site_is_a_program_where_no_document_goes_on(value: bytes) -> None:
+    assert programs(b"attachment; filename=" + value) == {"com"}
 
 
 def test_a_program_shows_in_either_of_two_fields() -> None:
@@ -124,6 +143,39 @@ def test_a_description_names_a_part_without_a_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "judged"),
+    [
+        ((b"application/octet-stream",), "a.vbs"),
+        ((b"application/octet-stream",), "bao cao.vbs"),
+        ((b"audio/mpeg",), "a.js"),
+        ((b"attachment",), "a.vbs"),
+        ((b"text/plain", b"attachment"), "a.vbs"),
+        ((b"image/png", b"inline", b"attachment"), "a.hta"),
+        # what is shown has no file's name
+        ((b"text/plain",), ""),
+        ((b"text/html; charset=utf-8", b"inline"), ""),
+        ((b"image/png", b"inline"), ""),
+        ((), ""),
+    ],
+)
+def test_a_description_names_what_is_saved(fields: tuple[bytes, ...], judged: str) -> None:
+    placed = tuple((_TYPE if b"/" in value else _PLACE, value) for value in fields)
+    for text in {judged or "a.vbs", judged or "Huong dan Node.js"}:
+        header = read_fields((*placed, (b"content-description", text.encode())))
+        assert header.names == ((judged,) if judged else ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Logo www.hanam.com", "a@hanam.com", "Huong dan Node.js", "http://abc.com/", "hanam.com.", "Lan <a@b.py>"],
+)
+def test_a_description_may_name_a_site(text: str) -> None:
+    for fields in ((b"application/pdf",), (b"attachment",), (b"image/gif", b"attachment")):
+        placed = tuple((_TYPE if b"/" in value else _PLACE, value) for value in fields)
+        assert read_fields((*placed, (b"content-description", text.encode()))).names == ()
+
+
+@pytest.mark.parametrize(
     "values",
     [
         (b"attachment; filename=\"Bao cao.docx\"; filename*=UTF-8''B%C3%A1o%20c%C3%A1o.docx",),
@@ -134,6 +186,10 @@ def test_a_description_names_a_part_without_a_name() -> None:
         (b"attachment; filename*0*=UTF-8''B%C3%A1o%20c%C3%A1o%20VNG.com;\r\n filename*1*=%20ng%C3%A0y%2012.docx",),
         (b"attachment; filename=Bao cao (12).docx",),
         (b'attachment; filename="B\xe1o c\xe1o.docx"',),
+        (b"attachment; filename=VNG.com thang 12.docx",),
+        (b"text/plain; name=Hanam.com (thang 12), ban 2.docx",),
+        (b"attachment; filename=bao-cao,thang-12[1].docx",),
+        (b"attachment; filename=12/QD-UBND.docx",),
         (b'attachment; filename="100% xong.docx"',),
         (b'attachment; filename="12.QD-UBND (v1.2).docx"; size=9; creation-date="Tue, 24 Nov 2026 08:00:00 +0700"',),
         (b'text/plain; charset=utf-8; name="a; b.docx"',),
@@ -154,6 +210,8 @@ def test_a_lawful_name_is_one(values: tuple[bytes, ...]) -> None:
     "value",
     [
         b"name=" * 3_000,
+        b"a; filename=" + b"a.com " * 2_500 + b"(" * 5_000,
+        b"a;" + b"name=a@;" * 30_000,
         b'filename="' * 1_600,
         b"a; filename*0=" + b"x; filename*1=" * 1_100,
         b"a; filename*0*='" + b"x'; filename*1*='" * 900,

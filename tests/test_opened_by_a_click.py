@@ -1,6 +1,7 @@
 """Files that a double click makes run, connect or fetch something: by name, and by content under another."""
 
 import time
+from base64 import b64encode
 
 import pytest
 from tests.lab import documents as made
@@ -98,6 +99,78 @@ def test_telling_costs_little(octets: bytes) -> None:
     types_of(octets)
     dangers(octets, "a.slk")
     assert time.process_time() - started < 0.5
+
+
+async def _action_on(part: bytes) -> Action:
+    mail = (
+        b"From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        + part
+        + b"\r\n--b--\r\n"
+    )
+    gate = make_gate(settings_of(Stanza()))
+    case = Case(mail, client_ip="203.0.113.7", mail_from="a@example.com", rcpts=("ptp.bl@hanam.gov.vn",))
+    return (await judge_case(gate, case)).verdict.action
+
+
+_LETTER = b"From: b@example.com\r\nSubject: x\r\n\r\nKinh gui anh.\r\n"
+
+
+@pytest.mark.parametrize("kind", [b"message/rfc822", b"message/global"])
+@pytest.mark.parametrize(
+    ("name", "wants"),
+    [
+        (b"Fwd: bao gia abc.com", Action.ACCEPT),
+        (b"Re: node.js", Action.ACCEPT),
+        (b"[SPAM] vietnam.com", Action.ACCEPT),
+        (b"Loi hanam.com: khong vao duoc", Action.ACCEPT),
+        (b"Re: loi setup.exe", Action.ACCEPT),
+        (b"Fwd: abc.com.eml", Action.ACCEPT),
+        # what runs with fields of a mail before it, and what nobody writes
+        (b"hoa don.hta", Action.REJECT),
+        (b"Re: hoa don.pdf.cmd", Action.REJECT),
+        (b"a.jar", Action.REJECT),
+        (b"a.iso", Action.REJECT),
+        (b"../../a", Action.REJECT),
+        ("hoa don\u202efdp.js".encode(), Action.REJECT),
+    ],
+)
+async def test_an_attached_mail_is_called_by_its_subject(kind: bytes, name: bytes, wants: Action) -> None:
+    for field in (
+        b'Content-Type: %s; name="%s"',
+        b'Content-Type: %s\r\nContent-Disposition: attachment; filename="%s"',
+    ):
+        assert await _action_on(field % (kind, name) + b"\r\n\r\n" + _LETTER) is wants
+
+
+@pytest.mark.parametrize(
+    ("title", "inner", "wants"),
+    [
+        ("Re: node.js", made.tnef(), Action.ACCEPT),
+        ("Fwd: bao gia abc.com", made.tnef(made.tnef_file("a.txt", b"x")), Action.ACCEPT),
+        ("Fwd: bao gia abc.com", made.tnef(made.tnef_file("a.exe", b"x")), Action.REJECT),
+        ("a.com", b"x", Action.REJECT),
+        ("a.hta", made.tnef(), Action.REJECT),
+    ],
+)
+async def test_a_mail_in_winmail_dat_is_called_by_its_subject(title: str, inner: bytes, wants: Action) -> None:
+    field = b"Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    octets = made.tnef(made.tnef_file(title, inner))
+    assert await _action_on(field + b64encode(octets)) is wants
+
+
+@pytest.mark.parametrize(
+    ("field", "body"),
+    [
+        (b'message/rfc822; name="a.js"\r\nContent-Transfer-Encoding: base64', b64encode(b"alert(1)\r\n")),
+        (b'message/rfc822; name="a.com"\r\nContent-Transfer-Encoding: base64', b64encode(made.PROGRAM)),
+        (b"message/rfc822\r\nContent-Transfer-Encoding: base64", b64encode(made.PROGRAM)),
+        (b'message/rfc822; name="a.exe"\r\nContent-Transfer-Encoding: binary', made.PROGRAM),
+        (b'message/global; name="Re: a.com"', made.PROGRAM),
+        (b'message/delivery-status; name="a.exe"', b"Action: failed\r\n"),
+    ],
+)
+async def test_an_attached_mail_that_is_none(field: bytes, body: bytes) -> None:
+    assert await _action_on(b"Content-Type: " + field + b"\r\n\r\n" + body) is Action.REJECT
 
 
 @pytest.mark.parametrize(

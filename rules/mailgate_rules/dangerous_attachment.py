@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 
+from mailgate.mime.transfer import IDENTITY
 from mailgate.model import Action, Danger, Evidence, File, Header, Inspection, Mail
 from mailgate.rule import Example, Hit, RuleStanza, check_tag, tag
-from mailgate.text.file_names import HOSTILE, PROGRAMS, read_name
+from mailgate.text.file_names import HOSTILE, PROGRAMS, extension_of, read_name
 
 _REFUSED = (
     *(Danger.PROGRAM, Danger.SCRIPT, Danger.SHORTCUT, Danger.DISK_IMAGE, Danger.NOTEBOOK, Danger.HELP),
@@ -28,6 +29,15 @@ _ACTIONS: Mapping[Danger, Action] = {
 }
 _HERE = timezone(timedelta(hours=7))  # Indochina time, without summer time since 1975: where the days of `until` end
 _STRENGTH = tuple(Action)  # weakest first
+# An attached mail by its type and its content; one in a winmail.dat is another such file.
+_MAILS = frozenset({("message/rfc822", "eml"), ("message/global", "eml"), ("application/ms-tnef", "tnef")})
+# Webmail saves an attached mail by the name that it has; these are opened also where fields of a mail stand before.
+_LENIENT = frozenset(
+    {
+        *("bat", "cmd", "hta", "jse", "ps1", "pyw", "url", "vbe", "vbs", "wsf", "wsh"),
+        *("dmg", "img", "iso", "jar", "pyz", "pyzw", "vhd"),  # known by their end, or by what is far behind
+    }
+)
 _MOST = 20  # files that a finding names; an archive may hold thousands
 
 
@@ -112,7 +122,10 @@ class Stanza(RuleStanza):
 
     def _by_name(self, file: File) -> Iterable[tuple[Action, str]]:
         """Judge a file by each name that a program may give it; of several one is enough."""
-        for number, reading in enumerate(map(read_name, (file.name, *file.names))):
+        names: Iterable[str] = (file.name, *file.names)
+        if (file.declared, file.type) in _MAILS:
+            names = map(_saved_as, names)
+        for number, reading in enumerate(map(read_name, names)):
             which = " (another reading)" if number else ""
             refused = [extension for extension in reading.extensions if extension in self.extensions]
             for extension in refused:
@@ -130,10 +143,19 @@ class Stanza(RuleStanza):
 
 
 def _attached_mails(mail: Mail) -> Iterable[File]:
-    """Yield attached mails as the files that they are saved as: what is inside each is looked into part by part."""
+    """Yield attached mails as the files that they are saved as: what is inside each is looked into part by part.
+
+    One that is encoded may be any file (RFC 2046 section 5.2.1 allows no encoding): its name counts as of any other.
+    """
     for attachment in mail.content.attachments:
         if attachment.type.startswith("message/") and attachment.name:
-            yield File(attachment.name, attachment.name, declared=attachment.type, names=attachment.names)
+            kind = "eml" if attachment.encoding in IDENTITY or attachment.type == "message/global" else ""
+            yield File(attachment.name, attachment.name, kind, attachment.type, names=attachment.names)
+
+
+def _saved_as(name: str) -> str:
+    """Return the name that mail programs save an attached mail by: it is its subject, and no colon is left in it."""
+    return name if extension_of(name) in _LENIENT else f"{name.replace(':', ' ')}.eml"
 
 
 def _with(*dangers: tuple[Danger, str], name: str = "a.docx", sha256: str = "") -> tuple[tuple[str, object], ...]:

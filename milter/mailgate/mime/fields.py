@@ -20,6 +20,7 @@ _NAME = re.compile(rb"([^*\s]+?)(?:\*(\d{1,4}))?(\*)?")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)', re.DOTALL)
 _TOKEN = re.compile(rb"=\S*|[^\s()<>@,;:\\\"/\[\]?=]*")
+_NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _PLAIN_PARAMETER = re.compile(rb'([A-Za-z0-9-]+)=("[^"\\\r\n]*"|[^\s;"()*\\=]+)')
@@ -106,7 +107,7 @@ def _decode_q(text: bytes) -> bytes:
 
 
 def _decode_b(text: bytes) -> bytes:
-    clean = text.rstrip(b"=")
+    clean = text.translate(None, _NO_BASE64).rstrip(b"=")
     try:
         return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
     except binascii.Error:

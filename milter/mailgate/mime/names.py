@@ -7,14 +7,18 @@ where a value without quotes ends. None of them is the truth: the file is what a
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..text.file_names import Reading, read_name
+from ..text.file_names import DOCUMENTS, Reading, extension_of, read_name
 from .fields import decode_words, parse_parameters, percent_decoded, to_text, unfold
 
 _PARAMETER = re.compile(
-    rb"(?<![\w*-])((?:file)?name)[ \t]*(?:\*[ \t]*(\d{1,9})[ \t]*)?(\*?)[ \t]*=[ \t]*", re.IGNORECASE
+    rb"(?<![\w*-])((?:file)?name)[ \t]*(?:\*{1,9}[ \t]*(\d{1,9})[ \t]*)?(\*{0,9})[ \t]*=[ \t]*", re.IGNORECASE
 )
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)', re.DOTALL)
 _TO_THE_NEXT = re.compile(rb"(?s:.*?)(?=;[ \t]*[\w*-]+[ \t]*=|\Z)")
+_TOKEN = re.compile(rb'[^\s()<>@,;:\\"/\[\]?=]+')  # RFC 2045 section 5.1
+_WORD = re.compile(rb"\S+")
+_COMMENT = re.compile(rb"\([^()]*\)")
+_CUT = re.compile(rb'name=[^"\s;][^\s;]*?[<>@,:/\[\]?]', re.IGNORECASE)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _LONGEST = 8_192  # octets of a value that is looked at; nobody's file system takes a longer name
 _Piece = tuple[int, bool, bytes]  # its number, whether it says its charset or has percent signs, the octets
@@ -38,7 +42,7 @@ def _names_in(value: bytes) -> Iterator[str]:
     for parameter in ("filename", "name"):
         if parameter in parsed.values:
             yield parsed.values[parameter]
-    if parsed.is_plain:
+    if parsed.is_plain and not _CUT.search(value):
         for parameter in ("filename", "name"):
             for octets in parsed.readings.get(parameter, ()):
                 yield from _decoded(octets)
@@ -61,7 +65,9 @@ def _by_any_program(text: bytes) -> Iterator[str]:
 
 
 def _values(text: bytes, begin: int) -> Iterator[bytes]:
-    """Yield what may be the value that begins here: within its quotes, up to a blank, a semicolon, the next one."""
+    """Yield what may be the value that begins here: within its quotes, up to a blank, a semicolon, the next one, and
+    as a token, which ends where RFC 2045 has it end (so Dovecot).
+    """
     quoted = _QUOTED.match(text, begin)
     if quoted:
         yield _ESCAPE.sub(rb"\1", quoted[1])
@@ -72,7 +78,16 @@ def _values(text: bytes, begin: int) -> Iterator[bytes]:
     if not quoted:
         first = rest.partition(b";")[0]
         yield first
-        yield from first.split(None, 1)[:1]
+        for title in (first, _COMMENT.sub(b" ", rest).strip()):
+            for cut in (_WORD.match(title), _TOKEN.match(title)):
+                if cut and not _is_site_in_a_title(cut[0], title):
+                    yield cut[0]
+
+
+def _is_site_in_a_title(cut: bytes, whole: bytes) -> bool:
+    """Tell whether a blank ends the name of a site, and a document's name goes on: VNG.com thang 12.docx."""
+    is_site = cut.lower().endswith(b".com") and whole[len(cut) :][:1].isspace()
+    return is_site and extension_of(to_text(whole)) in DOCUMENTS
 
 
 def _decoded(octets: bytes) -> Iterator[str]:

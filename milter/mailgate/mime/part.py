@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..caches import remembered
 from ..model import Header
-from ..text.file_names import opens_alike, read_name
+from ..text.file_names import PROGRAMS, opens_alike, read_name
 from .fields import Parameters, boundaries_to_the_letter, decode_words, parse_parameters
 from .names import told_names
 from .transfer import IDENTITY, is_known
@@ -35,7 +35,9 @@ class PartHeader(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-_DESCRIPTION = b"content-description"  # webmail takes it for the name of a part that has none
+_DESCRIPTION = b"content-description"  # webmail takes it for the name of an attachment that has none
+# A description is a sentence first: its end is that of an address, of a site, of a piece of software.
+_OF_A_SITE = re.compile(r"@|://|\bwww\.|\.com\W*\Z|\s.*\.(?:js|py|app)\W*\Z", re.IGNORECASE)
 CONTENT_FIELDS = frozenset({b"content-type", b"content-transfer-encoding", b"content-disposition", _DESCRIPTION})
 
 
@@ -90,10 +92,11 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
     names = told_names([value for name, value in fields if name in (b"content-disposition", b"content-type")])
     if not name and names:
         name = names[0]
-    if not names:
-        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
-        names = tuple([text for text in described if read_name(text).extensions])
     type_ = _TYPE.match(types[0].main) if types else None
+    is_shown = not types or types[0].main.startswith(("text/", "image/"))
+    if not names and (not is_shown or any(parsed.main == "attachment" for parsed in dispositions)):
+        described = [decode_words(value).strip() for name, value in fields if name == _DESCRIPTION]
+        names = tuple([text for text in described if read_name(text).extensions and not _OF_A_SITE.search(text)])
     return PartHeader(
         type_[0] if type_ else types[0].main if types else "",
         name,
@@ -136,6 +139,11 @@ def _boundaries(types: Sequence[Parameters], fields: Sequence[Header]) -> tuple[
     stripped = [boundary.rstrip(b" \t") for boundary in read]
     stripped += [boundary[:_LONGEST_BOUNDARY] for boundary in stripped]
     return tuple(dict.fromkeys(stripped))
+
+
+def names_a_program(*names: str) -> bool:
+    """Tell whether a part may be saved as a program: of an attached mail its content says whether it is one."""
+    return any(not PROGRAMS.isdisjoint(read_name(name).extensions) for name in names)
 
 
 def _file_name(sources: Sequence[Parameters]) -> str:

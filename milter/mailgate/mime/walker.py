@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ..model import Attachment, Content, Header
 from .fields import MOST_PARAMETERS
 from .inline import InlineFiles
-from .part import CONTENT_FIELDS, PartHeader, describe, describe_block
+from .part import CONTENT_FIELDS, PartHeader, describe, describe_block, names_a_program
 from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
 
 
@@ -492,6 +492,9 @@ class Walker:
                     frame.attachment.size = self._end_encoded()
             if frame.whole is not None:
                 self._add_leaf(frame.start, stop, frame.whole, frame.whole.type or "message/rfc822")
+            elif frame.attachment is not None and names_a_program(frame.attachment.name, *frame.attachment.names):
+                told = PartHeader(name=frame.attachment.name, names=frame.attachment.names)
+                self._add_leaf(frame.start, stop, told, frame.attachment.type)
             if frame.attachment is not None:
                 start = frame.attachment.span[0]
                 if not frame.is_encoded:
