@@ -216,7 +216,7 @@ MAY_IMPORT = {
     "mailgate.doors.milter": "model policy wire gate",
     "mailgate.doors.libmilter": "model policy wire gate probes",
     "mailgate.doors.smtp": "model wire config gate next_hop",
-    "mailgate.doors.offline": "model gate config incidents wire",
+    "mailgate.doors.offline": "model gate config incidents mime wire",
     "mailgate.doors.http": "config health metrics worker",
     "mailgate.folder_locks": "config",
     "mailgate.health": "model config ledger next_hop probes wire",

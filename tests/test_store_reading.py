@@ -115,6 +115,16 @@ TYPED = b"Content-Type: multipart/mixed; boundary="
 @pytest.mark.parametrize(
     "octets",
     [
+        pytest.param(TYPED + b"b\x01\r\n\r\n--b\r\n" + PROGRAM + b"--b--\r\n", id="a control behind a boundary"),
+        pytest.param(TYPED + b"\x02b\r\n\r\n--b\r\n" + PROGRAM + b"--b--\r\n", id="a control before one"),
+        pytest.param(TYPED + b"b\rX\r\n\r\n--b\r\n" + PROGRAM + b"--b--\r\n", id="a bare CR in one"),
+        pytest.param(b"Content-Type: multipart /mixed; boundary=b\r\n\r\n--b\r\n" + PROGRAM, id="a blank"),
+        pytest.param(b"Content-Type: multipart(c)/\r\n mixed; boundary=b\r\n\r\n--b\r\n" + PROGRAM, id="a comment"),
+        pytest.param(
+            b'Content-Type: multipart/mixed; x=("); boundary=b; y=(")\r\n\r\n--b\r\n' + PROGRAM,
+            id="quotes in comments",
+        ),
+        pytest.param(b"Content-Type: message /rfc822\r\n\r\nSubjec x\r\n" + PROGRAM, id="a blank in a mail's type"),
         pytest.param(TYPED + b"b\r\n\r\n--b\r\nno field\r\n" + PROGRAM + b"--b--\r\n", id="a line that is no field"),
         pytest.param(TYPED + b"b\r\n\r\n--b\r\nFrom me today\r\n" + PROGRAM + b"--b--\r\n", id="From"),
         pytest.param(

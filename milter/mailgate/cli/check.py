@@ -109,6 +109,22 @@ async def _check_batch(settings: Settings, batch: Path, lines: list[bytes], reco
     return status
 
 
+def _explain_parts(answer: Any) -> None:
+    """Say how the mail was read: its parts, the files in each, and what could not be seen."""
+    files, blocked = answer.inspection.files, answer.inspection.uninspected
+    print("parts as they were read:")
+    for number, leaf in enumerate(answer.leaves, 1):
+        place = leaf.name or f"part {number}"
+        encoding = leaf.encoding or "7bit"
+        print(f"  part {number}: {leaf.type}, {encoding}, {leaf.span[1] - leaf.span[0]} octets  {leaf.name}".rstrip())
+        for file in files:
+            if file.place == place or file.place.startswith(f"{place} > "):
+                dangers = "".join(f"; {danger}: {detail}" for danger, detail in file.dangers)
+                print(f"      {file.place}: {file.type or 'unknown'}, {file.size} octets{dangers}")
+    for each in blocked:
+        print(f"  not seen: {each.place}: {each.obstacle}{f': {each.detail}' if each.detail else ''}")
+
+
 def _explain(settings: Settings, answer: Any) -> None:
     print(f"verdict: {answer.verdict.action} (at {answer.verdict.stage})")
     for line in answer.verdict.reply.splitlines():
@@ -137,4 +153,5 @@ def _explain(settings: Settings, answer: Any) -> None:
         print(f"  {file.size:>10}  {file.type}  {file.name}".rstrip())
     if answer.defects:
         print(f"structure: {', '.join(answer.defects)}")
+    _explain_parts(answer)
     print(f"judged in {answer.elapsed_ms:.1f} ms")

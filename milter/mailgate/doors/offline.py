@@ -17,7 +17,8 @@ from zoneinfo import ZoneInfo
 from ..config import TIME_ZONE
 from ..gate import Gate
 from ..incidents.record import finding_record
-from ..model import Action, Attachment, Finding, Header, Mail, Session, Verdict, legal_text
+from ..mime.walker import Leaf
+from ..model import Action, Attachment, Finding, Header, Inspection, Mail, Session, Verdict, legal_text
 from ..wire.smtp import split_header
 from .transaction import Transaction
 
@@ -66,6 +67,8 @@ class Answer:
     attachments: Sequence[Attachment] = ()
     attachment_bytes: int = 0
     defects: Sequence[str] = ()
+    leaves: Sequence[Leaf] = ()
+    inspection: Inspection = field(default_factory=Inspection)
     classes: Mapping[str, str] = field(default_factory=dict)
     elapsed_ms: float = 0.0
 
@@ -110,6 +113,8 @@ async def judge_case(gate: Gate, case: Case) -> Answer:
     content = transaction.mail_data.content
     answer.attachments = content.attachments
     answer.attachment_bytes = content.attachment_bytes
+    answer.leaves = transaction.leaves
+    answer.inspection = transaction.mail_data.inspection or Inspection()
     answer.defects = [*sorted(content.defects), *content.unread()]
     answer.classes = {
         recipient: kind

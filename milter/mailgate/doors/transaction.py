@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ..gate import Gate
 from ..identity.identity import Identity
-from ..mime.walker import Walker
+from ..mime.walker import Leaf, Walker
 from ..model import Action, Envelope, Finding, Header, Mail, Session, Verdict
 from ..spool import Spool
 
@@ -130,6 +130,11 @@ class Transaction:
             mail.content = walker.content
         self._content_fields += mail.take_headers(fields, self.gate.header_limits)
         return walker
+
+    @property
+    def leaves(self) -> Sequence[Leaf]:
+        """The leaves of the message, as far as it was read."""
+        return () if self._walker is None else self._walker.leaves
 
     def _has_claims(self) -> bool:
         return bool(self.gate.policy.claims(self.mail_data))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..caches import remembered
 
 _FOLD = re.compile(rb"\r?\n(?=[ \t])|[\r\n]")
+_FOLDS = re.compile(rb"\r?\n(?=[ \t])")
 _WORD = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=")
 _GAP = re.compile(rb"[ \t\r\n]*")
 _SEGMENT = re.compile(rb'(?:[^;"]|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)
@@ -19,8 +20,10 @@ _COMMENT = re.compile(rb"\([^()]*\)")
 _NAME = re.compile(rb"([^*\s]+?)(?:\*(\d{1,4}))?(\*)?")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)', re.DOTALL)
-_TOKEN = re.compile(rb"=\S*|[^\s()<>@,;:\\\"/\[\]?=]*")
 _NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+CONTROLS = bytes(range(33)) + b"\x7f"
+_AROUND_SLASH = re.compile(r"[\x00-\x20\x7f]*/[\x00-\x20\x7f]*")  # a comment or a fold may stand there
+_TOKEN = re.compile(rb"=\S*|[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]*")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 _PLAIN_PARAMETER = re.compile(rb'([A-Za-z0-9-]+)=("[^"\\\r\n]*"|[^\s;"()*\\=]+)')
@@ -43,6 +46,7 @@ class Parameters:
     values: dict[str, str] = field(default_factory=dict)
     readings: dict[str, list[bytes]] = field(default_factory=dict)
     defects: set[str] = field(default_factory=set)
+    is_oddly_spelled: bool = False  # its type has blanks or controls that some programs pass over
     is_plain: bool = False
 
 
@@ -140,7 +144,9 @@ def parse_parameters(value: bytes) -> Parameters:
         return result
     if text.startswith(b";"):
         segments.insert(0, b"")
-    result.main = to_text(segments[0]).strip().lower()
+    spelled = to_text(segments[0]).strip().lower()
+    result.main = _AROUND_SLASH.sub("/", to_text(segments[0].strip(CONTROLS)).strip().lower())
+    result.is_oddly_spelled = spelled != result.main
     if len(segments) > MOST_PARAMETERS + 1:
         result.defects.add("too-many-parameters")
         del segments[MOST_PARAMETERS + 1 :]
@@ -222,7 +228,13 @@ def boundaries_to_the_letter(value: bytes) -> list[bytes]:
     """
     text = unfold(value)
     found: list[bytes] = []
-    for reading in dict.fromkeys((text, _strip_comments(text))):
+    kept = _FOLDS.sub(b"", value)  # a bare CR ends a token
+    readings = [text, kept, _strip_comments(text)]
+    if not any(
+        segment.lstrip().lower().startswith(b"boundary") for segment in _SEGMENT.findall(text, 0, 1_048_576)[1:]
+    ):
+        readings.append(_COMMENT.sub(b" ", text))  # where quotes inside of comments hide it
+    for reading in dict.fromkeys(readings):
         pieces: dict[int, bytes] = {}
         wholes: dict[int, tuple[bytes, bool]] = {}
         for segment in _SEGMENT.findall(reading, 0, 1_048_576)[1 : MOST_PARAMETERS + 1]:
@@ -230,7 +242,7 @@ def boundaries_to_the_letter(value: bytes) -> list[bytes]:
             match = _NAME.fullmatch(_strip_comments(name).strip())
             if match is None or match[1].lower() != b"boundary":
                 continue
-            octets = octets.strip()
+            octets = octets.strip(b" \t\r\n")
             quoted = _QUOTED.match(octets)
             exact = _ESCAPE.sub(rb"\1", quoted[1]) if quoted else _TOKEN.match(octets)[0]  # type: ignore[index]
             whole = exact if quoted else octets

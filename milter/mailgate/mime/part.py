@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..caches import remembered
 from ..model import Header
 from ..text.file_names import PROGRAMS, opens_alike, read_name
-from .fields import Parameters, boundaries_to_the_letter, decode_words, parse_parameters
+from .fields import CONTROLS, Parameters, boundaries_to_the_letter, decode_words, parse_parameters
 from .names import told_names
 from .transfer import IDENTITY, is_known
 
@@ -46,7 +46,8 @@ def _octets_of(fields: tuple[Header, ...]) -> int:
 
 
 _USUAL_MULTIPART = re.compile(
-    rb'[ \t]*multipart/([a-z]{1,20});(?:\r?\n)?[ \t]*boundary="([^"\\\r\n?]{0,69}[^"\\\r\n? \t])"'
+    rb"[ \t]*multipart/([a-z]{1,20});(?:\r?\n)?[ \t]*"
+    rb'boundary="([^"\\\x00-\x20\x7f?](?:[^"\\\x00-\x1f\x7f?]{0,68}[^"\\\x00-\x20\x7f?])?)"'
 )
 
 
@@ -84,7 +85,9 @@ def read_fields(fields: tuple[Header, ...]) -> PartHeader:
         defects.add("no-boundary")
     kinds = {(parsed.main, parsed.values.get("boundary")) for parsed in types}
     has_parts = multipart or (types and types[0].main.startswith("message/"))
-    if has_parts and ((multipart and len(kinds) > 1) or not _TYPE.fullmatch(types[0].main)):
+    if has_parts and (
+        (multipart and len(kinds) > 1) or not _TYPE.fullmatch(types[0].main) or types[0].is_oddly_spelled
+    ):
         defects.add("multipart-or-file")
     if multipart and encoding not in IDENTITY:
         defects.add("encoded-multipart")
@@ -137,6 +140,7 @@ def _boundaries(types: Sequence[Parameters], fields: Sequence[Header]) -> tuple[
         if name == b"content-type":
             read += boundaries_to_the_letter(value)
     stripped = [boundary.rstrip(b" \t") for boundary in read]
+    stripped += [boundary.strip(CONTROLS) for boundary in stripped]  # as Python's parser does
     stripped += [boundary[:_LONGEST_BOUNDARY] for boundary in stripped]
     return tuple(dict.fromkeys(stripped))
 

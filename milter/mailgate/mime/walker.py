@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..model import Attachment, Content, Header
-from .fields import MOST_PARAMETERS
+from .fields import CONTROLS, MOST_PARAMETERS
 from .inline import InlineFiles
 from .part import CONTENT_FIELDS, PartHeader, describe, describe_block, names_a_program
 from .transfer import IDENTITY, Base64Counter, Decoder, decoder_for
@@ -129,7 +129,7 @@ class Leaf:
 MOST_CONTENT_FIELDS = 20  # of one part: three are lawful
 _MOST_CUTS = 3  # of one header: a program that passes over the first such line ends it at the next
 _REST = PartHeader("application/octet-stream", disposition="attachment")
-_HEADER_LINE = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_HEADER_LINE = re.compile(rb"([!-9;-~]+)[\x00-\x20\x7f]*:")
 _SIGNATURES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
 _USUAL_BLOCK = 4_096  # octets in which a part's whole header block is looked for at once
 # A part whose header says that it is a multipart, and more: what it is to some program is one file of all its octets.
@@ -723,5 +723,5 @@ def _told(lines: Iterable[bytes]) -> list[Header]:
                 fields[-1][1].append(line)
             continue
         name, _, value = line.partition(b":")
-        fields.append((name.strip().lower(), [value]))
+        fields.append((name.strip(CONTROLS).lower(), [value]))
     return [(name, b"\r\n".join(values)) for name, values in fields if name in CONTENT_FIELDS]
