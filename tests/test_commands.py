@@ -13,7 +13,17 @@ from typing import Any
 
 import pytest
 from tests.lab.commands import ALONE, Done, Run, one_line, shown, table
-from tests.lab.mails import LIMIT_BYTES, OFFICE, OFFICER, OUTSIDER, letter, letter_with
+from tests.lab.mails import (
+    LIMIT_BYTES,
+    OFFICE,
+    OFFICER,
+    OUTSIDER,
+    base64_part,
+    letter,
+    letter_with,
+    multipart,
+    zipped,
+)
 from tests.lab.redis import Redis
 
 from mailgate.ledger.opening import open_store
@@ -562,6 +572,18 @@ def test_check_explains_rule_by_rule(run: Run) -> None:
         "header X-Forwarded-For: a@gmail.com ptp.bl@hanam.gov.vn",
     ):
         assert line in done.stdout
+
+
+def test_check_prints_the_parts_and_the_files_in_them(run: Run, tmp_path: Path) -> None:
+    archive = zipped(b"MZ" + bytes(200))
+    (tmp_path / "mail.eml").write_bytes(multipart(base64_part(archive, 'name="a.zip"', "application/zip")))
+    done = run("check", "--from", OUTSIDER, "--rcpt", OFFICER, str(tmp_path / "mail.eml"))
+    shown = done.stdout.partition("parts as they were read:\n")[2].splitlines()
+    assert shown[0].startswith("  part 1: text/plain, ")
+    assert shown[1].startswith("  part 2: application/zip, base64, ")
+    assert shown[1].endswith(" octets  a.zip")
+    assert shown[2] == f"      a.zip: zip, {len(archive)} octets"
+    assert shown[3].startswith("      a.zip > ")
 
 
 def test_check_as_json(run: Run, tmp_path: Path) -> None:
