@@ -370,7 +370,6 @@ async def test_a_mail_as_large_as_postfix_takes_is_proven_by_a_worker(server: Na
     pool = Pool(InspectionLimits())
     try:
         assert await proven(server, message, {"hanam.gov.vn"}, made=prover(server, pool)) == {"hanam.gov.vn": "dkim"}
-        assert pool.processes() == [], "who verified one mail's signatures does nothing after"
     finally:
         await pool.close()
 
