@@ -25,7 +25,7 @@ from tests.lab.traffic import Sent, Traffic
 from tests.lab.waiting import wait_until
 
 PER_SECOND = 30.0
-STRIKES = 12
+STRIKES = 6
 WORKERS = 2
 WALL_S = 2.0
 DEADLINE_S = 10.0  # so long after a reload the old limits' workers end

@@ -62,7 +62,7 @@ IDENTITY = Identity(Organization(frozenset({"hanam.gov.vn"}), hostnames=frozense
 # -- what is generated -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "count"), [*((k, 2_000) for k in MAILS), *((k, 5_000) for k in REPLIES)])
+@pytest.mark.parametrize(("kind", "count"), [*((k, 1_000) for k in MAILS), *((k, 3_000) for k in REPLIES)])
 @pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # of a charset unicode_escape
 async def test_what_is_generated_is_no_error(tmp_path: Path, kind: str, count: int) -> None:
     async with opened(tmp_path) as site:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.lab import ordinary
 
-COUNT = int(os.environ.get("ORDINARY_MAILS", "2000"))
+COUNT = int(os.environ.get("ORDINARY_MAILS", "1000"))
 """The whole 10,000 take minutes: `python -m tests.lab.ordinary --judge 10000`."""
 
 
