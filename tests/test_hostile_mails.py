@@ -131,7 +131,7 @@ async def test_clamd_sees_the_test_text_wherever_a_mail_program_would(clamd: Cla
     )
     large: Counter[str] = Counter()
     infected = []
-    for mail in hostile_mails(600):
+    for mail in hostile_mails(400):
         large[mail.trick] += len(mail.message) > LARGE_BYTES
         if large[mail.trick] <= MOST_LARGE and any(octets.strip() == EICAR for octets in shown(mail.message)):
             infected.append(mail)
@@ -144,5 +144,5 @@ async def test_clamd_sees_the_test_text_wherever_a_mail_program_would(clamd: Cla
         if answer.verdict.action is not Action.REJECT and not is_held:
             passed.add(mail.trick)
     print(f"a mail program shows the test text in {len(infected)} of the hostile mails")
-    assert len(infected) > 180
+    assert len(infected) > 110
     assert passed == set()

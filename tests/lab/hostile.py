@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from tests.lab.clamd import EICAR
 
-COUNT = int(os.environ.get("HOSTILE_MAILS", "200"))  # the more, the longer; 1,000 take a minute
+COUNT = int(os.environ.get("HOSTILE_MAILS", "120"))  # the more, the longer; 1,000 take a minute
 
 
 @dataclass(frozen=True, slots=True)
