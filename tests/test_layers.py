@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "mailgate.activity": "forwarding identity model text",
     "mailgate.content_hash": "model",
     "mailgate.forwarding": "",
-    "mailgate.forwarding.alias_services": "identity model text",
+    "mailgate.forwarding.alias_services": "identity mime model text",
     "mailgate.forwarding.clients": "identity model text",
     "mailgate.forwarding.hmailserver": "identity model text",
     "mailgate.forwarding.cpanel": "identity model text",

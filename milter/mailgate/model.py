@@ -145,7 +145,8 @@ class Envelope:
 
     arguments: the ESMTP parameters of MAIL, as sent. recipients: mailbox → each path that leads to it, as the MTA
     gave it (which a deletion must repeat to the letter). originals: mailbox → the one that ORCPT= (RFC 3461) names,
-    where it names another. asked: the path of the recipient that was asked for last.
+    where it names another. unreported: those with NOTIFY=NEVER. asked: the path of the recipient that was asked for
+    last.
     """
 
     sender_path: bytes
@@ -154,6 +155,7 @@ class Envelope:
     recipients: dict[str, tuple[bytes, ...]]
     login: str
     originals: dict[str, str]
+    unreported: set[str]
     asked: bytes
 
     def __init__(
@@ -170,6 +172,7 @@ class Envelope:
         self.recipients = {} if recipients is None else recipients
         self.login = login
         self.originals = {}
+        self.unreported = set()
         self.asked = b""
 
     def declared_bytes(self) -> int | None:

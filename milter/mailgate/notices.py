@@ -104,7 +104,9 @@ class Mailer:
         # Where several mailboxes may be the one, no owner is told of another's forward; the officer finds out.
         # Nor of one that a mark alone names: anybody may write that.
         owners = filter(_OWNER.fullmatch, finding.owners if len(finding.mailboxes) == 1 else ())
-        claim = f"notice:{legal_text(finding.mailboxes[0])}:{now:%Y-%m-%d}"
+        # What a mark alone names takes no owner's notice of the day from him.
+        whose = finding.owners[0] if finding.owners else f"unproven {finding.mailboxes[0]}"
+        claim = f"notice:{legal_text(whose)}:{now:%Y-%m-%d}"
         try:
             if not await self._claims.once(claim, _DAY_S, now.timestamp()):
                 return

@@ -42,7 +42,7 @@ def covers(
         return False
     if finding.direction == "out":
         recipients = [finding.recipient] if finding.recipient else mail.envelope.recipients
-        return _names(exemption.mailbox, finding.mailboxes, mail) and _names(exemption.counterpart, recipients, mail)
+        return _is_its(exemption.mailbox, finding, mail) and _names(exemption.counterpart, recipients, mail)
     counterpart = exemption.counterpart
     if finding.direction == "in" and counterpart and not mail.proofs.get(domain_of(counterpart) or counterpart):
         return False
@@ -64,6 +64,17 @@ def ends_of(finding: Finding, mail: Mail) -> frozenset[str]:
         for piece in finding.evidence:
             ends += _boxes(mail, piece.value)
     return frozenset(ends)
+
+
+def _is_its(wanted: str, finding: Finding, mail: Mail) -> bool:
+    """Tell whether what leaves is of a mailbox that an exemption names.
+
+    Of those that what was remembered proves one is enough; where marks alone name mailboxes, anybody may have written
+    one, and all must be.
+    """
+    if not wanted or finding.owners:
+        return _names(wanted, finding.owners, mail)
+    return bool(finding.mailboxes) and all(_names(wanted, (one,), mail) for one in finding.mailboxes)
 
 
 def _boxes(mail: Mail, value: str) -> list[str]:

@@ -27,19 +27,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from mailgate.forwarding.clients import SAYS_SO
+from mailgate.forwarding.clients import RESENT, SAYS_SO
 from mailgate.forwarding.deliveries import DELIVERY
-from mailgate.forwarding.exchange import AUTO_FORWARDED
+from mailgate.forwarding.exchange import AUTO_FORWARDED, TRANSPORT_RULE
 from mailgate.forwarding.letter import Letter
-from mailgate.forwarding.lists import is_sent_by, list_of
+from mailgate.forwarding.lists import is_of, list_addresses, list_of, sending_list
+from mailgate.forwarding.loops import X_LOOP
 from mailgate.forwarding.mechanism import Kind, Mechanism, Sign, Strength
 from mailgate.forwarding.own import OWN_COPY
+from mailgate.forwarding.retrievers import is_fetched
 from mailgate.forwarding.srs import SRS
 from mailgate.forwarding.table import may_speak, signs
 from mailgate.identity.spelling import domain_of
 from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Memory, Passage, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
-from mailgate.text.addresses import is_bounce_home
+from mailgate.text.addresses import home_of, is_bounce_home
 from mailgate.text.received import received_for
 
 _MOST_SHOWN = 3  # official mailboxes that one piece of evidence names
@@ -60,6 +62,10 @@ OUT, IN, WITHIN_STATE, HUMAN, LIST, AUTO_REPLY, REPORT, NONE = CLASSES = (
 bodies, what a person forwards or redirects, a mailing list's, an automatic reply, a report on delivery or reading."""
 
 _NO_CLAIM: frozenset[str] = frozenset()
+_BY_ADDRESSEES = (DELIVERY, SRS, TRANSPORT_RULE)
+"""Mechanisms whose signs name no target: who is not addressed is theirs."""
+_OF_LISTS_TOO = (DELIVERY, SRS, X_LOOP, RESENT)
+_OF_THE_HOP = frozenset({"network", "spf"})  # proofs of the host that hands a mail over (mail.proofs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,10 +152,15 @@ def _says_nothing(mail: Mail) -> bool:
     received = mail.header_values(b"received")
     if not received:
         return True
-    if b"(fetchmail-" in received[0] or b"getmail" in received[0]:
+    if is_fetched(received[0]):
         return False
-    taken_in_for = Letter(mail).delivered_for
-    return not taken_in_for or mail.organization.is_state(taken_in_for)
+    if len(envelope.recipients) > 1:
+        return True
+    for value in received:  # as Letter.delivered_for has it
+        mailbox = received_for(value)
+        if mailbox:
+            return mailbox in envelope.recipients or mail.organization.is_state(mailbox)
+    return True
 
 
 def _claims(mail: Mail) -> Iterator[str]:
@@ -188,12 +199,13 @@ class _Found:
     """Evidence as it is found, and the official mailboxes that it names: of each header at most _MOST_PIECES pieces.
 
     leading: the mechanism of the first hard piece, else of the first, and whose mailbox or domain forwards by it.
+    is_unnamed: some hard piece names none.
     """
 
     def __init__(self) -> None:
         self.pieces: list[Evidence] = []
         self.mailboxes: dict[str, None] = {}
-        self.is_hard = False
+        self.is_hard = self.is_unnamed = False
         self.leading: tuple[str, str] | None = None
         self._counts: dict[tuple[str, bool], int] = {}
 
@@ -208,6 +220,7 @@ class _Found:
         if self.leading is None or (hard and not self.is_hard):
             self.leading = mechanism.name, sign.end
         self.is_hard = self.is_hard or hard
+        self.is_unnamed = self.is_unnamed or (hard and not mailboxes)
         for mailbox in mailboxes:
             if len(self.mailboxes) < _MOST_MAILBOXES:
                 self.mailboxes[mailbox] = None
@@ -251,7 +264,7 @@ class _Weighing:
         letter = self._seen.letter
         names = [letter.identity.account(sign.forwarder)] if sign.forwarder else []
         domain = domain_of(sign.forwarder) or sign.domain
-        if domain and domain not in letter.author_domains and domain not in self._seen.list_domains:
+        if domain and domain not in letter.author_domains and domain != domain_of(self._seen.sending_list):
             names.append(domain)
         return names
 
@@ -288,11 +301,53 @@ class _Seen:
         self.is_ours = mail.is_ours
         kinds = {sign.kind for _, sign in self.signs}
         self.is_list = Kind.LIST in kinds
-        self.list_domains = frozenset(sign.domain for _, sign in self.signs if sign.kind is Kind.LIST and sign.domain)
-        self.sender_list = list_of(letter.spoken.named if letter.spoken.scheme == "srs" else letter.sender)
+        self.sending_list = sending_list(letter)
         self.is_report = letter.is_report
         self.is_reply = letter.is_answer or (Kind.REPLY in kinds and Kind.FORWARD not in kinds)
         self.redirected_by = _redirected_by(mail, letter)
+
+    @cached_property
+    def is_own_answer(self) -> bool:
+        """Tell whether an answer or a report begins here: from a mailbox of ours, or addressed to who gets it.
+
+        What says so by its header alone may be another's, which a mailbox of ours sends on.
+        """
+        if not self.is_reply and not self.is_report:
+            return False
+        letter, organization = self.letter, self.mail.organization
+        own = any(organization.is_official(one) or domain_of(one) in organization.hostnames for one in letter.authors)
+        return own or letter.is_addressed or not letter.addressed
+
+    @cached_property
+    def by_hand(self) -> frozenset[str]:
+        """Who has redirected this mail to its recipients by hand, and hands it over."""
+        letter = self.letter
+        if not letter.is_resent_to_them:
+            return frozenset()
+        handers = [one for one in (letter.hander, letter.sender, letter.spoken.named) if one]
+        found = [one for one in letter.resenders if any(_is_hander(letter, one, hander) for hander in handers)]
+        return frozenset(map(letter.identity.account, found))
+
+    @cached_property
+    def state_hop(self) -> bool:
+        """Tell whether a state body's own host hands over what a mailbox there forwards: what other marks say is
+        older.
+
+        Proven by its network or SPF; a signature may be of a hop before.
+        """
+        for mechanism, sign in self.signs:
+            if sign.kind is Kind.FORWARD and mechanism is not DELIVERY and sign.strength is Strength.SURE:
+                domain = domain_of(sign.end) or sign.end
+                if not domain or not self.mail.organization.is_state(domain):
+                    continue
+                if self.is_ours or self.mail.proofs.get(domain) in _OF_THE_HOP:
+                    return True
+        return False
+
+    @cached_property
+    def list_addresses(self) -> frozenset[str]:
+        """The addresses of the lists that the mail passed."""
+        return list_addresses(self.letter) if self.is_list or self.sending_list else frozenset()
 
     def is_proven(self, end: str) -> bool:
         """Tell whether a mailbox or domain is a state body's, and this mail came from there."""
@@ -319,35 +374,31 @@ class _Seen:
             return True
         return any(own(box) for _, boxes in letter.named_in(b"delivered-to") for box in boxes)
 
-    def is_stale(self, sign: Sign) -> bool:
+    def is_stale(self, mechanism: Mechanism, sign: Sign) -> bool:
         """Tell whether a sign is of an earlier hop: a person, or a list, has sent the mail on since.
 
-        What names this mail's recipient is of the last.
+        What names this mail's recipient is of the last; so is what comes from a host of whom it names.
         """
         letter, forwarder = self.letter, sign.forwarder
-        if any(map(letter.is_recipient, sign.targets)):
+        if mechanism not in _BY_ADDRESSEES and any(map(letter.is_recipient, sign.targets)):
             return False
-        is_same = letter.identity.is_same
-        if letter.is_resent_to_them:
-            handers = (letter.hander, letter.sender)
-            by_hand = [one for one in letter.resenders if any(is_same(one, hander) for hander in handers)]
-            if by_hand and not any(forwarder and is_same(forwarder, one) for one in by_hand):
-                return True
+        if self.by_hand and letter.identity.account(forwarder) not in self.by_hand:
+            return True
+        if self.state_hop and not self.mail.organization.is_state(sign.end):
+            return True
         domain = domain_of(forwarder)
-        return bool(domain) and any(is_sent_by(letter, one) for one in self.list_domains if one != domain)
+        if not self.sending_list or domain == domain_of(self.sending_list):
+            return False
+        return not letter.is_from_host_of(*mechanism.hosts, *([domain] if domain else []))
 
     def _here(self, mechanism: Mechanism, sign: Sign) -> Strength | None:
         """Return how sure a sign is on this kind of mail, None where it says nothing there."""
         strength = sign.strength
-        if (mechanism is SRS and self.stanza.srs == "is-recorded") or self.is_stale(sign):
+        is_recorded = mechanism in (SRS, TRANSPORT_RULE) and self.stanza.srs == "is-recorded"
+        if is_recorded or self.is_stale(mechanism, sign):
             strength = Strength.HINT
-        if self.is_list or self.is_reply or self.is_report:
-            if strength is Strength.HINT or (strength is Strength.LIKELY and not sign.end):
-                return None
-            is_weak = strength is Strength.LIKELY or mechanism is DELIVERY
-            if is_weak and (domain_of(sign.forwarder) or sign.domain) in self.list_domains:
-                return None
-        return strength
+        is_nothing = strength is Strength.HINT or (strength is Strength.LIKELY and not sign.end)
+        return None if is_nothing and (self.is_list or self.is_reply or self.is_report) else strength
 
     # -- what each direction finds in the header, whoever the recipient is ----------------------------
 
@@ -362,7 +413,11 @@ class _Seen:
             strength = self._here(mechanism, sign)
             if strength is None or (mechanism is DELIVERY and strength is Strength.HINT):
                 continue
-            if sign.forwarder and sign.forwarder == self.sender_list:
+            if mechanism in _OF_LISTS_TOO and is_of(self.list_addresses, sign.forwarder):
+                continue
+            if mechanism is DELIVERY and (self.sending_list or self.letter.is_recipient(home_of(sign.forwarder))):
+                continue  # of the list's mailbox, or of a bounce's that goes home
+            if mechanism is TRANSPORT_RULE and self.is_list:
                 continue
             if sign.end and is_state(sign.end):
                 if self.is_proven(sign.end) or strength is not Strength.SURE or mechanism is DELIVERY:
@@ -383,16 +438,17 @@ class _Seen:
         for mechanism, sign in self.signs:
             if sign.kind is not Kind.FORWARD or mechanism is SRS:
                 continue
+            if login and not self.redirected_by and mechanism in (SAYS_SO, AUTO_FORWARDED):
+                weighing.take(mechanism, replace(sign, forwarder=login), Strength.SURE)  # its own word
+                continue
             strength = self._here(mechanism, sign)
             if strength is None:
                 continue
-            if login and not self.redirected_by and mechanism in (SAYS_SO, AUTO_FORWARDED):
-                weighing.take(mechanism, replace(sign, forwarder=login), Strength.SURE)  # its own word
-            elif sign.forwarder and is_official(sign.forwarder):
+            if sign.forwarder and is_official(sign.forwarder):
                 if identity.is_list(sign.forwarder):
                     continue
                 if mechanism is DELIVERY:
-                    if self.redirected_by or self.is_reply or self.is_report or sign.evidence[0].name == "Received":
+                    if self.redirected_by or self.is_own_answer or sign.evidence[0].name == "Received":
                         continue
                     strength = Strength.HINT if login else Strength.SURE
                     sign = replace(sign, targets=())
@@ -400,7 +456,7 @@ class _Seen:
             elif is_by_login and mechanism is not DELIVERY:  # nobody else's hop can have left it
                 strength = Strength.HINT if strength is Strength.HINT else Strength.LIKELY
                 weighing.take(mechanism, replace(sign, forwarder=login, targets=()), strength)
-        if not self.redirected_by and not self.is_reply and not self.is_report:
+        if not self.redirected_by and not self.is_own_answer:
             for value in mail.header_values(b"received"):
                 mailbox = received_for(value, mail.organization.hostnames)
                 if mailbox and is_official(mailbox) and not identity.is_list(mailbox):
@@ -412,6 +468,13 @@ class _Seen:
         forwarder = sign.forwarder
         is_own = bool(forwarder) and self.mail.organization.is_official(forwarder) and not is_bounce_home(forwarder)
         return (self.mail.identity.account(forwarder),) if is_own else ()
+
+
+def _is_hander(letter: Letter, resender: str, hander: str) -> bool:
+    """Tell whether who redirects hands the mail over: as himself, or under another address of his domain."""
+    if letter.identity.is_same(resender, hander):
+        return True
+    return domain_of(resender) == domain_of(hander) and not letter.is_by(resender)
 
 
 def _redirected_by(mail: Mail, letter: Letter) -> str:
@@ -467,9 +530,10 @@ def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: lis
     else:
         named = tuple(dict.fromkeys([mailbox for one in found for mailbox in one.mailboxes]))
         owners = tuple([mailbox for mailbox in named if mailbox in seen_before(mail)])
-        mailboxes = owners or named
-        if mailboxes and forwarder not in mailboxes:
-            forwarder = next(iter(mailboxes))
+        is_unnamed = any(one.is_hard and one.is_unnamed for one in found)
+        mailboxes = owners or (() if is_unnamed else named)
+        if owners and forwarder not in owners:
+            forwarder = owners[0]
     return _Judged(kind, direction, tuple(pieces), tuple(dict.fromkeys(mailboxes)), owners, mechanism, forwarder)
 
 
@@ -521,7 +585,7 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
 
     if not seen.redirected_by:
         _remembered(mail, seen, recipient, add)
-    if not seen.is_reply and not seen.is_report:
+    if not seen.is_own_answer:
         original = envelope.originals.get(recipient, "")
         if mail.session.hook in AFTER_EXPANSION and is_official(original) and not mail.identity.is_list(original):
             add(Evidence("envelope", "ORCPT", original), original)
@@ -606,7 +670,9 @@ def _is_lists_copy(mail: Mail, seen: _Seen, recipient: str) -> bool:
         if sign.forwarder and not is_own_line and identity.is_list(sign.forwarder):
             return True
     if newest is not None and len(lists) == len(addressed):
-        return False  # the line that says `for` is that passage's own, whose every copy bears it
+        # Its every copy bears what the mail has: only a bcc map asks for no report on its own (RFC 3461,
+        # NOTIFY=NEVER).
+        return recipient not in mail.envelope.unreported
     hostnames = mail.organization.hostnames
     return any(identity.is_list(received_for(value, hostnames)) for value in mail.header_values(b"received"))
 
@@ -947,6 +1013,13 @@ EXAMPLES = (
         facts=(("memory", replace(_DELIVERED, was_submitted=True, is_submitter=True)),),
     ),
     _example("a state body's forward, proven", Action.ACCEPT, _STATE_PAIR, facts=(("proofs", _PROVEN),)),
+    _example(
+        "a company's forward of what a state body signed",
+        Action.REJECT,
+        b"X-Sieve-Redirected-From: vp@ninhbinh.gov.vn\r\nX-Zimbra-Forwarded: a@company.vn\r\n",
+        facts=(("proofs", {"ninhbinh.gov.vn": "dkim"}),),
+        direction="in",
+    ),
     _example("a state body's forward, not proven", Action.REJECT, _STATE_PAIR, direction="in"),
     _example(
         "a state body's forward, while DNS is away",

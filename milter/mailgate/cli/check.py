@@ -144,7 +144,9 @@ def _explain(settings: Settings, answer: Any) -> None:
             direction = f", {finding.direction}" if finding.direction else ""
             recipient = f" for {finding.recipient}" if finding.recipient else ""
             exempt = f", exempt by {finding.exemption}" if finding.exemption else ""
-            print(f"  {name} ({finding.clause}): {finding.action}{recipient} [{finding.mode}{direction}{exempt}]")
+            is_soft = finding.evidence and not any(piece.hard for piece in finding.evidence)
+            said = "recorded, since nothing in it decides alone" if is_soft else finding.action
+            print(f"  {name} ({finding.clause}): {said}{recipient} [{finding.mode}{direction}{exempt}]")
             if finding.explained:
                 print(f"      {finding.explained}")
             for piece in finding.evidence:

@@ -18,7 +18,7 @@ from ..audit.report import COLUMNS, Audit, audit
 from ..audit.sieve_files import dovecot_settings, harvest_dovecot, harvest_folders
 from ..audit.zimbra import harvest_zimbra
 from ..config import TIME_ZONE, Settings
-from ..forwarding.table import page
+from ..forwarding.table import BY_NAME, page
 from ..incidents.forwards import COLUMNS as SEEN_COLUMNS
 from ..incidents.forwards import forwards_seen as seen_in
 from ..incidents.log import IncidentLog
@@ -116,9 +116,22 @@ def forwards_seen(
 
 
 @app.command("mechanisms")
-def forwards_mechanisms() -> None:
-    """Print the table of mechanisms: what each program writes, whose mailbox that names, and what it is."""
-    print(page(), end="")
+def forwards_mechanisms(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them, as an incident names it.")] = "",
+) -> None:
+    """Print the table of mechanisms, as README has it; or all that is known of one, and where it is switched off."""
+    if not name:
+        print(page(), end="")
+        return
+    found = [one for known, one in BY_NAME.items() if known.lower() == name.lower()]
+    if not found:
+        raise Misused(f"forwards mechanisms: there is no {name!r}; without a name all are listed")
+    for one in found:
+        print(f"{one.name}\n  writes:      {one.writes}\n  names:       {one.names}")
+        print(f"  what it is:  {one.kind}: {one.how_sure}")
+        print(
+            f"  since:       {one.since or '-'}\n  source:      {one.source}\n  switch off:  {one.switch_off or '-'}"
+        )
 
 
 def _listed(file: Path) -> set[str]:

@@ -86,6 +86,8 @@ class Transaction:
                 original = original_recipient(argument[6:], self.gate.identity)
                 if original != mailbox:
                     envelope.originals[mailbox] = original
+            elif argument.upper() == b"NOTIFY=NEVER":
+                envelope.unreported.add(mailbox)
 
     def withdraw(self, path: bytes) -> None:
         """Take a recipient out again, whom the door's next hop refuses, with what was found of him alone."""

@@ -7,6 +7,7 @@ what their user writes, or answers, through them is a person's.
 from collections.abc import Iterator
 
 from ..identity.spelling import domain_of
+from ..mime.fields import decode_words
 from ..model import Evidence
 from ..text.addresses import mailboxes_in
 from .letter import Letter
@@ -21,18 +22,21 @@ _RELAY_DOMAIN = "mozmail.com"
 
 
 def _simplelogin(letter: Letter) -> Iterator[Sign]:
-    value = letter.first(_SIMPLELOGIN)
-    if not value:
+    values = [value.strip() for value in letter.mail.header_values(_SIMPLELOGIN)]
+    if not values:
         return
-    kind = Kind.FORWARD if value.lower() == b"forward" else Kind.REPLY
+    forwards = [value for value in values if value.lower() == b"forward"]
+    kind, value = (Kind.FORWARD, forwards[0]) if forwards else (Kind.REPLY, values[0])
     evidence = field_evidence(_SIMPLELOGIN, value)
     boxes = mailboxes_in(letter.first(_SIMPLELOGIN_TO))
     yield Sign(kind, Strength.SURE, (evidence,), boxes[0] if boxes else "", domain_of(letter.sender))
 
 
 def _addy(letter: Letter) -> Iterator[Sign]:
-    if letter.first(_FEEDBACK)[:2].upper() in (b"R:", b"S:"):  # its user replies, or sends
-        return
+    for value in letter.mail.header_values(_FEEDBACK):
+        told = value.strip().lower()
+        if told.endswith((b":anonaddy", b":addy")) and told.startswith((b"r:", b"s:")):  # its user replies, or sends
+            return
     for name in (_ADDY_TO, _ADDY_SENDER, _ADDY_FROM):
         value = letter.first(name)
         if value:
@@ -56,9 +60,9 @@ def _apple(letter: Letter) -> Iterator[Sign]:
 
 def _relay(letter: Letter) -> Iterator[Sign]:
     """Read a From of the service that says `[via Relay]`: there the author's name and address stand as a name."""
-    value = letter.first(b"from")
-    if _RELAY_DOMAIN in letter.author_domains and b"[via relay]" in value.lower():
-        text = value.decode("utf-8", "replace")[:LONGEST_VALUE]
+    text = decode_words(letter.first(b"from"))[:LONGEST_VALUE]
+    is_relay = any(f".{domain}".endswith(f".{_RELAY_DOMAIN}") for domain in letter.author_domains)
+    if is_relay and "[via relay]" in text.lower():
         yield Sign(Kind.FORWARD, Strength.SURE, (Evidence("header", "From", text),), letter.authors[-1])
 
 

@@ -6,6 +6,7 @@ many programs write the first alone.
 
 from collections.abc import Iterator
 
+from ..identity.spelling import domain_of
 from ..text.addresses import mailboxes_in
 from .deliveries import is_passed_on
 from .letter import Letter
@@ -38,7 +39,7 @@ def _says_so(letter: Letter) -> Iterator[Sign]:
 def _gateway(letter: Letter) -> Iterator[Sign]:
     value = letter.first(_X400)
     if value.lower() == b"true":
-        yield Sign(Kind.FORWARD, Strength.SURE, (field_evidence(_X400, value),), letter.sender)
+        yield Sign(Kind.FORWARD, Strength.SURE, (field_evidence(_X400, value),), domain=domain_of(letter.sender))
 
 
 _CLIENT = (
@@ -80,7 +81,7 @@ X400 = Mechanism(
     fields=frozenset({_X400}),
     read=_gateway,
     writes="`Autoforwarded: TRUE`",
-    names="the envelope sender",
+    names="the domain of the envelope sender",
     how_sure="sure",
     source="RFC 2156 section 5.3.6",
     on_copies=frozenset({_X400}),

@@ -12,15 +12,16 @@ from ..text.received import received_for
 from .letter import Letter
 from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
 
-_TRACES = (b"delivered-to", b"x-original-to", b"envelope-to", b"x-envelope-to")
+_TRACES = (b"delivered-to", b"x-original-to", b"envelope-to")
 
 
 def _deliveries(letter: Letter) -> Iterator[Sign]:
     for name in _TRACES:
         for value, boxes in letter.named_in(name):
+            if any(map(letter.is_recipient, boxes)):
+                continue  # all recipients of an envelope, as amavis writes them
             for box in boxes:
-                if not letter.is_recipient(box):
-                    yield _delivery(letter, name, value, box)
+                yield _delivery(letter, name, value, box)
     taken_in_for = letter.delivered_for
     if taken_in_for:
         evidence = (Evidence("header", "Received", f"for <{taken_in_for}>"),)
@@ -51,10 +52,10 @@ def _delivery(letter: Letter, name: bytes, value: bytes, box: str) -> Sign:
 
 
 def is_passed_on(letter: Letter, box: str) -> bool:
-    """Tell whether a mail was written to a mailbox by another, and not to who gets it now, and no person redirects
-    it."""
+    """Tell whether a mail was written to a mailbox by another, and to who gets it now neither by To nor by
+    Resent-To."""
     is_its = letter.identity.account(box) in letter.addressed and not letter.is_by(box)
-    return is_its and bool(letter.unaddressed) and not letter.resenders
+    return is_its and bool(letter.unaddressed)
 
 
 DELIVERY = Mechanism(

@@ -6,6 +6,7 @@ From tells them apart. A redirect keeps the author's; a forward has the mailbox 
 
 from collections.abc import Iterator
 
+from ..identity.spelling import domain_of
 from ..text.addresses import mailboxes_in
 from .letter import Letter
 from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
@@ -16,6 +17,7 @@ _TRANSPORT_LOOP = b"x-ms-exchange-transport-rules-loop"
 _SOURCE = b"x-ms-exchange-generated-message-source"
 _AUTO_FORWARDED = b"x-ms-exchange-organization-autoforwarded"
 _PARENT = b"x-ms-exchange-parent-message-id"
+_HOSTS = ("outlook.com",)
 
 
 def _rule(letter: Letter) -> Iterator[Sign]:
@@ -42,11 +44,18 @@ def _rule(letter: Letter) -> Iterator[Sign]:
 
 
 def _answers_as_alias(letter: Letter, box: str) -> bool:
-    """Tell whether a mailbox answers under another of its addresses: Exchange names it by its primary one."""
-    if letter.sender or not letter.has(_PARENT):
+    """Tell whether a mailbox answers under another of its addresses: Exchange names it by its primary one.
+
+    An absence reply has the null sender and says what it answers; one that a rule redirects is addressed to the
+    mailbox.
+    """
+    if letter.sender or not letter.has(_PARENT, b"in-reply-to") or letter.identity.account(box) in letter.addressed:
         return False
-    local = box.rpartition("@")[0]
-    return any(author.rpartition("@")[0] == local for author in letter.authors)
+    domain = domain_of(box)
+    return any(
+        domain_of(author) == domain or "onmicrosoft" in (*domain.split("."), *domain_of(author).split("."))
+        for author in letter.authors
+    )
 
 
 def _mailbox_forwarding(letter: Letter) -> Iterator[Sign]:
@@ -65,8 +74,18 @@ def _transport_rule(letter: Letter) -> Iterator[Sign]:
     """
     evidence = field_evidence(_TRANSPORT_LOOP, letter.first(_TRANSPORT_LOOP))
     is_rewritten = letter.spoken.scheme == "srs" and "+srs=" in letter.mail.envelope.sender
-    if is_rewritten and letter.unaddressed:
+    if is_rewritten and letter.unaddressed and not _is_own_tenant(letter):
         yield Sign(Kind.FORWARD, Strength.SURE, (evidence,), domain=letter.spoken.by, targets=letter.unaddressed)
+
+
+def _is_own_tenant(letter: Letter) -> bool:
+    """Tell whether the author is of the domain that rewrote the sender: an application's mail that it relays."""
+    by = letter.spoken.by
+    tenant, _, rest = by.partition(".")
+    return any(
+        domain == by or (rest.startswith("onmicrosoft.") and domain.partition(".")[0] == tenant)
+        for domain in letter.author_domains
+    )
 
 
 def _auto_forwarded(letter: Letter) -> Iterator[Sign]:
@@ -86,6 +105,19 @@ _OUTLOOK = (
     "Chuyển tiếp (Forwarding), bỏ chọn Bật chuyển tiếp"
 )
 
+TRANSPORT_RULE = Mechanism(
+    name="Exchange transport rule",
+    kind=Kind.FORWARD,
+    fields=frozenset({_TRANSPORT_LOOP}),
+    read=_transport_rule,
+    writes="`X-MS-Exchange-Transport-Rules-Loop: COUNT`, and `bounces+SRS=…@DOMAIN`",
+    names="the domain in the envelope sender",
+    how_sure="sure where the sender was rewritten and the recipient stands in neither To nor Cc; else nothing",
+    since="Exchange 2010",
+    source="Microsoft, Loop prevention in Exchange demystified (techcommunity.microsoft.com, 2312258)",
+    switch_off="Quản trị viên Exchange: Luồng thư > Quy tắc (Mail flow > Rules), tắt quy tắc chuyển hướng",
+)
+
 AUTO_FORWARDED = Mechanism(
     name="Exchange AutoForwarded",
     kind=Kind.FORWARD,
@@ -98,6 +130,7 @@ AUTO_FORWARDED = Mechanism(
     source="Microsoft, [MS-OXCMAIL] 2.1.3.2.21",
     on_copies=frozenset({_AUTO_FORWARDED}),
     switch_off=_OUTLOOK,
+    hosts=_HOSTS,
 )
 
 MECHANISMS = (
@@ -117,6 +150,7 @@ MECHANISMS = (
         source="Microsoft, Loop prevention in Exchange demystified (techcommunity.microsoft.com, 2312258)",
         on_copies=frozenset({_RULES_LOOP, _SOURCE}),
         switch_off=_OUTLOOK,
+        hosts=_HOSTS,
     ),
     Mechanism(
         name="Microsoft 365 mailbox forwarding",
@@ -132,18 +166,8 @@ MECHANISMS = (
         source="Microsoft, Loop prevention in Exchange demystified (techcommunity.microsoft.com, 2312258)",
         on_copies=frozenset({_FORWARDING_LOOP}),
         switch_off=_OUTLOOK,
+        hosts=_HOSTS,
     ),
-    Mechanism(
-        name="Exchange transport rule",
-        kind=Kind.FORWARD,
-        fields=frozenset({_TRANSPORT_LOOP}),
-        read=_transport_rule,
-        writes="`X-MS-Exchange-Transport-Rules-Loop: COUNT`, and `bounces+SRS=…@DOMAIN`",
-        names="the domain in the envelope sender",
-        how_sure="sure where the sender was rewritten and the recipient stands in neither To nor Cc; else nothing",
-        since="Exchange 2010",
-        source="Microsoft, Loop prevention in Exchange demystified (techcommunity.microsoft.com, 2312258)",
-        switch_off="Quản trị viên Exchange: Luồng thư > Quy tắc (Mail flow > Rules), tắt quy tắc chuyển hướng",
-    ),
+    TRANSPORT_RULE,
     AUTO_FORWARDED,
 )

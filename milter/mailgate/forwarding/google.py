@@ -9,6 +9,7 @@ from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
 
 _TO, _FOR = b"x-forwarded-to", b"x-forwarded-for"
 _ORIGINAL = b"x-gm-original-to"
+_HOSTS = ("google.com",)
 
 
 def _pair(letter: Letter) -> Iterator[Sign]:
@@ -71,6 +72,7 @@ MECHANISMS = (
         source="Google Workspace Admin Help, 14800 and 10957; public header samples",
         on_copies=frozenset({_TO}),
         is_hosted=True,
+        hosts=_HOSTS,
         switch_off=_GMAIL,
     ),
     Mechanism(
@@ -84,6 +86,7 @@ MECHANISMS = (
         source="public header samples; rspamd's ENVFROM_VERP leaves it out",
         by_sender=True,
         is_hosted=True,
+        hosts=_HOSTS,
         switch_off=_GMAIL,
     ),
     Mechanism(
@@ -96,6 +99,7 @@ MECHANISMS = (
         how_sure="sure where it is not the recipient's",
         source="Google Workspace Admin Help, 2685650",
         on_copies=frozenset({_ORIGINAL}),
+        hosts=_HOSTS,
         switch_off="Quản trị viên Google Workspace: Ứng dụng > Gmail > Định tuyến (Routing), xóa quy tắc đổi "
         "người nhận",
     ),

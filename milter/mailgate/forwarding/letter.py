@@ -18,13 +18,15 @@ from ..text.received import received_for
 # Not among them is Swedish VB:, which begins the number of a document here (văn bản).
 _FORWARDED = re.compile(
     r"\s*(?:\[fwd:|"
-    r"(?:fwd?|fw|chuyển tiếp|chuyen tiep|wg|tr|rv|enc|i|vs|doorst|pd|пересл|转发|轉寄|전달)\s?[:\uff1a])",
+    r"(?:fwd?|fw|chuyển tiếp|chuyen tiep|wg|tr|rv|enc|i|vs|doorst|pd|ilt|i̇lt|πρθ|пересл|转发|轉寄|전달)\s?[:\uff1a])",
     re.IGNORECASE,
 )
 _LONGEST_START = 1_000  # octets of a subject, encoded words among them, in which its first word stands
 
-# What cleanup(8) of Postfix gives a mail that came without a Resent-Message-ID. Mutt's look the same, but for GA1234.
-_OF_THE_MTA = re.compile(rb"<\d{14}\.(?P<id>(?!G[A-Z]\d+@)[0-9A-Za-z]{4,24})@(?P<host>[^<>@\s]+)>")
+# What cleanup(8) of Postfix, and sendmail, give a mail that came without a Resent-Message-ID. Mutt's look the same,
+# but
+# for GA1234.
+_OF_THE_MTA = re.compile(rb"<\d{12}(?:\d\d)?\.(?!G[A-Z]\d+@)[0-9A-Za-z]{4,24}@[^<>@\s]+>")
 
 
 class Letter:
@@ -59,9 +61,13 @@ class Letter:
         """Their domains."""
         return frozenset(map(domain_of, self.authors))
 
+    @cached_property
+    def _author_accounts(self) -> frozenset[str]:
+        return frozenset(map(self.identity.account, self.authors))
+
     def is_by(self, mailbox: str) -> bool:
         """Tell whether a mailbox is an author's."""
-        return any(self.identity.is_same(mailbox, author) for author in self.authors)
+        return self.identity.account(mailbox) in self._author_accounts
 
     @cached_property
     def spoken(self) -> Spoken:
@@ -178,18 +184,11 @@ class Letter:
 def resenders_of(mail: Mail) -> tuple[str, ...]:
     """Return the mailboxes of Resent-From of a mail that a person redirects, () where a rule does.
 
-    A person's program writes Resent-Message-ID. So does our own MTA, for what a client hands over with any Resent-*
-    field and without one (local_header_rewrite_clients): it names that mail's queue id, or an earlier one of ours.
+    A person's program writes Resent-Message-ID. So does an MTA, for what a client hands over with any Resent-* field
+    and without one (local_header_rewrite_clients of Postfix), by time and queue id.
     """
-    if b"resent-message-id" not in mail.fields:
+    if b"resent-message-id" not in mail.fields or _OF_THE_MTA.fullmatch(mail.first_header(b"resent-message-id")):
         return ()
-    added = _OF_THE_MTA.fullmatch(mail.first_header(b"resent-message-id"))
-    if added is not None:
-        host = added["host"].decode("latin-1").lower()
-        if added["id"].decode("ascii") == mail.queue_id:
-            return ()
-        if host == mail.session.mta.lower() or host in mail.organization.hostnames:
-            return ()
     return tuple(mailboxes_in(mail.first_header(b"resent-from")[:_LONGEST_FIELD]))
 
 

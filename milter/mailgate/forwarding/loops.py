@@ -2,30 +2,26 @@
 
 from collections.abc import Iterator
 
+from ..identity.spelling import domain_of
 from .letter import Letter
 from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
 
 _LOOP = b"x-loop"
 _OF_HELPDESKS = (
-    *(
-        b"x-otrs-loop",
-        b"x-powered-by",
-        b"x-rt-loop-prevention",
-        b"rt-ticket",
-        b"x-rt-ticket",
-        b"x-zendesk-from-account-id",
-    ),
-    *(b"x-jira-fingerprint", b"x-autoreply", b"x-auto-response-suppress"),
+    *(b"x-otrs-loop", b"x-rt-loop-prevention", b"rt-ticket", b"x-rt-ticket"),
+    *(b"x-zendesk-from-account-id", b"x-jira-fingerprint"),
 )
 
 
 def _loop(letter: Letter) -> Iterator[Sign]:
-    kind = Kind.LIST if _is_of_a_list_or_helpdesk(letter) else Kind.FORWARD
+    is_sent_by_program = _is_of_a_list_or_helpdesk(letter)
+    senders = {domain_of(letter.sender), domain_of(letter.spoken.named), *letter.author_domains}
     for value, boxes in letter.named_in(_LOOP):
         for box in boxes:
             if not letter.is_recipient(box):
-                own = letter.is_by(box)
-                yield Sign(Kind.LIST if own else kind, Strength.LIKELY, (field_evidence(_LOOP, value),), box)
+                own = letter.is_by(box) or (is_sent_by_program and domain_of(box) in senders)
+                kind = Kind.NOTHING if own else Kind.FORWARD
+                yield Sign(kind, Strength.LIKELY, (field_evidence(_LOOP, value),), box)
 
 
 def _is_of_a_list_or_helpdesk(letter: Letter) -> bool:
@@ -38,17 +34,17 @@ def _is_of_a_list_or_helpdesk(letter: Letter) -> bool:
 
 ALSO_READ = (b"sender",)
 
-MECHANISMS = (
-    Mechanism(
-        name="X-Loop of procmail",
-        kind=Kind.FORWARD,
-        fields=frozenset({_LOOP}),
-        read=_loop,
-        writes="`X-Loop: MAILBOX`",
-        names="the mailbox whose recipe it is",
-        how_sure="likely; with Precedence, a helpdesk's fields, owner- or From of that mailbox it is a list's or "
-        "a helpdesk's",
-        source="procmailex(5); SmartList, Majordomo, OTRS, osTicket, Request Tracker",
-        switch_off="Sửa tệp .procmailrc trong thư mục của hộp thư: xóa dòng `! địa-chỉ`",
-    ),
+X_LOOP = Mechanism(
+    name="X-Loop of procmail",
+    kind=Kind.FORWARD,
+    fields=frozenset({_LOOP}),
+    read=_loop,
+    writes="`X-Loop: MAILBOX`",
+    names="the mailbox whose recipe it is",
+    how_sure="likely; with Precedence, a helpdesk's fields, owner- or From of that mailbox it is a list's or "
+    "a helpdesk's",
+    source="procmailex(5); SmartList, Majordomo, OTRS, osTicket, Request Tracker",
+    switch_off="Sửa tệp .procmailrc trong thư mục của hộp thư: xóa dòng `! địa-chỉ`",
 )
+
+MECHANISMS = (X_LOOP,)

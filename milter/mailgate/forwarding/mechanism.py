@@ -61,8 +61,8 @@ class Mechanism:
     fields: the header fields, in lower case, one of which it needs to be seen; by_sender: it may stand in the
     envelope sender instead, by_received: in a Received line; by_from: domains of From that tell it. on_copies: those
     of its fields that no new mail bears. is_hosted: a provider that signs all that it sends: what it says of a state
-    body's mailbox must be proven. writes, names, since, source: for the reader of the table. switch_off: where its
-    mailbox's owner switches it off, in Vietnamese.
+    body's mailbox must be proven; hosts: the domains of its clients. writes, names, since, source: for the reader of
+    the table. switch_off: where its mailbox's owner switches it off, in Vietnamese.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Mechanism:
     by_received: bool = False
     by_from: frozenset[bytes] = frozenset()
     is_hosted: bool = False
+    hosts: tuple[str, ...] = ()
     switch_off: str = ""
 
 

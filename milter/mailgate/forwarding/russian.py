@@ -15,7 +15,10 @@ def _marked(letter: Letter, name: bytes, hosts: tuple[str, ...], forwarder: str 
     value = letter.first(name)
     if not value:
         return
-    is_own_report = letter.is_report or not letter.sender
+    is_own_report = any(
+        f".{domain}".endswith(tuple(f".{host}" for host in hosts)) for domain in letter.author_domains
+    )
+    is_own_report = is_own_report and (letter.is_report or not letter.sender)
     strength = Strength.SURE if letter.is_from_host_of(*hosts) and not is_own_report else Strength.HINT
     domain = hosts[0] if strength is Strength.SURE else ""
     yield Sign(Kind.FORWARD, strength, (field_evidence(name, value),), forwarder, domain)

@@ -22,17 +22,24 @@ def _rewritten(letter: Letter) -> Iterator[Sign]:
     author = spoken.named
     if author and letter.mail.organization.is_official(author):
         # Our own author's mail comes back from a forwarder: that names an official mailbox.
-        yield Sign(Kind.FORWARD, Strength.SURE, evidence, domain=spoken.by)
+        # So it does from a mailing list.
+        strength = Strength.HINT if letter.has(b"list-id", b"list-post") else Strength.SURE
+        yield Sign(Kind.FORWARD, strength, evidence, domain=spoken.by)
         return
-    if domain_of(author) == spoken.by or is_bounce_address(author) or letter.is_addressed:
+    if _is_within(domain_of(author), spoken.by) or is_bounce_address(author) or letter.is_addressed:
         yield Sign(Kind.FORWARD, Strength.HINT, evidence, domain=spoken.by)
         return
     there = [box for box in letter.addressed if domain_of(box) == spoken.by]
-    if there and letter.unaddressed and spoken.by not in letter.author_domains:
+    is_own = any(_is_within(domain, spoken.by) or _is_within(spoken.by, domain) for domain in letter.author_domains)
+    if there and letter.unaddressed and not is_own:
         forwarder = there[0] if len(there) == 1 else ""
         yield Sign(Kind.FORWARD, Strength.SURE, evidence, forwarder, spoken.by, letter.unaddressed)
     else:
         yield Sign(Kind.FORWARD, Strength.LIKELY, evidence, domain=spoken.by)
+
+
+def _is_within(domain: str, other: str) -> bool:
+    return "." in other and f".{domain}".endswith(f".{other}")
 
 
 SRS = Mechanism(

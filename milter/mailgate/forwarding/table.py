@@ -59,6 +59,13 @@ FIELDS = frozenset(field for mechanism in _SAYS_FORWARD for field in mechanism.f
 COPY_FIELDS = frozenset(field for mechanism in MECHANISMS for field in mechanism.on_copies)
 """The header fields that no new mail bears."""
 
+_BY_FIELD: dict[bytes, tuple[int, ...]] = {}
+for _number, _mechanism in enumerate(MECHANISMS):
+    for _field in _mechanism.fields:
+        _BY_FIELD[_field] = (*_BY_FIELD.get(_field, ()), _number)
+_BY_SENDER = {number for number, mechanism in enumerate(MECHANISMS) if mechanism.by_sender}
+_BY_RECEIVED = {number for number, mechanism in enumerate(MECHANISMS) if mechanism.by_received}
+_BY_FROM = {number for number, mechanism in enumerate(MECHANISMS) if mechanism.by_from}
 _FROM_DOMAINS = tuple(domain for mechanism in MECHANISMS for domain in mechanism.by_from)
 
 also_read(
@@ -81,24 +88,28 @@ def may_speak(mail: Mail) -> bool:
     """Tell quickly whether any mechanism can find a sign on a mail that comes from outside; on nearly none it can."""
     if "=" in mail.envelope.sender or not FIELDS.isdisjoint(mail.fields):
         return True
-    author = mail.first_header(b"from")
-    return any(domain in author for domain in _FROM_DOMAINS)
+    return _has_telling_author(mail)
 
 
 def signs(letter: Letter) -> Iterator[tuple[Mechanism, Sign]]:
     """Yield what the mechanisms show on a mail, in the order of the table."""
     fields = letter.mail.fields
-    has_received = b"received" in fields
-    is_spoken = bool(letter.spoken.scheme)
-    for mechanism in MECHANISMS:
-        if (
-            not mechanism.fields.isdisjoint(fields)
-            or (mechanism.by_sender and is_spoken)
-            or (mechanism.by_received and has_received)
-            or mechanism.by_from
-        ):
-            for sign in mechanism.read(letter):
-                yield mechanism, sign
+    chosen = {number for field in fields if field in _BY_FIELD for number in _BY_FIELD[field]}
+    if letter.spoken.scheme:
+        chosen |= _BY_SENDER
+    if b"received" in fields:
+        chosen |= _BY_RECEIVED
+    if _has_telling_author(letter.mail):
+        chosen |= _BY_FROM
+    for number in sorted(chosen):
+        mechanism = MECHANISMS[number]
+        for sign in mechanism.read(letter):
+            yield mechanism, sign
+
+
+def _has_telling_author(mail: Mail) -> bool:
+    author = mail.first_header(b"from")
+    return any(domain in author for domain in _FROM_DOMAINS)
 
 
 def page() -> str:

@@ -12,7 +12,8 @@ def _filter(letter: Letter) -> Iterator[Sign]:
     """Read the accounts whose filters sent this on; a filter's own reply or notice is from the account."""
     for value, boxes in letter.named_in(_FORWARDED):
         for box in boxes:
-            is_own = letter.is_by(box) and (letter.has(b"in-reply-to") or letter.is_answer or letter.is_report)
+            is_answer = letter.has(b"in-reply-to") or letter.is_answer or letter.is_report
+            is_own = (letter.is_by(box) and is_answer) or letter.is_addressed_answer
             kind = Kind.REPLY if is_own else Kind.FORWARD
             yield Sign(kind, Strength.SURE, (field_evidence(_FORWARDED, value),), box)
 
