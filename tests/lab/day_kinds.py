@@ -24,12 +24,13 @@ from tests.lab.day_system import (
     Mail,
     Step,
 )
-from tests.lab.forwarding import DOMAIN, EXEMPT, LIST, OUTSIDE, STATE
+from tests.lab.forwarding import DOMAIN, EXEMPT, EXEMPT_CLIENT, LIST, OUTSIDE, STATE
 
 OFFICIAL, SECOND, AUTHOR, CITIZEN, FRIEND = "{m.official}", "{m.second}", "{m.author}", "{m.citizen}", "{m.friend}"
 STATE_AUTHOR = "vanthu@bonoivu.gov.vn"
 FORWARDER = "hoa@congty.example"  # whose mailbox outside forwards to an official
 GMAIL = ("209.85.221.41", "mail-wr1-f41.google.com")
+EXEMPT_HOST = (EXEMPT_CLIENT, "mail.mien-tru.example")
 OUTLOOK = ("40.107.130.70", "mail-am6eur05on2070.outbound.protection.outlook.com")
 
 # -- what messages are made of ---------------------------------------------------------------------
@@ -446,6 +447,48 @@ INCOMING = (
             client=STATE_BY_SPF,
         ),
     ),
+    lawful(
+        "an exempt mailbox forwards to us, SPF passes",
+        comes(sender="lan+caf_={verp}@mien-tru.example", author=AUTHOR, client=EXEMPT_HOST),
+    ),
+    lawful(
+        "a list outside behind a host that rewrites senders",
+        comes(
+            *OUTSIDE_LIST,
+            sender="SRS0=ab1c=XY=nhom.example=cntt-bounces@relay.example",
+            author=AUTHOR,
+            shown="cntt@nhom.example",
+        ),
+    ),
+    lawful(
+        "an author's provider rewrites what it sends",
+        comes(sender="SRS0=ab1c=XY=doitac.example=khach{m.number}@mail.doitac.example", author=AUTHOR),
+    ),
+    lawful(
+        "a person outside redirects by hand, as mutt does",
+        comes(
+            "Resent-From: " + FORWARDER,
+            "Resent-To: {m.official}",
+            "Resent-Date: Mon, 30 Nov 2026 09:00:00 +0700",
+            "Resent-Message-ID: <Z1@congty.example>",
+            "Delivered-To: " + FORWARDER,
+            sender=FORWARDER,
+            author=AUTHOR,
+            shown=FORWARDER,
+        ),
+    ),
+    lawful(
+        "a reply to all: an official and a list of ours",
+        goes(to=(SECOND, GROUP, AUTHOR)),
+        comes(
+            "In-Reply-To: <{m.token}@hanam.gov.vn>",
+            to=(OFFICIAL, GROUP),
+            after=AUTHOR,
+            subject="Re: Bao cao",
+            message_id="<re.{m.token}@doitac.example>",
+        ),
+        to=(SECOND, AUTHOR, OFFICIAL, *MEMBERS[GROUP], *MEMBERS[GROUP]),
+    ),
 )
 
 # To an official, to outside, or both.
@@ -595,6 +638,38 @@ OUTGOING = (
     lawful("Sieve redirects to a state body", comes(to=sieve("sieve-smtp-state")), to=STATE),
     lawful(".forward to a state body, the sender rewritten", rewritten(to=sieve("games+state")), to=STATE),
     lawful("an alias to an exempt mailbox", comes(to=sieve("alias-exempt")), to=EXEMPT),
+    lawful("an official writes as his unit's mailbox", goes(login=OFFICIAL, sender=SECOND, to=(CITIZEN, OFFICIAL))),
+    lawful(
+        "a redirect by hand to a colleague and outside",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=(SECOND, CITIZEN),
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=(OFFICIAL, SECOND, CITIZEN),
+    ),
+    lawful(
+        "a newsletter is redirected by hand",
+        comes(*BULK, sender="tin+{verp}@doitac.example", author="tin@doitac.example"),
+        goes(*RESENT, "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>", after=OFFICIAL, content=redirected),
+        to=(OFFICIAL, CITIZEN),
+    ),
+    lawful(
+        "an official answers all on a list of ours",
+        comes(to=GROUP),
+        goes(
+            "In-Reply-To: <{m.token}@doitac.example>",
+            sender=COLLEAGUE,
+            to=(AUTHOR, GROUP),
+            after=COLLEAGUE,
+            subject="Re: Bao cao",
+            message_id="<re.{m.token}@hanam.gov.vn>",
+        ),
+        to=(*MEMBERS[GROUP], *MEMBERS[GROUP], AUTHOR),
+    ),
 )
 
 LISTS = (
@@ -767,6 +842,68 @@ FORBIDDEN = (
         to=MEMBERS[PLAIN_GROUP],
     ),
     forbidden("a member of a list forwards its copy by .forward", comes(to=LEAKING_GROUP), to=COLLEAGUE),
+    forbidden("virtual_alias_maps; the owner's notice stays too", comes(to="chuyen-{m.token}@{d}")),
+    forbidden(
+        ".forward of a newsletter",
+        comes(*BULK, sender="tin+{verp}@doitac.example", author="tin@doitac.example", to=sieve("games+outside")),
+    ),
+    forbidden(
+        ".forward of a list's post",
+        comes(
+            *OUTSIDE_LIST,
+            sender="cntt-bounces@nhom.example",
+            author=AUTHOR,
+            shown="cntt@nhom.example",
+            to=sieve("games+outside"),
+        ),
+    ),
+    forbidden(
+        ".forward of a bounce",
+        comes(content=report, sender="", author="mailer-daemon@gmail.com", to=sieve("games+outside")),
+    ),
+    forbidden(
+        ".forward of an absence reply",
+        comes("Auto-Submitted: auto-replied", *REPLY, sender="", author=AUTHOR, to=sieve("games+outside")),
+    ),
+    forbidden(".forward of a colleague's mail", goes(to=(sieve("games+outside"), CITIZEN)), to=CITIZEN),
+    forbidden(
+        ".forward of a portal's circular",
+        inside(
+            "Auto-Submitted: auto-generated",
+            sender="tb@congdichvu.example",
+            to=(sieve("games+outside"), CITIZEN),
+            is_alone=True,
+        ),
+        to=CITIZEN,
+    ),
+    forbidden(
+        "Sieve redirects a bounce",
+        comes(content=report, sender="", author="mailer-daemon@gmail.com", to=sieve("sieve-smtp-outside")),
+    ),
+    forbidden(
+        "a store forwards without a mark",
+        comes(),
+        inside(sender=AUTHOR, author=AUTHOR, to=CITIZEN, after=OFFICIAL, content=stripped),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "a store's filter redirects, as Zimbra does",
+        comes(),
+        inside("X-Zimbra-Forwarded: {m.official}", to=CITIZEN, after=OFFICIAL, content=stripped),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "a stranger says that a state mailbox forwards",
+        comes(
+            "X-Forwarded-To: {m.official}",
+            f"X-Forwarded-For: {STATE_MEMBER} {{m.official}}",
+            sender="vp+caf_={verp}@ninhbinh.gov.vn",
+            author=AUTHOR,
+        ),
+        target=OFFICIAL,
+    ),
 )
 
 KINDS = (*INCOMING, *WEB, *OUTGOING, *LISTS, *FORBIDDEN)

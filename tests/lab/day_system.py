@@ -450,7 +450,8 @@ def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -
         ],
         scripts={"nghi": VACATION, "doi-phong": f'redirect "{COLLEAGUE}";'},
         maps={
-            "virtual_alias_maps": f"inline:{{ {{ {VIRTUAL_GROUP} = {' '.join(MEMBERS[VIRTUAL_GROUP])} }} }}",
+            "virtual_alias_maps": f"inline:{{ {{ {VIRTUAL_GROUP} = {' '.join(MEMBERS[VIRTUAL_GROUP])} }} }}, "
+            f"regexp:{{ {{/^chuyen-ngay-/ {OUTSIDE}}} }}",
             "recipient_bcc_maps": f"regexp:{{ {{/^bao-ngay-/ {OUTSIDE}}} }}",
         },
         main_cf={
