@@ -29,9 +29,9 @@ def shares(kinds: Sequence[Kind], mails: int) -> list[Kind]:
     return [kind for _, kind in sorted(placed, key=lambda one: one[0])]
 
 
-def run_day(kinds: Sequence[Kind]) -> tuple[Day, list[Mail]]:
+def run_day(kinds: Sequence[Kind], by_smtp_door: bool = False) -> tuple[Day, list[Mail]]:
     """Run a day of one mail for each of `kinds`, and return what became of each."""
-    with day_system() as day:
+    with day_system(by_smtp_door) as day:
         mails = [Mail(kind, number) for number, kind in enumerate(kinds)]
         day.live(mails)
     return day, mails
@@ -72,10 +72,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mails", nargs="?", type=int, default=2_000)
     parser.add_argument("--only", default="", help="kinds that have this in their name")
+    parser.add_argument("--smtp-door", action="store_true", help="what leaves passes the SMTP door, not the milter")
     arguments = parser.parse_args()
     chosen = [kind for kind in KINDS if arguments.only in kind.name]
     started = time.monotonic()
-    day, mails = run_day(shares(chosen, arguments.mails))
+    day, mails = run_day(shares(chosen, arguments.mails), arguments.smtp_door)
     print("\n".join(table(day, mails)), flush=True)
     print(f"{len(mails)} mails of {len(chosen)} kinds in {time.monotonic() - started:.0f} s", file=sys.stderr)
     return int(not all(mail.kind.fits(mail.seen) for mail in mails))

@@ -11,10 +11,13 @@ from tests.lab.day_system import (
     COLLEAGUE,
     FORWARDING_MEMBER,
     GROUP,
+    LEAKING_ALIAS,
     LEAKING_GROUP,
+    LEAKING_VIRTUAL,
     LIST_OWNER,
     MEMBERS,
     PLAIN_GROUP,
+    REDIRECTING_GROUP,
     STATE_BY_SPF,
     STATE_MEMBER,
     STATE_NETWORK,
@@ -489,6 +492,11 @@ INCOMING = (
         ),
         to=(SECOND, AUTHOR, OFFICIAL, *MEMBERS[GROUP], *MEMBERS[GROUP]),
     ),
+    lawful(
+        "a mail that its author sends again, to another official",
+        comes(),
+        comes(to=SECOND, after=OFFICIAL, shown=OFFICIAL),
+    ),
 )
 
 # To an official, to outside, or both.
@@ -538,6 +546,16 @@ WEB = (
     lawful(
         "webmail, without a login, to a colleague and outside",
         inside(ZIMBRA, to=(SECOND, CITIZEN), message_id=ZIMBRA_ID),
+    ),
+    lawful(
+        "webmail, without a login, to each in a mail of his own",
+        inside(
+            ZIMBRA,
+            to=(SECOND, CITIZEN, FRIEND),
+            shown=f"{SECOND}, {CITIZEN}, {FRIEND}",
+            message_id=ZIMBRA_ID,
+            is_alone=True,
+        ),
     ),
 )
 
@@ -670,6 +688,11 @@ OUTGOING = (
         ),
         to=(*MEMBERS[GROUP], *MEMBERS[GROUP], AUTHOR),
     ),
+    lawful(
+        "to a colleague whose .forward names another one, and outside",
+        goes(to=(sieve("games+trong"), CITIZEN)),
+        to=(COLLEAGUE, CITIZEN),
+    ),
 )
 
 LISTS = (
@@ -740,6 +763,12 @@ LISTS = (
             after="chi@congty.example",
         ),
         to=(*MEMBERS[PLAIN_GROUP], AUTHOR),
+    ),
+    lawful("an official to a list by virtual aliases", goes(to=VIRTUAL_GROUP), to=MEMBERS[VIRTUAL_GROUP]),
+    lawful(
+        "a program on the mail server to a list by aliases",
+        local("Auto-Submitted: auto-generated", sender="root@{d}", to=PLAIN_GROUP),
+        to=MEMBERS[PLAIN_GROUP],
     ),
 )
 
@@ -903,6 +932,47 @@ FORBIDDEN = (
             author=AUTHOR,
         ),
         target=OFFICIAL,
+    ),
+    forbidden("a member of a list by aliases forwards its copy by .forward", comes(to=LEAKING_ALIAS), to=COLLEAGUE),
+    forbidden(
+        "a member of a list by virtual aliases forwards its copy by .forward", comes(to=LEAKING_VIRTUAL), to=COLLEAGUE
+    ),
+    forbidden("a member of a list redirects its copy by Sieve", comes(to=REDIRECTING_GROUP), to=COLLEAGUE),
+    forbidden(
+        "a client's rule that says auto-replied",
+        comes(),
+        goes("Auto-Submitted: auto-replied", to=CITIZEN, after=OFFICIAL, content=stripped),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "a store forwards as if it were a list",
+        comes(),
+        inside(
+            "List-Id: <nhom.hanam.gov.vn>",
+            "Precedence: list",
+            sender=AUTHOR,
+            author=AUTHOR,
+            to=CITIZEN,
+            after=OFFICIAL,
+            content=stripped,
+        ),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden(".forward of a state body's mail", comes(sender=STATE_AUTHOR, to=sieve("games+outside"))),
+    forbidden("an alias of what also went to an official", comes(to=(OFFICIAL, sieve("alias-outside"))), to=OFFICIAL),
+    forbidden(
+        "Gmail forwards to an alias of ours",
+        comes(
+            "X-Forwarded-To: trong@{d}",
+            "X-Forwarded-For: " + FORWARDER + " trong@{d}",
+            sender="hoa+caf_=trong={d}@congty.example",
+            author=AUTHOR,
+            to=sieve("trong"),
+            client=GMAIL,
+        ),
+        target=COLLEAGUE,
     ),
 )
 

@@ -44,17 +44,24 @@ ALIAS_GROUP = f"ds-phong@{DOMAIN}"  # by aliases(5), with an owner- alias
 PLAIN_GROUP = f"ds-xa@{DOMAIN}"  # by aliases(5), without
 VIRTUAL_GROUP = f"ds-ao@{DOMAIN}"  # by virtual_alias_maps
 FORWARDING_MEMBER = f"games+outside@{DOMAIN}"  # his .forward sends all to OUTSIDE
-LEAKING_GROUP = f"nhom-ro@{DOMAIN}"  # by mlmmj, with such a member
+REDIRECTING_MEMBER = f"sieve-smtp-outside@{DOMAIN}"  # by Sieve
+# Lists that have such a member: by mlmmj, aliases(5) and virtual_alias_maps.
+LEAKING_GROUP, REDIRECTING_GROUP = f"nhom-ro@{DOMAIN}", f"nhom-sieve@{DOMAIN}"
+LEAKING_ALIAS, LEAKING_VIRTUAL = f"ds-ro@{DOMAIN}", f"ds-ao-ro@{DOMAIN}"
 STATE_MEMBER = "vp@ninhbinh.gov.vn"
 MEMBERS = {
     GROUP: (COLLEAGUE, "minh@congty.example", "tu@yahoo.example", STATE_MEMBER),
     CLOSED_GROUP: (COLLEAGUE, LIST_OWNER),
     LEAKING_GROUP: (COLLEAGUE, FORWARDING_MEMBER),
+    REDIRECTING_GROUP: (COLLEAGUE, REDIRECTING_MEMBER),
+    LEAKING_ALIAS: (COLLEAGUE, FORWARDING_MEMBER),
+    LEAKING_VIRTUAL: (COLLEAGUE, FORWARDING_MEMBER),
     ALIAS_GROUP: (COLLEAGUE, "binh@congty.example", "vy@yahoo.example"),
     PLAIN_GROUP: (COLLEAGUE, "chi@congty.example"),
     VIRTUAL_GROUP: (COLLEAGUE, "dung@congty.example", STATE_MEMBER),
     LIST: (OUTSIDE,),
 }
+BY_ALIASES = (ALIAS_GROUP, PLAIN_GROUP, LEAKING_ALIAS)
 
 WORLD = ("203.0.113.7", "mail.example.com")
 STORE = ("10.1.1.5", "store.hanam.gov.vn")  # an internal client, without a login
@@ -409,14 +416,14 @@ def _return_path(data: bytes) -> str:
 
 
 @contextmanager
-def day_system() -> Iterator[Day]:
-    """Run all that a day needs."""
+def day_system(by_smtp_door: bool = False) -> Iterator[Day]:
+    """Run all that a day needs; by_smtp_door: what leaves passes Mailgate's SMTP door, as in forwarding_system."""
     with ExitStack() as running:
         clamd = running.enter_context(Clamd())
         srs = running.enter_context(Postsrsd(DOMAIN))
         opendkim = running.enter_context(Opendkim(DOMAIN, ["127.0.0.0/8", "10.0.0.0/8"]))
         lists = running.enter_context(Mlmmj())
-        for group in (GROUP, CLOSED_GROUP, LEAKING_GROUP):
+        for group in (GROUP, CLOSED_GROUP, LEAKING_GROUP, REDIRECTING_GROUP):
             lists.add(group, MEMBERS[group], LIST_OWNER, members_only=group == CLOSED_GROUP)
         srs_port = free_port()
         config = {
@@ -429,16 +436,16 @@ def day_system() -> Iterator[Day]:
             # The day is one of forwards: a newsletter is another rule's affair, and so is how much a day sends.
             "rules": {name: {"mode": "off"} for name in ("advertising", "sending-rate", "spam", "sender-identity")},
         }
-        system = running.enter_context(
-            forwarding_system(config=config, more=_additions(srs, opendkim, lists, srs_port))
-        )
+        more = _additions(srs, opendkim, lists, srs_port)
+        system = running.enter_context(forwarding_system(config=config, by_smtp_door=by_smtp_door, more=more))
         lists.relay_to(system.postfix.smtp_port)
         (system.folder / "forward" / "games+trong").write_text(f"{COLLEAGUE}\n")
         yield Day(system, opendkim, srs_port, _signed_entity(opendkim.folder))
 
 
 def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -> Additions:
-    groups = [f"{_name(group)}: {', '.join(MEMBERS[group])}" for group in (ALIAS_GROUP, PLAIN_GROUP)]
+    groups = [f"{_name(group)}: {', '.join(MEMBERS[group])}" for group in BY_ALIASES]
+    virtual = " ".join(f"{{ {group} = {' '.join(MEMBERS[group])} }}" for group in (VIRTUAL_GROUP, LEAKING_VIRTUAL))
     record = opendkim.record.decode()
     return Additions(
         aliases=[
@@ -450,8 +457,7 @@ def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -
         ],
         scripts={"nghi": VACATION, "doi-phong": f'redirect "{COLLEAGUE}";'},
         maps={
-            "virtual_alias_maps": f"inline:{{ {{ {VIRTUAL_GROUP} = {' '.join(MEMBERS[VIRTUAL_GROUP])} }} }}, "
-            f"regexp:{{ {{/^chuyen-ngay-/ {OUTSIDE}}} }}",
+            "virtual_alias_maps": f"inline:{{ {virtual} }}, regexp:{{ {{/^chuyen-ngay-/ {OUTSIDE}}} }}",
             "recipient_bcc_maps": f"regexp:{{ {{/^bao-ngay-/ {OUTSIDE}}} }}",
         },
         main_cf={
