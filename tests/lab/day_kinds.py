@@ -16,6 +16,7 @@ from tests.lab.day_system import (
     LEAKING_VIRTUAL,
     LIST_OWNER,
     MEMBERS,
+    NOTICE,
     PLAIN_GROUP,
     REDIRECTING_GROUP,
     STATE_BY_SPF,
@@ -30,6 +31,7 @@ from tests.lab.day_system import (
 from tests.lab.forwarding import DOMAIN, EXEMPT, EXEMPT_CLIENT, LIST, OUTSIDE, STATE
 
 OFFICIAL, SECOND, AUTHOR, CITIZEN, FRIEND = "{m.official}", "{m.second}", "{m.author}", "{m.citizen}", "{m.friend}"
+BCC_MAILBOX = "bao-{m.token}@{d}"  # recipient_bcc_maps sends its copies to OUTSIDE
 STATE_AUTHOR = "vanthu@bonoivu.gov.vn"
 FORWARDER = "hoa@congty.example"  # whose mailbox outside forwards to an official
 GMAIL = ("209.85.221.41", "mail-wr1-f41.google.com")
@@ -103,8 +105,7 @@ def signed(day: Day, mail: Mail, step: Step) -> bytes:
 def redirected(day: Day, mail: Mail, step: Step) -> bytes:
     """Return what a mail program redirects: the fields of the step, and the mail as its store has it."""
     (copy,) = day.copy(mail, day.filled(step.after, mail))[:1]
-    fields = "".join(f"{day.filled(one, mail)}\n" for one in step.fields)
-    return re.sub(rb"\r?\n", b"\r\n", fields.encode() + copy.data)
+    return "".join(f"{day.filled(one, mail)}\r\n" for one in step.fields).encode() + copy.data
 
 
 def stripped(day: Day, mail: Mail, step: Step) -> bytes:
@@ -782,9 +783,9 @@ FORBIDDEN = (
     forbidden("procmail", comes(to=sieve("uucp+outside"))),
     forbidden("virtual_alias_maps", comes(to=sieve("virtual-outside"))),
     forbidden(
-        "recipient_bcc_maps; the owner is told, and his notice stays",
-        comes(to="bao-{m.token}@{d}"),
-        to=("bao-{m.token}@{d}",) * 2,
+        "recipient_bcc_maps; the owner is told where he reads",
+        comes(to=BCC_MAILBOX),
+        to=(BCC_MAILBOX, NOTICE.format(BCC_MAILBOX), NOTICE.format(OUTSIDE)),
     ),
     forbidden("sender_bcc_maps", goes(sender=sieve("sbcc-outside")), to=CITIZEN),
     forbidden("always_bcc", Step("bcc", AUTHOR, (OFFICIAL,)), to=OFFICIAL),
@@ -871,7 +872,17 @@ FORBIDDEN = (
         to=MEMBERS[PLAIN_GROUP],
     ),
     forbidden("a member of a list forwards its copy by .forward", comes(to=LEAKING_GROUP), to=COLLEAGUE),
-    forbidden("virtual_alias_maps; the owner's notice stays too", comes(to="chuyen-{m.token}@{d}")),
+    forbidden(
+        "virtual_alias_maps; the owner is told where he reads",
+        comes(to="chuyen-{m.token}@{d}"),
+        to=NOTICE.format(OUTSIDE),
+    ),
+    forbidden(
+        ".forward of what says to be a notice of Mailgate's",
+        comes(
+            "Auto-Submitted: auto-generated", author="postmaster@{d}", shown="games@{d}", to=sieve("games+outside")
+        ),
+    ),
     forbidden(
         ".forward of a newsletter",
         comes(*BULK, sender="tin+{verp}@doitac.example", author="tin@doitac.example", to=sieve("games+outside")),

@@ -45,7 +45,8 @@ PLAIN_GROUP = f"ds-xa@{DOMAIN}"  # by aliases(5), without
 VIRTUAL_GROUP = f"ds-ao@{DOMAIN}"  # by virtual_alias_maps
 FORWARDING_MEMBER = f"games+outside@{DOMAIN}"  # his .forward sends all to OUTSIDE
 REDIRECTING_MEMBER = f"sieve-smtp-outside@{DOMAIN}"  # by Sieve
-# Lists that have such a member: by mlmmj, aliases(5) and virtual_alias_maps.
+# Lists that have such a member: by mlmmj, aliases(5) with an owner- alias, and virtual_alias_maps. Without an owner,
+# local(8) makes the list's copies and his .forward's in one go, and nothing on them tells which is which.
 LEAKING_GROUP, REDIRECTING_GROUP = f"nhom-ro@{DOMAIN}", f"nhom-sieve@{DOMAIN}"
 LEAKING_ALIAS, LEAKING_VIRTUAL = f"ds-ro@{DOMAIN}", f"ds-ao-ro@{DOMAIN}"
 STATE_MEMBER = "vp@ninhbinh.gov.vn"
@@ -72,6 +73,7 @@ HELD_QUEUE = "hold"
 DELIVERED, KEPT_BACK = "delivered", "refused or held"
 REFUSED, HELD, DEFERRED, LOST = "refused", "held", "deferred", "lost"
 OUTCOMES = (DELIVERED, REFUSED, HELD, DEFERRED, LOST)
+NOTICE = "the notice to {}"  # as whose holder a notice of Mailgate's is known
 TOKEN = re.compile(rb"ngay-[0-9a-f]{12}")
 SETTLE_S, QUIET_S = 60.0, 10.0
 _Condition = Callable[[], object]
@@ -259,7 +261,8 @@ class Day:
                 if str(file) not in self._stored:
                     self._stored.add(str(file))
                     holder = f"{file.parts[-3]}@{DOMAIN}"
-                    self._keep(holder, Delivered(_return_path(file.read_bytes()), (holder,), file.read_bytes()))
+                    data = file.read_bytes()
+                    self._keep(holder, Delivered(_return_path(data), (holder,), data.replace(b"\n", b"\r\n")))
         self._look_at_queue()
         held = {queue_id: token for token, queue_ids in self.queue_ids.items() for queue_id in queue_ids}
         self.incidents = defaultdict(list)
@@ -270,6 +273,9 @@ class Day:
                 self.incidents[token].append(incident)
 
     def _keep(self, holder: str, copy: Delivered) -> None:
+        """Write down who has a copy; of a notice of Mailgate's, which speaks of a mailbox, as that."""
+        if (copy.header("From") or b"").startswith(b"Mailgate <"):
+            holder = NOTICE.format(holder)
         for token in _tokens(copy.data):
             self.copies[token].append((holder, copy))
 
@@ -451,7 +457,7 @@ def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -
         aliases=[
             *lists.aliases,
             *groups,
-            f"owner-{_name(ALIAS_GROUP)}: {LIST_OWNER}",
+            *(f"owner-{_name(group)}: {LIST_OWNER}" for group in (ALIAS_GROUP, LEAKING_ALIAS)),
             f"trong: {COLLEAGUE}",
             'hong: "|/bin/false"',
         ],
