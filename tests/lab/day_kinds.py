@@ -498,6 +498,7 @@ INCOMING = (
         comes(),
         comes(to=SECOND, after=OFFICIAL, shown=OFFICIAL),
     ),
+    lawful("outside to an official, the sender rewritten", rewritten(to=(OFFICIAL, SECOND))),
 )
 
 # To an official, to outside, or both.
@@ -771,6 +772,17 @@ LISTS = (
         local("Auto-Submitted: auto-generated", sender="root@{d}", to=PLAIN_GROUP),
         to=MEMBERS[PLAIN_GROUP],
     ),
+    lawful(
+        "to two lists of ours and a colleague",
+        goes(to=(SECOND, GROUP, VIRTUAL_GROUP)),
+        to=(SECOND, *MEMBERS[GROUP], *MEMBERS[VIRTUAL_GROUP]),
+    ),
+    lawful("outside to a list by mlmmj, the sender rewritten", rewritten(to=GROUP), to=MEMBERS[GROUP]),
+    lawful(
+        "outside to a list by virtual aliases and an official, the sender rewritten",
+        rewritten(to=(OFFICIAL, VIRTUAL_GROUP)),
+        to=(OFFICIAL, *MEMBERS[VIRTUAL_GROUP]),
+    ),
 )
 
 FORBIDDEN = (
@@ -984,6 +996,58 @@ FORBIDDEN = (
             client=GMAIL,
         ),
         target=COLLEAGUE,
+    ),
+    forbidden(
+        "recipient_bcc_maps of what also went to a list",
+        comes(to=(BCC_MAILBOX, VIRTUAL_GROUP)),
+        to=(BCC_MAILBOX, *MEMBERS[VIRTUAL_GROUP]),
+    ),
+    forbidden(
+        "recipient_bcc_maps of a bounce",
+        comes(content=report, sender="", author="mailer-daemon@gmail.com", to=BCC_MAILBOX),
+        to=BCC_MAILBOX,
+    ),
+    forbidden(
+        "a client's rule forwards a list's copy",
+        comes(to=GROUP),
+        goes(sender=COLLEAGUE, to=CITIZEN, after=COLLEAGUE, content=stripped),
+        target=CITIZEN,
+        to=MEMBERS[GROUP],
+    ),
+    forbidden(
+        "a store forwards a list's copy",
+        comes(to=GROUP),
+        inside(sender="{back}", to=CITIZEN, after=COLLEAGUE, content=redirected),
+        target=CITIZEN,
+        to=MEMBERS[GROUP],
+    ),
+    forbidden(
+        "a store forwards a colleague's mail",
+        inside(ZIMBRA, to=SECOND),
+        inside(to=CITIZEN, after=SECOND, content=redirected),
+        target=CITIZEN,
+        to=SECOND,
+    ),
+    forbidden(
+        "a store's rule with Resent-From",
+        comes(),
+        inside("Resent-From: {m.official}", to=CITIZEN, after=OFFICIAL, content=stripped),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden("virtual_alias_maps, the sender rewritten", rewritten(to=sieve("virtual-outside"))),
+    forbidden("Sieve through submission_host, the sender rewritten", rewritten(to=sieve("sieve-smtp-outside"))),
+    forbidden(
+        "Gmail forwards a newsletter to us",
+        comes(
+            *GMAIL_FORWARD,
+            *BULK,
+            sender="hoa+caf_={verp}@gmail.com",
+            author="tin@doitac.example",
+            shown="hoa@gmail.com",
+            client=GMAIL,
+        ),
+        target=OFFICIAL,
     ),
 )
 

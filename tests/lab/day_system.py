@@ -469,7 +469,7 @@ def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -
         main_cf={
             "mynetworks": "127.0.0.0/8 10.0.0.0/8",
             # Postfix then adds what a submitted mail lacks, Resent-Message-Id too, before a milter sees it.
-            "local_header_rewrite_clients": "permit_inet_interfaces, permit_sasl_authenticated",
+            "local_header_rewrite_clients": "permit_mynetworks, permit_sasl_authenticated",
             "recipient_canonical_maps": srs.reverse,
             "recipient_canonical_classes": "envelope_recipient, header_recipient",
         },
