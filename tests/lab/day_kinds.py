@@ -1049,6 +1049,41 @@ FORBIDDEN = (
         ),
         target=OFFICIAL,
     ),
+    forbidden(
+        "sender_bcc_maps of what went to a list",
+        goes(sender=sieve("sbcc-outside"), to=VIRTUAL_GROUP),
+        to=MEMBERS[VIRTUAL_GROUP],
+    ),
+    forbidden("always_bcc of what went to a list", Step("bcc", AUTHOR, (VIRTUAL_GROUP,)), to=MEMBERS[VIRTUAL_GROUP]),
+    forbidden(
+        "a client's rule forwards the copy of a list by virtual aliases",
+        comes(to=VIRTUAL_GROUP),
+        goes(sender=COLLEAGUE, to=CITIZEN, after=COLLEAGUE, content=stripped),
+        target=CITIZEN,
+        to=MEMBERS[VIRTUAL_GROUP],
+    ),
+    forbidden(
+        "a store's rule forwards the copy of a list by aliases",
+        comes(to=PLAIN_GROUP),
+        inside(sender=COLLEAGUE, to=CITIZEN, after=COLLEAGUE, content=stripped),
+        target=CITIZEN,
+        to=MEMBERS[PLAIN_GROUP],
+    ),
+    forbidden(
+        "an alias of what also went to a list by virtual aliases",
+        comes(to=(sieve("alias-outside"), VIRTUAL_GROUP)),
+        to=MEMBERS[VIRTUAL_GROUP],
+    ),
+    forbidden(
+        "procmail of what also went to a list by virtual aliases",
+        comes(to=(sieve("uucp+outside"), VIRTUAL_GROUP)),
+        to=MEMBERS[VIRTUAL_GROUP],
+    ),
+    forbidden(
+        "Sieve of what also went to a list by mlmmj",
+        comes(to=(sieve("sieve-smtp-outside"), GROUP)),
+        to=MEMBERS[GROUP],
+    ),
 )
 
 KINDS = (*INCOMING, *WEB, *OUTGOING, *LISTS, *FORBIDDEN)
