@@ -35,6 +35,7 @@ BCC_MAILBOX = "bao-{m.token}@{d}"  # recipient_bcc_maps sends its copies to OUTS
 STATE_AUTHOR = "vanthu@bonoivu.gov.vn"
 FORWARDER = "hoa@congty.example"  # whose mailbox outside forwards to an official
 GMAIL = ("209.85.221.41", "mail-wr1-f41.google.com")
+COMPANY = ("203.0.113.20", "mx.congty.example")
 EXEMPT_HOST = (EXEMPT_CLIENT, "mail.mien-tru.example")
 OUTLOOK = ("40.107.130.70", "mail-am6eur05on2070.outbound.protection.outlook.com")
 
@@ -193,6 +194,13 @@ THUNDERBIRD = "User-Agent: Mozilla Thunderbird"
 ZIMBRA = "X-Mailer: Zimbra 8.8.15_GA_4581 (ZimbraWebClient - FF115 (Win)/8.8.15_GA_4581)"
 ZIMBRA_ID = "<{m.number}.7.{m.token}.JavaMail.zimbra@hanam.gov.vn>"
 VERP_OF_PORTAL = "tb+{verp}@congdichvu.example"
+
+
+ATTACHED = (
+    "--b\r\nContent-Type: text/plain\r\n\r\nXem thu.\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+    "Delivered-To: {m.official}\r\nX-Forwarded-To: {m.official}\r\nResent-From: {m.official}\r\n"
+    "From: {m.author}\r\nTo: {m.official}\r\nSubject: Bao cao\r\n\r\nKinh gui.\r\n--b--"
+)
 
 
 # -- the kinds -------------------------------------------------------------------------------------
@@ -499,6 +507,42 @@ INCOMING = (
         comes(to=SECOND, after=OFFICIAL, shown=OFFICIAL),
     ),
     lawful("outside to an official, the sender rewritten", rewritten(to=(OFFICIAL, SECOND))),
+    lawful(
+        "a group of a company's aliases, with an owner",
+        comes(
+            "Delivered-To: nhom@congty.example",
+            "Received: from mail.doitac.example by mx.congty.example (Postfix) with ESMTPS id 4XyZ "
+            "for <nhom@congty.example>; Mon, 30 Nov 2026 09:00:00 +0700",
+            sender="owner-nhom@congty.example",
+            author=AUTHOR,
+            shown="nhom@congty.example",
+            client=COMPANY,
+        ),
+    ),
+    lawful(
+        "a company's Exchange relays through Microsoft 365",
+        comes(
+            "X-MS-Exchange-CrossTenant-AuthAs: Anonymous",
+            "X-MS-Exchange-CrossTenant-FromEntityHeader: HybridOnPrem",
+            sender="bounces+SRS=aB1cD=XY@doitac.onmicrosoft.com",
+            author=AUTHOR,
+            client=OUTLOOK,
+        ),
+    ),
+    lawful(
+        "a list by SmartList",
+        comes(
+            "Resent-From: cntt@nhom.example",
+            "Resent-Message-ID: <x.A.1.ab@bendel>",
+            "X-Loop: cntt@nhom.example",
+            "X-Mailing-List: <cntt@nhom.example> archive/latest/1",
+            *OUTSIDE_LIST,
+            sender="bounce-cntt={verp}@nhom.example",
+            author=AUTHOR,
+            shown="cntt@nhom.example",
+        ),
+    ),
+    lawful("a person at Yandex", comes("X-Yandex-Fwd: 1", client=("178.154.239.145", "forward500b.mail.yandex.net"))),
 )
 
 # To an official, to outside, or both.
@@ -695,6 +739,65 @@ OUTGOING = (
         goes(to=(sieve("games+trong"), CITIZEN)),
         to=(COLLEAGUE, CITIZEN),
     ),
+    lawful(
+        "our Exchange's absence reply",
+        comes(),
+        inside(
+            "In-Reply-To: <{m.token}@doitac.example>",
+            "X-Auto-Response-Suppress: All",
+            "X-MS-Exchange-Inbox-Rules-Loop: {m.official}",
+            "x-ms-exchange-parent-message-id: <{m.token}@doitac.example>",
+            "auto-submitted: auto-generated",
+            "x-ms-exchange-generated-message-source: Mailbox Rules Agent",
+            sender="",
+            author=OFFICIAL,
+            to=AUTHOR,
+            after=OFFICIAL,
+            message_id="<ooo.{m.token}@hanam.gov.vn>",
+        ),
+        to=(OFFICIAL, AUTHOR),
+    ),
+    lawful(
+        "our Zimbra's absence reply",
+        comes(),
+        inside(
+            "In-Reply-To: <{m.token}@doitac.example>",
+            "Auto-Submitted: auto-replied (zimbra; vacation)",
+            "X-Zimbra-Forwarded: {m.official}",
+            "Precedence: bulk",
+            sender="",
+            author=OFFICIAL,
+            to=AUTHOR,
+            after=OFFICIAL,
+            message_id="<ooo.{m.token}@hanam.gov.vn>",
+        ),
+        to=(OFFICIAL, AUTHOR),
+    ),
+    lawful(
+        "a store's bounce to an author outside",
+        comes(),
+        inside(
+            content=report,
+            sender="",
+            author="mailer-daemon@store.hanam.gov.vn",
+            shown=AUTHOR,
+            to=AUTHOR,
+            after=OFFICIAL,
+        ),
+        to=(OFFICIAL, AUTHOR),
+    ),
+    lawful(
+        "a forward by hand as an attached mail",
+        comes(),
+        goes(
+            'Content-Type: multipart/mixed; boundary="b"',
+            text=ATTACHED,
+            subject="Fwd: Bao cao",
+            after=OFFICIAL,
+            message_id="<fw.{m.token}@hanam.gov.vn>",
+        ),
+        to=(OFFICIAL, CITIZEN),
+    ),
 )
 
 LISTS = (
@@ -860,7 +963,7 @@ FORBIDDEN = (
             + ">; Mon, 30 Nov 2026 09:00:00 +0700",
             sender="SRS0=ab1c=XY=doitac.example=khach{m.number}@congty.example",
             author=AUTHOR,
-            client=("203.0.113.20", "mx.congty.example"),
+            client=COMPANY,
         ),
         target=OFFICIAL,
     ),
@@ -1083,6 +1186,36 @@ FORBIDDEN = (
         "Sieve of what also went to a list by mlmmj",
         comes(to=(sieve("sieve-smtp-outside"), GROUP)),
         to=MEMBERS[GROUP],
+    ),
+    forbidden(
+        "our Exchange's inbox rule redirects",
+        comes(),
+        inside(
+            "Resent-From: <{m.official}>",
+            "X-MS-Exchange-Inbox-Rules-Loop: {m.official}",
+            "X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent",
+            to=CITIZEN,
+            after=OFFICIAL,
+            content=stripped,
+        ),
+        target=CITIZEN,
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "our Exchange's inbox rule forwards",
+        comes(),
+        inside(
+            "X-MS-Exchange-Inbox-Rules-Loop: {m.official}",
+            "X-MS-Exchange-Generated-Message-Source: Mailbox Rules Agent",
+            "X-MS-Exchange-Parent-Message-Id: <{m.token}@doitac.example>",
+            "Auto-Submitted: auto-generated",
+            to=CITIZEN,
+            after=OFFICIAL,
+            subject="FW: Bao cao",
+            message_id="<fw.{m.token}@hanam.gov.vn>",
+        ),
+        target=CITIZEN,
+        to=OFFICIAL,
     ),
 )
 
