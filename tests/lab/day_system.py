@@ -4,6 +4,7 @@ A mail is known by a token in its Message-ID and its text: in the sink, in the s
 incidents. What kinds of mail there are stands in tests.lab.day_kinds, the table in tests.lab.day.
 """
 
+import contextlib
 import re
 import subprocess
 import time
@@ -73,6 +74,7 @@ HELD_QUEUE = "hold"
 DELIVERED, KEPT_BACK = "delivered", "refused or held"
 REFUSED, HELD, DEFERRED, LOST = "refused", "held", "deferred", "lost"
 OUTCOMES = (DELIVERED, REFUSED, HELD, DEFERRED, LOST)
+REFUSAL = "Automatic forwarding between"  # what the rule says to a client
 NOTICE = "the notice to {}"  # as whose holder a notice of Mailgate's is known
 TOKEN = re.compile(rb"ngay-[0-9a-f]{12}")
 SETTLE_S, QUIET_S = 60.0, 10.0
@@ -211,7 +213,7 @@ class Day:
         usual = ("MIME-Version: 1.0", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit")
         is_typed = any(one.lower().startswith("content-type:") for one in fields)
         lines = (*fields, *(() if is_typed else usual), "", self.filled(step.text, mail), "", mail.token, "")
-        return "\r\n".join(lines).replace("\r\n", "\n").replace("\n", "\r\n").encode()
+        return "\r\n".join(lines).encode()
 
     def run(self, mail: Mail) -> Iterator[_Condition]:
         """Send a mail's steps; yield what must be true before it can go on."""
@@ -289,11 +291,12 @@ class Day:
         }
         self.queued = defaultdict(lambda: defaultdict(set))
         for waiting in queue:
-            file = files.get(waiting["queue_id"])
-            if file is None or not file.exists():
-                continue
+            octets = b""
+            if file := files.get(waiting["queue_id"]):
+                with contextlib.suppress(FileNotFoundError):  # it was delivered since
+                    octets = file.read_bytes()
             recipients = {to["address"] for to in waiting["recipients"]}
-            for token in _tokens(file.read_bytes()):
+            for token in _tokens(octets):
                 self.queue_ids[token].add(waiting["queue_id"])
                 self.queued[token][waiting["queue_name"]] |= recipients
         self.is_idle = all(waiting["queue_name"] in (HELD_QUEUE, DEFERRED) for waiting in queue)
@@ -310,14 +313,14 @@ class Day:
         actions = {incident["action"] for incident in self.incidents[mail.token]}
         waits = self.queued[mail.token]
         codes = {reply[:1] for reply in mail.replies}
-        is_refused = "5" in codes or "reject" in actions
         are_here = mail.is_sent and not expects - have
         if forbidden:
             if forbidden & have.keys():
                 return DELIVERED
-            ends = {HELD: forbidden & waits[HELD_QUEUE], REFUSED: is_refused}
+            is_by_rule = any(REFUSAL in reply for reply in mail.replies) or "reject" in actions
+            ends = {HELD: forbidden & waits[HELD_QUEUE], REFUSED: is_by_rule}
             return next((end for end, is_so in ends.items() if is_so and are_here), "")
-        if is_refused:
+        if "5" in codes or "reject" in actions:
             return REFUSED
         if waits[HELD_QUEUE]:
             return HELD
