@@ -1217,6 +1217,20 @@ FORBIDDEN = (
         target=CITIZEN,
         to=OFFICIAL,
     ),
+    forbidden(".forward to a rewritten sender", comes(to=sieve("games+ve-nha"))),
+    forbidden("Sieve redirects to a rewritten sender", comes(to=sieve("ve-nha"))),
+    forbidden(
+        "a client's rule to a rewritten sender",
+        comes(),
+        goes(to="{home}", after=OFFICIAL, content=stripped),
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "a store forwards to a rewritten sender",
+        comes(),
+        inside(sender=AUTHOR, author=AUTHOR, to="{home}", after=OFFICIAL, content=stripped),
+        to=OFFICIAL,
+    ),
 )
 
 KINDS = (*INCOMING, *WEB, *OUTGOING, *LISTS, *FORBIDDEN)

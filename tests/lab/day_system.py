@@ -122,7 +122,8 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One mail that is sent. Its texts are templates of the Mail `m`, `d` its domain of ours.
+    """One mail that is sent. Its texts are templates of the Mail `m`, `d` our domain, `verp` the official's address
+    as VERP writes it, and `home`, as Day has it.
 
     door: mx, submission (as `sender`, or `login`), store (a client of ours without a login), program (sendmail), srs
     (an MX that rewrites senders), or bcc (an MX with always_bcc).
@@ -184,6 +185,7 @@ class Day:
     opendkim: Opendkim
     srs_port: int
     signed: bytes  # an S/MIME entity
+    home: str  # OUTSIDE as a rewritten sender of ours: whatever comes there goes home to him
     copies: dict[str, list[tuple[str, Delivered]]] = field(default_factory=lambda: defaultdict(list))
     incidents: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     queued: dict[str, dict[str, set[str]]] = field(default_factory=dict)  # token: queue: recipients
@@ -196,7 +198,7 @@ class Day:
 
     def filled(self, template: str, mail: Mail, back: str = "") -> str:
         """Fill a template in."""
-        return template.format(m=mail, d=DOMAIN, back=back, verp=mail.official.replace("@", "="))
+        return template.format(m=mail, d=DOMAIN, back=back, home=self.home, verp=mail.official.replace("@", "="))
 
     def letter(self, mail: Mail, step: Step) -> bytes:
         """Return a step's message."""
@@ -448,8 +450,10 @@ def day_system(by_smtp_door: bool = False) -> Iterator[Day]:
         more = _additions(srs, opendkim, lists, srs_port)
         system = running.enter_context(forwarding_system(config=config, by_smtp_door=by_smtp_door, more=more))
         lists.relay_to(system.postfix.smtp_port)
-        (system.folder / "forward" / "games+trong").write_text(f"{COLLEAGUE}\n")
-        yield Day(system, opendkim, srs_port, _signed_entity(opendkim.folder))
+        home = srs.rewritten(OUTSIDE)
+        for name, target in (("trong", COLLEAGUE), ("ve-nha", home)):
+            (system.folder / "forward" / f"games+{name}").write_text(f"{target}\n")
+        yield Day(system, opendkim, srs_port, _signed_entity(opendkim.folder), home)
 
 
 def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -> Additions:
@@ -464,7 +468,11 @@ def _additions(srs: Postsrsd, opendkim: Opendkim, lists: Mlmmj, srs_port: int) -
             f"trong: {COLLEAGUE}",
             'hong: "|/bin/false"',
         ],
-        scripts={"nghi": VACATION, "doi-phong": f'redirect "{COLLEAGUE}";'},
+        scripts={
+            "nghi": VACATION,
+            "doi-phong": f'redirect "{COLLEAGUE}";',
+            "ve-nha": f'redirect "{srs.rewritten(OUTSIDE)}";',
+        },
         maps={
             "virtual_alias_maps": f"inline:{{ {virtual} }}, regexp:{{ {{/^chuyen-ngay-/ {OUTSIDE}}} }}",
             "recipient_bcc_maps": f"regexp:{{ {{/^bao-ngay-/ {OUTSIDE}}} }}",
