@@ -26,6 +26,7 @@ MYPY_OPTIONS = (
 MODULES = (
     "milter/mailgate/activity.py",
     "milter/mailgate/caches.py",
+    "milter/mailgate/content_hash.py",
     "milter/mailgate/doors/milter.py",
     "milter/mailgate/doors/transaction.py",
     "milter/mailgate/gate.py",

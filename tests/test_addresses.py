@@ -169,8 +169,14 @@ OFFICER = "ptp.bl@hanam.gov.vn"
         ("", Spoken("", "", "")),
         ("postmaster", Spoken("", "", "postmaster")),
         ("lan+a=b@example.com", Spoken("", "", "example.com")),
-        ("tin-bounces+ptp.bl=hanam.gov.vn@lists.example", Spoken("verp", OFFICER, "lists.example")),
-        ("tin-return-17-ptp.bl=hanam.gov.vn@lists.example", Spoken("verp", OFFICER, "lists.example")),
+        (
+            "tin-bounces+ptp.bl=hanam.gov.vn@lists.example",
+            Spoken("verp", OFFICER, "lists.example", "tin-bounces@lists.example"),
+        ),
+        (
+            "tin-return-17-ptp.bl=hanam.gov.vn@lists.example",
+            Spoken("verp", OFFICER, "lists.example", "tin-return-17@lists.example"),
+        ),
         ("lan+caf_=ptp.bl=hanam.gov.vn@gmail.com", Spoken("caf", OFFICER, "gmail.com", "lan@gmail.com")),
         ("lan+caf_=a=b=hanam.gov.vn@gmail.com", Spoken("caf", "a=b@hanam.gov.vn", "gmail.com", "lan@gmail.com")),
         (

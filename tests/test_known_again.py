@@ -20,7 +20,7 @@ from tests.lab.system import MailSystem
 from tests.lab.waiting import wait_until
 from tests.test_bytes_unchanged import SAMPLES
 
-from mailgate.doors.transaction import _digest_of
+from mailgate.content_hash import hash_of
 from mailgate.identity.identity import Identity
 from mailgate.identity.organization import Organization
 from mailgate.model import Envelope, Header, Mail, Session
@@ -211,4 +211,4 @@ def test_what_is_hashed(hook: str, recipient: str, fields: list[Header], has_one
     login = OFFICER if hook == "submission" else ""
     envelope = Envelope(recipients={recipient: (recipient.encode(),)}, login=login)
     mail = Mail(identity, Session(hook, "203.0.113.7"), envelope)
-    assert (_digest_of(mail, mail.take_headers(fields)) is not None) is has_one
+    assert (hash_of(mail, mail.take_headers(fields)) is not None) is has_one

@@ -26,9 +26,12 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
+from .forwarding.letter import resenders_of
+from .forwarding.lists import list_of
+from .forwarding.table import COPY_FIELDS
 from .identity.organization import in_networks
 from .model import ActivityEvent, ActivityKind, Finding, Mail, MailClass, Verdict, legal_text
-from .text.addresses import is_bounce_home, listed_in, mailboxes_in, spoken_of
+from .text.addresses import is_bounce_home, listed_in, spoken_of
 from .text.received import passages_in
 
 # Header fields that only a program writes, and what they make of a mail, the first that fits; each class with the
@@ -49,18 +52,6 @@ _TELLING: dict[bytes, tuple[tuple[MailClass, tuple[bytes, ...]], ...]] = {
     b"x-cron-env": ((MailClass.AUTOMATIC, ()),),
 }
 
-# What a rule, a filter or a delivery left on a mail: it is not new. Resent-From alone is a rule's (see `_is_resent`).
-_OF_COPIES = frozenset(
-    (
-        *(b"delivered-to", b"x-original-to", b"envelope-to"),  # local(8), Dovecot's LMTP, Exim
-        *(b"x-sieve-redirected-from", b"x-zimbra-forwarded", b"x-forwarded-to"),
-        *(b"x-yahoo-forwarded", b"x-yandex-forward", b"x-mailru-forward"),
-        *(b"x-ms-exchange-inbox-rules-loop", b"x-ms-exchange-forwardingloop"),
-        *(b"x-ms-exchange-generated-message-source", b"x-ms-exchange-organization-autoforwarded"),
-        b"resent-from",
-    )
-)
-
 # How programs in which people write begin User-Agent or X-Mailer, in lower case, as they stand in the public archives
 # of linux-kernel and other lists. Not among them are those that scripts call (mailx, mutt, s-nail, blat), libraries
 # (PHPMailer, SwiftMailer, JavaMail, "Microsoft CDO for Windows 2000") and applications.
@@ -78,9 +69,6 @@ PEOPLES_PROGRAMS = (
 # Where no program is named: the address of whose browser it was (Zimbra, Exchange, Open-Xchange), and what Exchange
 # makes of a mail that was written in Outlook or on the web.
 _SIGNS_OF_PEOPLE = frozenset((b"x-originating-ip", b"x-ms-tnef-correlator"))
-
-# The bounce addresses of a list beside itself: Mailman, Majordomo and Sympa, ezmlm; owner-x is aliases(5)'s.
-_OF_A_LIST = re.compile(r"owner-(?P<before>.+)|(?P<after>.+)-(?:bounces?|owner|request|admin|return|errors)")
 
 _ADDED_BY_POSTFIX = re.compile(rb"<\d{14}\.(?P<id>[0-9A-Za-z]{4,24})@(?P<host>[^<>@]+)>")  # cleanup(8)
 _LONGEST_FIELD = 8_192  # octets of an address field that are looked at
@@ -196,13 +184,10 @@ def _is_of_a_list(mail: Mail, sender: str) -> bool:
     identity = mail.identity
     if identity.is_list(sender):
         return True
-    local, _, domain = sender.rpartition("@")
-    match = _OF_A_LIST.fullmatch(local)
-    if match is None:
+    known = list_of(sender)
+    if not known:
         return False
-    if b"list-id" in mail.fields or b"list-post" in mail.fields:
-        return True
-    return identity.is_list(f"{match['before'] or match['after']}@{domain}")
+    return b"list-id" in mail.fields or b"list-post" in mail.fields or identity.is_list(known)
 
 
 def _sent_class(mail: Mail, account: str, kind: MailClass, people: People) -> MailClass | None:
@@ -213,7 +198,7 @@ def _sent_class(mail: Mail, account: str, kind: MailClass, people: People) -> Ma
         return None
     if b"resent-from" in mail.fields and _is_resent(mail, account):
         return MailClass.HUMAN
-    is_copy = bool(mail.passages) or not _OF_COPIES.isdisjoint(mail.fields)
+    is_copy = bool(mail.passages) or not COPY_FIELDS.isdisjoint(mail.fields)
     if has_login:
         return MailClass.AUTOMATIC if kind is MailClass.HUMAN and (is_copy or _passed_here(mail)) else kind
     is_authors = _is_author(mail, account)
@@ -235,10 +220,9 @@ def _is_resent(mail: Mail, account: str) -> bool:
 
     A local program may write that, too: at the hook non-smtp it proves nothing.
     """
-    if b"resent-message-id" not in mail.fields or mail.session.hook == "non-smtp":
+    if mail.session.hook == "non-smtp":
         return False
-    resender = mail.first_header(b"resent-from")[:_LONGEST_FIELD]
-    return any(mail.identity.owns(account, mailbox) for mailbox in mailboxes_in(resender))
+    return any(mail.identity.owns(account, mailbox) for mailbox in resenders_of(mail))
 
 
 def _is_author(mail: Mail, account: str) -> bool:

@@ -184,22 +184,21 @@ _MOST_DIGITS = 20  # RFC 1870 section 6: a size has at most 20 digits
 
 Header = tuple[bytes, bytes]
 
-FIELDS_READ = frozenset(
-    (
-        *(b"from", b"sender", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
-        *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
-        *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
-        *(b"user-agent", b"x-mailer", b"x-cron-env"),
-        *(b"resent-from", b"resent-sender", b"resent-message-id"),
-        *(b"dkim-signature", b"arc-seal", b"arc-message-signature"),
-        *(b"delivered-to", b"x-original-to", b"envelope-to", b"x-loop", b"x-forwarded-for", b"x-forwarded-to"),
-        *(b"x-forwarded-encrypted", b"x-yahoo-forwarded", b"x-yandex-forward", b"x-mailru-forward"),
-        *(b"x-sieve-redirected-from", b"x-zimbra-forwarded", b"x-ms-exchange-inbox-rules-loop"),
-        *(b"x-ms-exchange-forwardingloop", b"x-ms-exchange-generated-message-source"),
-        b"x-ms-exchange-organization-autoforwarded",
-    )
-)
-"""The header fields whose values anybody here reads; of all others only that they are there is known."""
+FIELDS_READ = {
+    *(b"from", b"sender", b"subject", b"message-id", b"in-reply-to", b"content-type", b"received"),
+    *(b"auto-submitted", b"precedence", b"feedback-id", b"x-autoreply", b"x-autorespond"),
+    *(b"x-auto-response-suppress", b"list-id", b"list-post", b"list-unsubscribe"),
+    *(b"user-agent", b"x-mailer", b"x-cron-env"),
+    *(b"resent-from", b"resent-sender", b"resent-message-id"),
+    *(b"dkim-signature", b"arc-seal", b"arc-message-signature"),
+}
+"""The header fields whose values anybody here reads, with those of the mechanisms of forwarding (`also_read`); of all
+others only that they are there is known."""
+
+
+def also_read(*names: bytes) -> None:
+    """Have the values of further header fields read, names in lower case; once, before the first mail."""
+    FIELDS_READ.update(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +207,8 @@ class HeaderLimits:
 
     fields: of all names; real mail has under 200. of_one_name: Postfix bounces what has passed 50 hosts
     (hopcount_limit), and an ARC chain has 50 sets at most (RFC 8617). octets_of_one_name: Postfix cuts a field at
-    102,400 octets (header_size_limit), which only To and Cc reach, and those are not read.
+    102,400 octets (header_size_limit), which only To and Cc reach: longer than this limit they are not read, which is
+    no defect.
     """
 
     fields: int = 2_000
@@ -679,6 +679,8 @@ def _within(values: list[bytes], most: int, octets: int) -> list[bytes]:
 
 
 _NO_VALUES: list[bytes] = []
+_ADDRESSEES = (b"to", b"cc")
+_A_FIELD = 64  # octets that a field counts beside its own
 
 
 class Counted(Protocol):
@@ -696,16 +698,17 @@ class Mail:
 
     fields: the values of the top-level header fields by their names in lower case, octets as sent, within
     HeaderLimits; [] for a name that nobody reads (FIELDS_READ). header_octets: of all fields. scans and spam: what
-    the probes said, None when they were not asked. missing: each fact that was asked for and could not be
-    had, with the reason. mailboxes: the state of each mailbox that is not active, None when it was never loaded.
-    passages: earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked
-    for. proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for
-    nothing. exemptions: those of the store. sending: what the login handed over of late; None where it was not asked
-    for. units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists:
-    the site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how
-    many advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked
-    for. listings: what DNS blacklists say of the sender. names: how many registered mailboxes have a name, by its key
-    (text.claimed_names). at: when it is judged, in Unix seconds. digest: a hash of what is in it, as the doors'
+    the probes said, None when they were not asked. missing: each fact that was asked for and could not be had, with
+    the reason. mailboxes: the state of each mailbox that is not active, None when it was never loaded. passages:
+    earlier passages through our MTAs, newest first. memory: of its Message-ID; None where it was not asked for.
+    proofs: of each domain that a rule's `claims` names, what proves it (network, spf, dkim, arc), "" for nothing.
+    exemptions: those of the store. sending: what the login handed over of late; None where it was not asked for.
+    units: the mailboxes that are a unit's. inspection: what is inside the mail, None where nobody looked. lists: the
+    site's. spotted: the phrases of the lists that its texts hold, in order. advertised: of each recipient, how many
+    advertisements of this one's advertiser came within 24 hours, this one included; None where it was not asked for.
+    listings: what DNS blacklists say of the sender. names: how many registered mailboxes have a name, by its key
+    (text.claimed_names). is_own_notice: Mailgate wrote it, as its key
+    proves. at: when it is judged, in Unix seconds. digest: a hash of what is in it, as the doors'
     transaction makes it; b"" where nobody will ask whether it was judged before.
     """
 
@@ -761,6 +764,7 @@ class Mail:
         self.listings = listings
         self.names = names
         self.at = 0.0
+        self.is_own_notice = False
         if headers:
             self.take_headers(headers)
 
@@ -807,6 +811,10 @@ class Mail:
     def _bound(self, limits: HeaderLimits) -> None:
         """Leave out, and say so, what of a name is too much to be read: its fields in the middle, or one's end."""
         for name, values in self.fields.items():
+            if name in _ADDRESSEES:
+                if sum([len(value) + _A_FIELD for value in values]) > limits.octets_of_one_name:
+                    self._forget_addressees()
+                continue
             if len(values) > limits.of_one_name:
                 self.content.exceeded["fields-of-one-name"] = limits.of_one_name
             elif sum([len(value) for value in values]) > limits.octets_of_one_name:
@@ -817,6 +825,12 @@ class Mail:
             first = _within(values, most, octets)
             last = _within(values[: len(first) - 1 : -1], most, octets) if first else []
             self.fields[name] = first + last[::-1] or [values[0][: limits.octets_of_one_name]]
+
+    def _forget_addressees(self) -> None:
+        """Leave out To and Cc of a mail to very many: who of its recipients stands there is then not known."""
+        for name in _ADDRESSEES:
+            if name in self.fields:
+                self.fields[name] = _NO_VALUES
 
     @property
     def account(self) -> str:
@@ -890,6 +904,17 @@ class Finding:
     headers: tuple[Header, ...] = ()
     exemption: str = ""
     mailboxes: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    mechanism: str = ""
+    forwarder: str = ""
+
+    @property
+    def explained(self) -> str:
+        """What forwards from where to whom, in a line; "" for a rule that knows no mechanisms."""
+        if not self.mechanism:
+            return ""
+        of = f" of {self.forwarder}" if self.forwarder else ""
+        return f"{self.mechanism}{of}" + (f" to {self.recipient}" if self.recipient else "")
 
     @property
     def decides(self) -> bool:

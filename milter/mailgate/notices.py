@@ -9,6 +9,7 @@ import asyncio
 import re
 from datetime import datetime
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -16,7 +17,10 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from .config import TIME_ZONE, NoticeSection, parse_endpoint
+from .content_hash import content_hash
+from .forwarding.table import BY_NAME
 from .model import Action, Finding, Mail, Verdict, legal_text
+from .wire.smtp import split_header
 
 log = structlog.get_logger()
 
@@ -43,6 +47,9 @@ cơ quan nhà nước cấp. Việc tự động chuyển tiếp giữa hộp th
 Đề nghị tắt chức năng chuyển tiếp, hoặc liên hệ quản trị hệ thống để được hướng dẫn và nhận lại thư đã bị giữ. Thông
 báo này chỉ gửi một lần trong ngày.
 
+How it was forwarded / Cách chuyển tiếp: {mechanism}
+Where to switch it off / Cách tắt: {switch_off}
+
 Time / Thời gian: {time}
 Queue id: {queue_id}
 """
@@ -58,10 +65,18 @@ class Claims(Protocol):
         """Give a claim back."""
 
 
+class Keys(Protocol):
+    """Who has the site's key (ledger.history)."""
+
+    def notice_id(self, content: bytes, domain: str) -> str:
+        """Return a Message-ID that proves a mail with this content to be ours; "" while there is no key."""
+
+
 class Mailer:
     """One worker's way to tell owners and the officer; domain: our first one."""
 
-    def __init__(self, section: NoticeSection, domain: str, claims: Claims) -> None:
+    def __init__(self, section: NoticeSection, domain: str, claims: Claims, keys: Keys) -> None:
+        self._keys = keys
         self._relay = parse_endpoint(section.relay)
         self._officer = section.officer
         self._sender = section.sender or f"postmaster@{domain}"
@@ -87,14 +102,17 @@ class Mailer:
     async def _send(self, finding: Finding, queue_id: str) -> None:
         now = datetime.now(ZoneInfo(TIME_ZONE))
         # Where several mailboxes may be the one, no owner is told of another's forward; the officer finds out.
-        owners = filter(_OWNER.fullmatch, finding.mailboxes if len(finding.mailboxes) == 1 else ())
+        # Nor of one that a mark alone names: anybody may write that.
+        owners = filter(_OWNER.fullmatch, finding.owners if len(finding.mailboxes) == 1 else ())
         claim = f"notice:{legal_text(finding.mailboxes[0])}:{now:%Y-%m-%d}"
         try:
             if not await self._claims.once(claim, _DAY_S, now.timestamp()):
                 return
             try:
                 for recipient in filter(None, dict.fromkeys((*owners, self._officer))):
-                    await self._post(recipient, notice(finding, self._sender, recipient, queue_id, now))
+                    message = notice(finding, self._sender, recipient, queue_id, now)
+                    sign(message, self._keys)
+                    await self._post(recipient, message)
             except BaseException:
                 await self._claims.unclaim(claim)
                 raise
@@ -110,13 +128,14 @@ class Mailer:
         where = {"socket_path": place.path} if place.path else {"hostname": place.host, "port": place.port}
         client = aiosmtplib.SMTP(timeout=_PATIENCE_S, start_tls=False, **where)
         async with client:
-            await client.sendmail("", [recipient], message.as_bytes(), mail_options=["BODY=8BITMIME"])
+            await client.sendmail("", [recipient], octets_of(message), mail_options=["BODY=8BITMIME"])
 
 
 def notice(finding: Finding, sender: str, recipient: str, queue_id: str, now: datetime) -> EmailMessage:
     """Return the notice of one finding; it tells nothing of the mail but when, and whose mailbox forwarded it."""
     what, what_vi = _WHAT[finding.action]
     names = [_shown(mailbox) for mailbox in finding.mailboxes]
+    known = BY_NAME.get(finding.mechanism)
     message = EmailMessage()
     message["From"] = f"Mailgate <{sender}>"
     message["To"] = recipient
@@ -131,9 +150,32 @@ def notice(finding: Finding, sender: str, recipient: str, queue_id: str, now: da
             what_vi=what_vi,
             time=f"{now:%Y-%m-%d %H:%M:%S %z}",
             queue_id=_shown(queue_id),
+            mechanism=finding.mechanism or "-",
+            switch_off=known.switch_off if known is not None and known.switch_off else "-",
         )
     )
     return message
+
+
+def octets_of(message: EmailMessage) -> bytes:
+    """Return a message as it goes over the wire."""
+    return message.as_bytes(policy=SMTP)
+
+
+def sign(message: EmailMessage, keys: Keys) -> None:
+    """Give a notice a Message-ID that proves it to be ours, to every hook that it passes.
+
+    A mailbox that forwards sends the notice on as well, and its owner reads it there: that is no forward (4.5).
+    """
+    header, body = octets_of(message).split(b"\r\n\r\n", 1)
+    fields, _ = split_header(header + b"\r\n\r\n")
+    subjects = [value for name, value in fields if name.lower() == b"subject"]
+    content_fields = [(name.lower(), value) for name, value in fields if name.lower().startswith(b"content-")]
+    digest = content_hash(subjects, content_fields)
+    digest.update(body)
+    known = keys.notice_id(digest.digest(), str(message["Message-ID"]).rpartition("@")[2].rstrip(">"))
+    if known:
+        message.replace_header("Message-ID", known)
 
 
 def _shown(text: str) -> str:

@@ -180,6 +180,9 @@ class Policy:
             evidence=hit.evidence,
             headers=hit.headers,
             mailboxes=hit.mailboxes,
+            owners=hit.owners,
+            mechanism=hit.mechanism,
+            forwarder=hit.forwarder,
         )
 
     def _missing(self, mail: Mail) -> Iterable[Finding]:

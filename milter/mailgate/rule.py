@@ -22,7 +22,9 @@ from .model import Action, Evidence, Header, Mail, MailboxState, Mode
 class Hit:
     """One thing a rule found. recipient "" means the mail as a whole; soft evidence only records.
 
-    mailboxes: the official mailboxes it may speak of, whose owners are told, and which an exemption names.
+    mailboxes: the official mailboxes it may speak of, which an exemption names. owners: those of them that more than
+    a mark speaks for, whose owners are told. mechanism: the name of what it found at work (mailgate.forwarding), and
+    forwarder, whose mailbox or domain that works for.
     """
 
     evidence: tuple[Evidence, ...] = ()
@@ -32,6 +34,9 @@ class Hit:
     reply: str = ""
     headers: tuple[Header, ...] = ()
     mailboxes: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    mechanism: str = ""
+    forwarder: str = ""
 
     @property
     def is_soft(self) -> bool:

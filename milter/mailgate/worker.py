@@ -124,7 +124,8 @@ class Worker:
             settings.journal_folder() / LAST_KNOWN_FILE,
             lambda: self._gate.policy.reads_names,
         )
-        notices = Mailer(settings.notice, settings.organization.domains[0], store) if settings.notice.relay else None
+        domain = settings.organization.domains[0]
+        notices = Mailer(settings.notice, domain, store, history) if settings.notice.relay else None
         self._aliases = settings.aliases()
         self._lists = SiteLists(settings.lists_folder())
         await self._read_aliases()

@@ -1,80 +1,50 @@
-"""Automatic forwarding between an official mailbox and one not issued by a state body (clause 4.5).
+"""Automatic forwarding between an official mailbox and one not issued by a state body (clause 4.5): the judgement.
 
-Forbidden both ways: `out`, from an official mailbox to one that no state body issued, and `in`, the
-reverse. Judged for each recipient. Evidence is what the mechanisms of forwarding leave behind: hard
-evidence names this recipient or the forwarding mailbox and fits the direction, and decides; soft
-evidence alone is recorded. Two different soft marks that only forwarding leaves make each other hard.
+Forbidden both ways: `out`, from an official mailbox to one that no state body issued, and `in`, the reverse. Judged
+for each recipient. What programs leave on a mail that they send on is the table's to know (mailgate.forwarding); here
+it is weighed:
 
-What a mail's author cannot forge stands above what its headers say (ledger.history): a queue id of ours in its
-Received lines joins it with what it was when we took it in, and its Message-ID with the mailboxes that such a
-mail was delivered to. A recipient to whom it was not addressed then gets a copy that something of ours made.
+- a sure sign that fits the direction, and speaks of this recipient, decides;
+- likely signs decide where two mechanisms name one mailbox, or one domain that is neither the author's nor a list's;
+- what is left is recorded: a sign alone, one of an earlier hop, a state body's that nothing proves;
+- on an answer, a report or a list's mail a sign that names nobody says nothing.
 
-Not counted: a person's forward (a new message; `Fwd:` and an attached message say nothing), mailing
-lists unless the evidence names this very recipient, automatic replies and reports, Resent-* with a
-Resent-Message-ID from an authenticated owner, an X-Forwarded-For that holds IP addresses, and
-everything between mailboxes of state bodies. A mark can be forged, so none ever exempts: that a state body
-forwards must be proven by its network, SPF, DKIM or ARC (mail.proofs).
+What a mail's author cannot forge stands above what its header says (ledger.history): a queue id of ours in its
+Received lines joins it with what it was when we took it in, and its Message-ID with the mailboxes that such a mail
+was delivered to. A recipient to whom it was not addressed then gets a copy that something of ours made.
 
-The egress hop shows what no other sees (a copy made by aliases or .forward): there and on non-SMTP
-mail, a mail that is neither from nor to one of our mailboxes is a relayed copy.
+Not counted: a person's forward (a new message; `Fwd:` and an attached message say nothing) and redirect, with a login
+or from a store of ours; what a list of ours sends to its members; everything between mailboxes of state bodies. A
+mark can be forged, so none ever exempts, nor accuses another's mailbox: that a state body forwards must be proven by
+its network, SPF, DKIM or ARC (mail.proofs), and whose mailbox it was by what was remembered.
+
+The egress hop shows what no other sees (a copy made by aliases or .forward): there and on non-SMTP mail, a mail that
+is neither from nor to one of our mailboxes is a relayed copy.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from mailgate.identity.organization import Organization
+from mailgate.forwarding.clients import SAYS_SO
+from mailgate.forwarding.deliveries import DELIVERY
+from mailgate.forwarding.exchange import AUTO_FORWARDED
+from mailgate.forwarding.letter import Letter
+from mailgate.forwarding.lists import is_sent_by, list_of
+from mailgate.forwarding.mechanism import Kind, Mechanism, Sign, Strength
+from mailgate.forwarding.own import OWN_COPY
+from mailgate.forwarding.srs import SRS
+from mailgate.forwarding.table import may_speak, signs
 from mailgate.identity.spelling import domain_of
 from mailgate.model import AFTER_EXPANSION, Action, Evidence, Mail, Memory, Passage, was_judged
 from mailgate.rule import Example, Hit, RuleStanza
-from mailgate.text.addresses import is_bounce_home, mailboxes_in, spoken_of
+from mailgate.text.addresses import is_bounce_home
 from mailgate.text.received import received_for
 
-LONGEST_VALUE = 200  # of a header, in evidence: an address and little more
 _MOST_SHOWN = 3  # official mailboxes that one piece of evidence names
 _MOST_PIECES = 10  # of one header in a finding; how many more there are is said
 _MOST_MAILBOXES = 50  # official ones that a finding names
-
-# Headers that name the mailbox whose owner forwards, and are left by nothing else.
-_NAMES_FORWARDER = (b"x-sieve-redirected-from", b"x-zimbra-forwarded")
-
-# Headers that name who forwards, then to whom.
-_PAIRS = (b"x-forwarded-for", b"x-yahoo-forwarded")
-_PAIRS_SET = frozenset(_PAIRS)
-_NO_CLAIM: frozenset[str] = frozenset()
-
-# Marks that say "forwarded" without saying to whom or whence: Microsoft's may change and are never enough
-# alone; Resent-From is also a person's redirect.
-_MARKS = (
-    b"x-ms-exchange-inbox-rules-loop",
-    b"x-ms-exchange-forwardingloop",
-    b"x-loop",
-    b"x-forwarded-encrypted",
-)
-_PROVIDER_MARKS = {
-    b"x-yandex-forward": (".yandex.net", ".yandex.ru", ".yandex.com"),
-    b"x-mailru-forward": (".mail.ru", ".smailru.net"),
-}
-_LOOPS_OF_TRACE = (b"delivered-to", b"x-original-to", b"envelope-to")
-_EVIDENCE = frozenset(
-    (
-        *_NAMES_FORWARDER,
-        *_MARKS,
-        *_PROVIDER_MARKS,
-        *_LOOPS_OF_TRACE,
-        *_PAIRS,
-        b"x-forwarded-to",
-        b"x-ms-exchange-generated-message-source",
-        b"x-ms-exchange-organization-autoforwarded",
-        b"auto-submitted",
-        b"resent-from",
-    )
-)  # with the sender and the first Received line, all that an outside client's mail can show
-
-# How mail programs begin the subject of what a person forwards.
-_FORWARDED_BY_HAND = re.compile(r"\s*(?:\[fwd:|fwd?:|fw:|chuyển tiếp:|chuyen tiep:)", re.IGNORECASE)
 
 OUT, IN, WITHIN_STATE, HUMAN, LIST, AUTO_REPLY, REPORT, NONE = CLASSES = (
     "out",
@@ -89,6 +59,8 @@ OUT, IN, WITHIN_STATE, HUMAN, LIST, AUTO_REPLY, REPORT, NONE = CLASSES = (
 """What a recipient's copy of a mail is: an automatic forward out of or into the official mailboxes, one between state
 bodies, what a person forwards or redirects, a mailing list's, an automatic reply, a report on delivery or reading."""
 
+_NO_CLAIM: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stanza(RuleStanza):
@@ -96,7 +68,8 @@ class Stanza(RuleStanza):
 
     copy_action: what an enforced finding does at the hooks egress and non-smtp, where a refusal is a bounce: to the
     outside author, with the forward's target in it, or to a mailbox whose forward begins anew, for ever. `reject`
-    there holds what must not be bounced: the null sender's mail and copies that are automatic themselves.
+    there holds what must not be bounced: the null sender's mail and copies that are automatic themselves. srs:
+    whether a sender that a domain rewrote decides, with a trace of a delivery there; a group's alias looks the same.
     """
 
     NAME = "auto-forward"
@@ -109,6 +82,7 @@ class Stanza(RuleStanza):
     NEEDS = "history"
 
     copy_action: Literal[Action.QUARANTINE, Action.DISCARD, Action.REJECT] = Action.QUARANTINE
+    srs: Literal["decides", "is-recorded"] = "decides"
 
     def at_end(self, mail: Mail) -> Iterable[Hit]:
         """Judge each recipient by what was remembered, by envelope and headers."""
@@ -116,25 +90,31 @@ class Stanza(RuleStanza):
 
     def claims(self, mail: Mail) -> frozenset[str]:
         """Return the domains of state bodies that claim to forward to us, and of exempt counterparts."""
-        if mail.is_ours or (
-            "=" not in mail.envelope.sender and not mail.exemptions and _PAIRS_SET.isdisjoint(mail.fields)
-        ):
+        if mail.is_ours or not (mail.exemptions or may_speak(mail)) or _says_nothing(mail):
             return _NO_CLAIM
-        return _NO_CLAIM if _says_nothing(mail) else frozenset(_claims(mail))
+        return frozenset(_claims(mail))
 
     def classes(self, mail: Mail) -> Mapping[str, str]:
         """Return each recipient's class, one of CLASSES."""
-        seen = _Seen(mail)
+        seen = _Seen(mail, self)
         return {recipient: _judge(mail, seen, recipient).kind for recipient in mail.envelope.recipients}
 
     def _look(self, mail: Mail) -> Iterator[Hit]:
-        seen = _Seen(mail)
+        seen = _Seen(mail, self)
         for recipient in mail.envelope.recipients:
             judged = _judge(mail, seen, recipient)
             if judged.pieces:
                 action, missing = self._action(mail, seen, judged)
-                pieces = (*judged.pieces, *missing)
-                yield Hit(pieces, recipient, judged.direction, action, mailboxes=judged.mailboxes)
+                yield Hit(
+                    (*judged.pieces, *missing),
+                    recipient,
+                    judged.direction,
+                    action,
+                    mailboxes=judged.mailboxes,
+                    owners=judged.owners,
+                    mechanism=judged.mechanism,
+                    forwarder=judged.forwarder,
+                )
 
     def _action(self, mail: Mail, seen: "_Seen", judged: "_Judged") -> tuple[Action | None, tuple[Evidence, ...]]:
         """Return what follows where it is not the stanza's own action, and the proof that is wanting."""
@@ -156,53 +136,78 @@ _WITHOUT_PROOF = {"dns": Action.TEMPFAIL, "signatures": Action.QUARANTINE}
 
 def _says_nothing(mail: Mail) -> bool:
     """Tell quickly that a mail holds no evidence at all, as nearly every one from outside does."""
+    if mail.is_own_notice:
+        return True
     envelope, session = mail.envelope, mail.session
-    if "=" in envelope.sender or not _EVIDENCE.isdisjoint(mail.fields):
-        return False
-    if envelope.login or session.hook in AFTER_EXPANSION:
+    if envelope.login or session.hook in AFTER_EXPANSION or may_speak(mail):
         return False
     if mail.organization.is_internal(session.client_ip):
         return False
     received = mail.header_values(b"received")
-    if received and b"(fetchmail-" in received[0]:
+    if not received:
+        return True
+    if b"(fetchmail-" in received[0] or b"getmail" in received[0]:
         return False
-    return not any(_is_foreign_trace(mail.organization, value) for value in received)
+    taken_in_for = Letter(mail).delivered_for
+    return not taken_in_for or mail.organization.is_state(taken_in_for)
+
+
+def _claims(mail: Mail) -> Iterator[str]:
+    """Return who claims to forward: the domains of state bodies that signs name, and those of exempt counterparts."""
+    is_state = mail.organization.is_state
+    for mechanism, sign in signs(Letter(mail)):
+        end = sign.end
+        if sign.kind is Kind.FORWARD and end and is_state(end) and mechanism is not DELIVERY:
+            yield domain_of(end) or end
+    for exemption in mail.exemptions:
+        if exemption.rule == Stanza.NAME and exemption.counterpart:
+            yield domain_of(exemption.counterpart) or exemption.counterpart
+
+
+# -- evidence as it is found -----------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class _Judged:
-    """What one recipient's copy is, by what evidence, and the official mailboxes it speaks of."""
+    """What one recipient's copy is, by what evidence, and the official mailboxes it speaks of.
+
+    owners: those of them that what was remembered proves, or the login. mechanism: the name of what decides, or
+    would.
+    """
 
     kind: str
     direction: str = ""
     pieces: tuple[Evidence, ...] = ()
     mailboxes: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    mechanism: str = ""
+    forwarder: str = ""
 
 
 class _Found:
     """Evidence as it is found, and the official mailboxes that it names: of each header at most _MOST_PIECES pieces.
 
-    marks: the names of the soft ones that only forwarding leaves. named: what its hard pieces show, in lower case.
+    leading: the mechanism of the first hard piece, else of the first, and whose mailbox or domain forwards by it.
     """
 
     def __init__(self) -> None:
         self.pieces: list[Evidence] = []
         self.mailboxes: dict[str, None] = {}
-        self.marks: set[str] = set()
         self.is_hard = False
-        self.named = ""
+        self.leading: tuple[str, str] | None = None
         self._counts: dict[tuple[str, bool], int] = {}
 
-    def add(self, piece: Evidence, *mailboxes: str) -> None:
-        """Take a piece, and the official mailboxes that a copy may come from by it."""
-        if piece.hard:
-            self.is_hard = True
-            self.named += piece.value.lower() + "\n"
-        elif piece.kind == "mark":
-            self.marks.add(piece.name)
-        count = self._counts[piece.name, piece.hard] = self._counts.get((piece.name, piece.hard), 0) + 1
-        if count <= _MOST_PIECES:
-            self.pieces.append(piece)
+    def add(self, mechanism: Mechanism, sign: Sign, hard: bool, *mailboxes: str) -> None:
+        """Take a sign, and the official mailboxes that a copy may come from by it."""
+        for piece in sign.evidence:
+            count = self._counts[piece.name, hard] = self._counts.get((piece.name, hard), 0) + 1
+            if count <= _MOST_PIECES:
+                known = piece if hard else replace(piece, hard=False)
+                if known not in self.pieces:
+                    self.pieces.append(known)
+        if self.leading is None or (hard and not self.is_hard):
+            self.leading = mechanism.name, sign.end
+        self.is_hard = self.is_hard or hard
         for mailbox in mailboxes:
             if len(self.mailboxes) < _MOST_MAILBOXES:
                 self.mailboxes[mailbox] = None
@@ -214,85 +219,85 @@ class _Found:
         return self.pieces + [Evidence("header", name, f"and {count} more", hard) for name, hard, count in over]
 
 
-class _Seen:
-    """What holds for all recipients of one mail, read once: its headers, and what kind of mail it is."""
+class _Weighing:
+    """The signs of one direction as they are weighed: sorted by whom they speak of, likely ones by what they name."""
 
-    def __init__(self, mail: Mail, believes: bool = False) -> None:
-        self.mail = mail
-        self.believes = believes  # what state bodies are said to have forwarded, without proof
-        self.headers = mail.fields
-        envelope = mail.envelope
-        self.is_ours = mail.is_ours
-        self.is_list = b"list-id" in self.headers or b"list-post" in self.headers
-        submitted = self.first(b"auto-submitted").lower()
-        kind = self.first(b"content-type").lower()
-        self.says_forwarded = submitted.startswith(b"auto-forwarded")
-        is_report = kind.startswith((b"multipart/report", b"message/delivery-status"))
-        self.is_report = is_report and (not envelope.sender or bool(envelope.login))
-        self.is_reply = submitted.startswith((b"auto-replied", b"auto-notified"))
-        login = _login_mailbox(mail)
-        # A person's redirect: RFC 5322 section 3.6.6 gives it an identity of its own, and names who did it.
-        self.is_persons_resend = (
-            bool(login)
-            and b"resent-message-id" in self.headers
-            and login in map(mail.identity.account, mailboxes_in(self.first(b"resent-from")))
-        )
+    def __init__(self, seen: "_Seen", mailboxes_of: Callable[[Sign], tuple[str, ...]]) -> None:
+        self._seen = seen
+        self._mailboxes_of = mailboxes_of
+        self._likely: list[tuple[Mechanism, Sign]] = []
+        self._by_name: dict[str, set[str]] = {}
+        self.of_all = _Found()
+        self.of_one: dict[str, _Found] = {}
 
-    @cached_property
-    def names_state_forwarder(self) -> bool:
-        """Tell whether a header names a state body's mailbox whose owner forwards."""
-        is_state = self.mail.organization.is_state
-        return any(is_state(box) for _, _, boxes in self.named_in(*_NAMES_FORWARDER) for box in boxes)
+    def take(self, mechanism: Mechanism, sign: Sign, strength: Strength) -> None:
+        """Take a sign, as sure as it is here."""
+        if strength is not Strength.LIKELY:
+            self._put(mechanism, sign, strength is Strength.SURE)
+            return
+        self._likely.append((mechanism, sign))
+        for name in self._names(sign):
+            self._by_name.setdefault(name, set()).add(mechanism.name)
 
-    def first(self, name: bytes) -> bytes:
-        """Return the first field of this name, stripped, b"" when there is none."""
-        return self.mail.first_header(name)
+    def end(self) -> "_Weighing":
+        """Let likely signs of different mechanisms make each other hard where they name the same."""
+        for mechanism, sign in self._likely:
+            hard = any(len(self._by_name[name]) > 1 for name in self._names(sign))
+            self._put(mechanism, sign, hard)
+        return self
 
-    def named_in(self, *names: bytes) -> Iterator[tuple[bytes, bytes, list[str]]]:
-        """Yield each field of these names, and the mailboxes that stand in it."""
-        for name in names:
-            for value in self.mail.header_values(name):
-                yield name, value, mailboxes_in(value)
+    def _names(self, sign: Sign) -> list[str]:
+        """Return what a likely sign names: a mailbox, and a domain that is neither the author's nor a list's."""
+        letter = self._seen.letter
+        names = [letter.identity.account(sign.forwarder)] if sign.forwarder else []
+        domain = domain_of(sign.forwarder) or sign.domain
+        if domain and domain not in letter.author_domains and domain not in self._seen.list_domains:
+            names.append(domain)
+        return names
 
-    @cached_property
-    def _replying(self) -> frozenset[str]:
-        """The authors of a reply."""
-        return frozenset(mailboxes_in(self.first(b"from"))) if b"in-reply-to" in self.headers else frozenset()
+    def _put(self, mechanism: Mechanism, sign: Sign, hard: bool) -> None:
+        """Put a sign to the recipients that it speaks of: all, where it names none, or an official one who is none.
 
-    def is_reply_of(self, account: str) -> bool:
-        """Tell whether this is a filter's reply or notice: from the account itself, in reply to something.
-
-        A redirect keeps the author's From.
+        Then an alias came between. A target who is neither is an earlier hop's.
         """
-        return account in self._replying or any(self.mail.identity.is_same(account, one) for one in self._replying)
+        mail, letter = self._seen.mail, self._seen.letter
+        mailboxes = self._mailboxes_of(sign)
+        if not sign.targets:
+            self.of_all.add(mechanism, sign, hard, *mailboxes)
+            return
+        if any(mail.organization.is_official(target) and not letter.is_recipient(target) for target in sign.targets):
+            self.of_all.add(mechanism, sign, hard, *mailboxes)
+            return
+        for target in dict.fromkeys(map(mail.identity.account, sign.targets)):
+            if letter.is_recipient(target):
+                self.of_one.setdefault(target, _Found()).add(mechanism, sign, hard, *mailboxes)
 
-    def is_recipient(self, mailbox: str) -> bool:
-        """Tell whether this is a recipient's mailbox, however it was addressed."""
-        return self.mail.identity.account(mailbox) in self._recipients
 
-    @cached_property
-    def _recipients(self) -> frozenset[str]:
-        return frozenset(map(self.mail.identity.account, self.mail.envelope.recipients))
+# -- one mail ----------------------------------------------------------------------------------------
 
-    @cached_property
-    def must_not_bounce(self) -> bool:
-        """Tell whether a bounce would go to nobody, or to a mailbox of ours whose forward makes the next copy."""
-        mail = self.mail
-        sender = _plain_sender(mail.envelope.sender)
-        if (
-            not sender
-            or mail.organization.is_official(sender)
-            or self.first(b"auto-submitted").lower() not in (b"", b"no")
-        ):
-            return True
-        own = mail.organization.is_official
-        return any(own(box) for _, _, boxes in self.named_in(b"delivered-to") for box in boxes)
 
-    def is_proven(self, mailbox: str) -> bool:
-        """Tell whether a mailbox is a state body's, and this mail came from there."""
-        if not self.mail.organization.is_state(mailbox):
+class _Seen:
+    """What holds for all recipients of one mail, read once: its signs, and what kind of mail it is."""
+
+    def __init__(self, mail: Mail, stanza: Stanza, believes: bool = False) -> None:
+        self.mail = mail
+        self.stanza = stanza
+        self.believes = believes  # what state bodies are said to have forwarded, without proof
+        self.letter = letter = Letter(mail)
+        self.signs = list(signs(letter))
+        self.is_ours = mail.is_ours
+        kinds = {sign.kind for _, sign in self.signs}
+        self.is_list = Kind.LIST in kinds
+        self.list_domains = frozenset(sign.domain for _, sign in self.signs if sign.kind is Kind.LIST and sign.domain)
+        self.is_report = letter.is_report
+        self.is_reply = letter.is_answer or (Kind.REPLY in kinds and Kind.FORWARD not in kinds)
+        self.redirected_by = _redirected_by(mail, letter)
+
+    def is_proven(self, end: str) -> bool:
+        """Tell whether a mailbox or domain is a state body's, and this mail came from there."""
+        if not self.mail.organization.is_state(end):
             return False
-        return self.believes or self.is_ours or bool(self.mail.proofs.get(domain_of(mailbox)))
+        return self.believes or self.is_ours or bool(self.mail.proofs.get(domain_of(end) or end))
 
     @cached_property
     def wants_proof(self) -> bool:
@@ -302,226 +307,195 @@ class _Seen:
             return False
         if any(exemption.rule == Stanza.NAME and exemption.counterpart for exemption in mail.exemptions):
             return True  # whom it speaks of cannot be told without
-        believing = _Seen(mail, believes=True)
+        believing = _Seen(mail, self.stanza, believes=True)
         return all(_judge(mail, believing, recipient).kind != IN for recipient in mail.envelope.recipients)
 
-    def _pairs(self, forwarder_is: Callable[[str], bool]) -> Iterator[tuple[Evidence, list[str], str]]:
-        """Read Gmail's `X-Forwarded-For: <mailbox> <target>...` and `X-Forwarded-To: <target>`, and Yahoo's.
+    @cached_property
+    def must_not_bounce(self) -> bool:
+        """Tell whether a bounce would go to nobody, or to a mailbox of ours whose forward makes the next copy."""
+        letter, own = self.letter, self.mail.organization.is_official
+        if not letter.sender or own(letter.sender) or letter.first(b"auto-submitted").lower() not in (b"", b"no"):
+            return True
+        return any(own(box) for _, boxes in letter.named_in(b"delivered-to") for box in boxes)
 
-        Yield each with its targets and the mailbox that it names first. The proxies' X-Forwarded-For of HTTP holds IP
-        addresses, no mailboxes.
+    def is_stale(self, sign: Sign) -> bool:
+        """Tell whether a sign is of an earlier hop: a person, or a list, has sent the mail on since.
+
+        What names this mail's recipient is of the last.
         """
-        forwarders = []
-        for name, value, boxes in self.named_in(*_PAIRS):
-            if boxes:
-                forwarders.append(boxes[0])
-                if forwarder_is(boxes[0]):
-                    yield _header(name, value), boxes[1:], boxes[0]
-        # Who forwards stands in the other header; where that names only state bodies that this came from, it is
-        # theirs.
-        if not forwarders or any(forwarder_is(box) or not self.is_proven(box) for box in forwarders):
-            for name, value, boxes in self.named_in(b"x-forwarded-to"):
-                if boxes:
-                    yield _header(name, value), boxes, boxes[0]
+        letter, forwarder = self.letter, sign.forwarder
+        if not forwarder or any(map(letter.is_recipient, sign.targets)):
+            return False
+        resenders = letter.resenders
+        is_same = letter.identity.is_same
+        if resenders and not any(is_same(forwarder, one) for one in resenders):
+            handers = (letter.hander, letter.sender)
+            if any(is_same(one, hander) for one in resenders for hander in handers):
+                return True
+        domain = domain_of(forwarder)
+        return any(is_sent_by(letter, one) for one in self.list_domains if one != domain)
 
-    def _sort_pairs(self, of_all: _Found, forwarder_is: Callable[[str], bool]) -> dict[str, _Found]:
-        """Return what names a target, by the target's account; what speaks of every recipient goes to `of_all`.
+    def _here(self, mechanism: Mechanism, sign: Sign) -> Strength | None:
+        """Return how sure a sign is on this kind of mail, None where it says nothing there."""
+        strength = sign.strength
+        if (mechanism is SRS and self.stanza.srs == "is-recorded") or self.is_stale(sign):
+            strength = Strength.HINT
+        if self.is_list or self.is_reply or self.is_report:
+            if strength is Strength.HINT or (strength is Strength.LIKELY and not sign.end):
+                return None
+            is_weak = strength is Strength.LIKELY or mechanism is DELIVERY
+            if is_weak and (domain_of(sign.forwarder) or sign.domain) in self.list_domains:
+                return None
+        return strength
 
-        So does what names an official mailbox that is no recipient itself: then an alias came between.
-        """
-        organization = self.mail.organization
-        is_official, account = organization.is_official, self.mail.identity.account
-        found: dict[str, _Found] = {}
-        for piece, targets, first in self._pairs(forwarder_is):
-            named = (account(first),) if is_official(first) else ()
-            if any(is_official(target) and not self.is_recipient(target) for target in targets):
-                of_all.add(piece, *named)
+    # -- what each direction finds in the header, whoever the recipient is ----------------------------
+
+    @cached_property
+    def coming_in(self) -> _Weighing:
+        """What says of official recipients' copies that a mailbox forwarded them that no state body issued."""
+        is_state = self.mail.organization.is_state
+        weighing = _Weighing(self, lambda sign: ())
+        for mechanism, sign in self.signs:
+            if sign.kind is not Kind.FORWARD:
                 continue
-            for target in dict.fromkeys(map(account, targets)):
-                found.setdefault(target, _Found()).add(piece, *named)
-        return found
-
-    # -- what each direction finds in the headers, whoever the recipient is ----------------------------
-
-    @cached_property
-    def coming_in(self) -> tuple[_Found, dict[str, _Found]]:
-        """What says of every official recipient's copy that it was forwarded, and what of one's, by account."""
-        organization = self.mail.organization
-        found = _Found()
-        for name, value, boxes in self.named_in(*_NAMES_FORWARDER):
-            if any(not organization.is_state(box) and not self.is_reply_of(box) for box in boxes):
-                found.add(_header(name, value))
-        for piece in _marks(self.mail, self):
-            found.add(piece)
-        for name, value, boxes in self.named_in(*_LOOPS_OF_TRACE):
-            if any(not organization.is_state(box) for box in boxes):
-                found.add(_header(name, value, hard=False))
-        for value in self.mail.header_values(b"received"):
-            mailbox = received_for(value)
-            if mailbox and not organization.is_state(mailbox):
-                found.add(Evidence("header", "Received", f"for <{mailbox}>", hard=False))
-        return found, self._sort_pairs(found, lambda mailbox: not organization.is_state(mailbox))
+            strength = self._here(mechanism, sign)
+            if strength is None or (mechanism is DELIVERY and strength is Strength.HINT):
+                continue
+            if sign.end and is_state(sign.end):
+                if self.is_proven(sign.end) or strength is not Strength.SURE or mechanism is DELIVERY:
+                    continue
+                if not mechanism.is_hosted:
+                    strength = Strength.HINT
+            weighing.take(mechanism, sign, strength)
+        return weighing.end()
 
     @cached_property
-    def going_out(self) -> tuple[_Found, dict[str, _Found]]:
-        """What says of every copy that leaves that an official mailbox forwarded it, and what of one recipient's."""
-        mail, organization = self.mail, self.mail.organization
-        envelope = mail.envelope
-        found = _Found()
+    def going_out(self) -> _Weighing:
+        """What says of copies that leave that an official mailbox forwarded them."""
+        mail, letter, identity = self.mail, self.letter, self.mail.identity
+        is_official = mail.organization.is_official
+        login = _login_mailbox(mail)
+        weighing = _Weighing(self, self._officials_of)
+        is_by_login = bool(login) and letter.is_by(login)
+        for mechanism, sign in self.signs:
+            if sign.kind is not Kind.FORWARD or mechanism is SRS:
+                continue
+            strength = self._here(mechanism, sign)
+            if strength is None:
+                continue
+            if login and not self.redirected_by and mechanism in (SAYS_SO, AUTO_FORWARDED):
+                weighing.take(mechanism, replace(sign, forwarder=login), Strength.SURE)  # its own word
+            elif sign.forwarder and is_official(sign.forwarder):
+                if identity.is_list(sign.forwarder):
+                    continue
+                if mechanism is DELIVERY:
+                    if self.redirected_by or self.is_reply or self.is_report or sign.evidence[0].name == "Received":
+                        continue
+                    strength = Strength.HINT if login else Strength.SURE
+                    sign = replace(sign, targets=())
+                weighing.take(mechanism, sign, strength)
+            elif is_by_login and mechanism is not DELIVERY:  # nobody else's hop can have left it
+                strength = Strength.HINT if strength is Strength.HINT else Strength.LIKELY
+                weighing.take(mechanism, replace(sign, forwarder=login, targets=()), strength)
+        if not self.redirected_by and not self.is_reply and not self.is_report:
+            for value in mail.header_values(b"received"):
+                mailbox = received_for(value, mail.organization.hostnames)
+                if mailbox and is_official(mailbox) and not identity.is_list(mailbox):
+                    evidence = Evidence("header", "Received", f"for <{mailbox}>")
+                    weighing.take(OWN_COPY, Sign(Kind.FORWARD, Strength.SURE, (evidence,), mailbox), Strength.SURE)
+        return weighing.end()
 
-        def add(piece: Evidence, named: Iterable[str]) -> None:
-            found.add(piece, *[mail.identity.account(box) for box in named if organization.is_official(box)])
+    def _officials_of(self, sign: Sign) -> tuple[str, ...]:
+        forwarder = sign.forwarder
+        is_own = bool(forwarder) and self.mail.organization.is_official(forwarder) and not is_bounce_home(forwarder)
+        return (self.mail.identity.account(forwarder),) if is_own else ()
 
-        for name, value, boxes in self.named_in(*_NAMES_FORWARDER):
-            if own := [box for box in boxes if organization.is_official(box) and not self.is_reply_of(box)]:
-                add(_header(name, value), own)
-        for piece in _marks(mail, self):
-            add(piece, (envelope.login,))
-        spoken = spoken_of(envelope.sender)
-        if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
-            add(Evidence("envelope", "MAIL FROM", envelope.sender), ())
-        if not self.is_persons_resend:
-            self._add_trace_of_ours(add)
-        return found, self._sort_pairs(found, organization.is_official)
 
-    def _add_trace_of_ours(self, add: Callable[[Evidence, Iterable[str]], None]) -> None:
-        """Find traces that this mail was delivered to an official mailbox before it left for outside."""
-        organization, identity = self.mail.organization, self.mail.identity
+def _redirected_by(mail: Mail, letter: Letter) -> str:
+    """Return the official mailbox whose owner redirects this mail by hand, "" for none.
 
-        def is_ours(mailbox: str) -> bool:
-            return organization.is_official(mailbox) and not identity.is_list(mailbox)
-
-        for name, value, boxes in self.named_in(*_LOOPS_OF_TRACE):
-            if own := [box for box in boxes if is_ours(box)]:
-                add(_header(name, value, hard=not self.mail.envelope.login), own)
-        for value in self.mail.header_values(b"received"):
-            mailbox = received_for(value, organization.hostnames)
-            if mailbox and is_ours(mailbox):
-                add(Evidence("header", "Received", f"for <{mailbox}>", hard=True), (mailbox,))
+    With his login, or from a store of ours, which hands over without one (Zimbra's web client). A local program may
+    write the same: at the hooks after expansion it proves nothing.
+    """
+    hander = letter.hander
+    if mail.session.hook in AFTER_EXPANSION or not mail.is_ours or not mail.organization.is_official(hander):
+        return ""
+    is_same = mail.identity.is_same
+    return hander if any(is_same(hander, one) for one in letter.resenders) else ""
 
 
 def _judge(mail: Mail, seen: _Seen, recipient: str) -> _Judged:
     organization = mail.organization
     if organization.is_official(recipient):
-        if not mail.envelope.login and not seen.is_reply and not seen.is_report:
-            of_all, of_one = seen.coming_in
-            own = _envelope_in(mail, seen, recipient)
-            return _weighed(mail, seen, recipient, IN, _of(mail, recipient, of_one, [own, of_all]))
+        if not mail.envelope.login and not is_bounce_home(recipient):
+            return _weighed(mail, seen, recipient, IN, _of(mail, recipient, seen.coming_in))
     elif not organization.is_state(recipient) and seen.is_ours:
         if mail.session.hook == "egress" and was_judged(mail.passages, [recipient]):
-            return _weighed(mail, seen, recipient, OUT, [])
-        found = [_find_out(mail, seen, recipient)]
-        if not seen.is_reply and not seen.is_report:
-            of_all, of_one = seen.going_out
-            found = _of(mail, recipient, of_one, [*found, of_all])
+            return _Judged(_plain_class(mail, seen, recipient))
+        if _is_lists_copy(mail, seen, recipient):
+            return _Judged(LIST)
+        found = [_find_out(mail, seen, recipient), *_of(mail, recipient, seen.going_out)]
         return _weighed(mail, seen, recipient, OUT, found)
     return _Judged(_plain_class(mail, seen, recipient))
 
 
-def _of(mail: Mail, recipient: str, of_one: Mapping[str, _Found], found: list[_Found]) -> list[_Found]:
-    own = of_one.get(mail.identity.account(recipient)) if of_one else None
-    return found if own is None else [own, *found]
+def _of(mail: Mail, recipient: str, weighing: _Weighing) -> list[_Found]:
+    own = weighing.of_one.get(mail.identity.account(recipient)) if weighing.of_one else None
+    return [weighing.of_all] if own is None else [own, weighing.of_all]
 
 
 def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: list[_Found]) -> _Judged:
-    """Let two soft marks make each other hard, and a mailing list's own marks count for nothing."""
+    """Put together what speaks of one recipient's copy."""
     pieces = [piece for one in found for piece in one.shown]
-    are_marks_hard = len({mark for one in found for mark in one.marks}) > 1
-    is_hard = are_marks_hard or any(one.is_hard for one in found)
-    if are_marks_hard:
-        pieces = [replace(piece, hard=True) if piece.kind == "mark" else piece for piece in pieces]
-    if pieces and seen.is_list and not any(piece.kind in ("passage", "memory") for piece in pieces):
-        marks = [piece.value.lower() for piece in pieces if piece.hard and piece.kind == "mark"]
-        if not any(recipient in text for text in (*marks, *(one.named for one in found))):
-            pieces, is_hard = [], False
     if not pieces:
         return _Judged(_plain_class(mail, seen, recipient))
+    is_hard = any(one.is_hard for one in found)
     kind = direction if is_hard else _plain_class(mail, seen, recipient)
+    telling = sorted([one for one in found if one.leading], key=lambda one: not one.is_hard)
+    mechanism, forwarder = telling[0].leading or ("", "")
+    owners: tuple[str, ...] = ()
     if direction == IN:
         mailboxes: Iterable[str] = (mail.identity.account(recipient),)
+    elif login := _login_mailbox(mail):
+        # Whatever marks name, it is who logged in that sends: nobody else's exemption lets it through.
+        mailboxes = owners = (login,)
+        forwarder = login
+        pieces.append(Evidence("login", "auth_authen", login, hard=False))
     else:
-        mailboxes = [mailbox for one in found for mailbox in one.mailboxes]
-        if login := _login_mailbox(mail):
-            mailboxes = [login, *mailboxes]
-            pieces.append(Evidence("login", "auth_authen", login, hard=False))
-    shown = tuple([_named_kind(piece) if piece.kind == "mark" else piece for piece in pieces])
-    return _Judged(kind, direction, shown, tuple(dict.fromkeys(mailboxes)))
+        named = tuple(dict.fromkeys([mailbox for one in found for mailbox in one.mailboxes]))
+        owners = tuple([mailbox for mailbox in named if mailbox in seen_before(mail)])
+        mailboxes = owners or named
+        if mailboxes and forwarder not in mailboxes:
+            forwarder = next(iter(mailboxes))
+    return _Judged(kind, direction, tuple(pieces), tuple(dict.fromkeys(mailboxes)), owners, mechanism, forwarder)
+
+
+def seen_before(mail: Mail) -> frozenset[str]:
+    """Return the official mailboxes that this mail was addressed to before, as it was remembered."""
+    known = [box for passage in mail.passages for box in (*passage.mailboxes, passage.login, passage.sender)]
+    return frozenset(map(mail.identity.account, [*known, *(mail.memory.mailboxes if mail.memory else ())]))
 
 
 def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
     """Say what a copy is that is no forbidden forward."""
+    letter = seen.letter
     if seen.is_report:
         return REPORT
-    if seen.is_reply:
+    if letter.is_answer:
         return AUTO_REPLY
-    if seen.is_list or spoken_of(mail.envelope.sender).scheme == "verp":
+    if seen.is_list or letter.spoken.scheme == "verp":
         return LIST
-    if seen.is_persons_resend or _FORWARDED_BY_HAND.match(seen.first(b"subject")[:40].decode("utf-8", "replace")):
+    if seen.redirected_by or letter.is_forward_by_subject:
         return HUMAN
     is_state = mail.organization.is_state
     if is_state(recipient):
-        spoken = spoken_of(mail.envelope.sender)
-        if seen.names_state_forwarder or (spoken.scheme in ("srs", "caf") and is_state(f"x@{spoken.by}")):
-            return WITHIN_STATE
+        for _, sign in seen.signs:
+            is_whole = (sign.strength is Strength.SURE and not sign.targets) or sign.evidence[0].kind == "envelope"
+            if sign.kind is Kind.FORWARD and is_whole and sign.end and is_state(sign.end):
+                return WITHIN_STATE
         if mail.passages and recipient not in mail.passages[0].addressed:
             return WITHIN_STATE
     return NONE
-
-
-def _is_foreign_trace(organization: Organization, value: bytes) -> bool:
-    """Tell whether a Received line may speak of a delivery to a mailbox that no state body issued."""
-    mailbox = received_for(value)
-    return bool(mailbox) and not organization.is_state(mailbox)
-
-
-def _named_kind(piece: Evidence) -> Evidence:
-    return replace(piece, kind="envelope" if piece.name == "MAIL FROM" else "header")
-
-
-# -- in: from a mailbox that no state body issued -------------------------------------------------
-
-
-def _claims(mail: Mail) -> Iterator[str]:
-    """Return who claims to forward: the domain that rewrote the sender, and the forwarder of a pair of headers."""
-    organization = mail.organization
-    spoken = spoken_of(mail.envelope.sender)
-    if spoken.scheme in ("caf", "srs") and organization.is_state(f"x@{spoken.by}"):
-        yield spoken.by
-    for name in _PAIRS:
-        for value in mail.header_values(name):
-            for forwarder in mailboxes_in(value)[:1]:
-                if organization.is_state(forwarder):
-                    yield domain_of(forwarder)
-    for exemption in mail.exemptions:
-        if exemption.rule == Stanza.NAME and exemption.counterpart:
-            yield domain_of(exemption.counterpart) or exemption.counterpart
-
-
-def _envelope_in(mail: Mail, seen: _Seen, recipient: str) -> _Found:
-    """Read a sender that was rewritten on the way: Gmail's target, SRS' author."""
-    organization, path = mail.organization, mail.envelope.sender
-    spoken = spoken_of(path)
-    found = _Found()
-    if not spoken.scheme or seen.is_proven(f"x@{spoken.by}"):
-        return found
-    if spoken.scheme == "caf":
-        found.add(Evidence("envelope", "MAIL FROM", path, hard=_is_target(mail, seen, spoken.named, recipient)))
-    elif spoken.scheme == "srs" and not organization.is_state(f"x@{spoken.by}"):
-        # Our own author's mail comes back from a forwarder outside: that names an official mailbox.
-        hard = bool(spoken.named) and organization.is_official(spoken.named)
-        found.add(Evidence("envelope" if hard else "mark", "MAIL FROM", path, hard=hard))
-    return found
-
-
-def _is_target(mail: Mail, seen: _Seen, named: str, recipient: str) -> bool:
-    """Tell whether evidence that names this mailbox speaks of this recipient.
-
-    So it does when it names him, under a sub-address too, or an official mailbox that is no recipient itself:
-    then an alias came between.
-    """
-    if mail.identity.is_same(named, recipient):
-        return True
-    return mail.organization.is_official(named) and not seen.is_recipient(named)
 
 
 # -- out: from an official mailbox -----------------------------------------------------------------
@@ -529,20 +503,34 @@ def _is_target(mail: Mail, seen: _Seen, named: str, recipient: str) -> bool:
 
 def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     """Return the evidence that this recipient's copy leaves by itself, beside what speaks of all copies."""
-    organization, envelope = mail.organization, mail.envelope
+    organization, envelope, letter = mail.organization, mail.envelope, seen.letter
     is_official = organization.is_official
     found = _Found()
 
-    def add(piece: Evidence, *named: str) -> None:
-        found.add(piece, *[mail.identity.account(box) for box in named if is_official(box)])
+    def add(piece: Evidence, *named: str, mechanism: Mechanism = OWN_COPY) -> None:
+        own = [mail.identity.account(box) for box in named if is_official(box) and not is_bounce_home(box)]
+        sign = Sign(Kind.FORWARD, Strength.SURE, (piece,), own[0] if own else "")
+        found.add(mechanism, sign, True, *own)
 
-    if not seen.is_persons_resend:
+    if not seen.redirected_by:
         _remembered(mail, seen, recipient, add)
     if not seen.is_reply and not seen.is_report:
         original = envelope.originals.get(recipient, "")
         if mail.session.hook in AFTER_EXPANSION and is_official(original) and not mail.identity.is_list(original):
             add(Evidence("envelope", "ORCPT", original), original)
-        _relayed(mail, recipient, add)
+        known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])
+        if not any(recipient in addressed for addressed in known):
+            sender, spoken = envelope.sender, letter.spoken
+            if spoken.scheme in ("srs", "caf") and organization.is_official_domain(spoken.by):
+                add(Evidence("envelope", "MAIL FROM", sender), mechanism=SRS)
+            elif (
+                mail.session.hook == "egress"
+                and sender
+                and not is_official(letter.sender)
+                and not is_bounce_home(recipient)
+            ):
+                # Neither from nor to one of our mailboxes, and no ingress of ours took it in for him.
+                add(Evidence("envelope", "MAIL FROM", sender))
     return found
 
 
@@ -564,8 +552,6 @@ def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None
     memory = mail.memory
     if memory is None or memory.is_submitter or recipient in memory.addressed:
         return
-    if seen.is_list and any(map(is_list, memory.mailboxes)):
-        return
     sources = [box for box in memory.mailboxes if not is_list(box)]
     if login := _login_mailbox(mail):
         sources = [box for box in sources if box == login]
@@ -573,8 +559,7 @@ def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None
         add(Evidence("memory", "Message-ID", f"was delivered to {_shown(sources)}"), *sources)
     elif memory.was_submitted and not memory.mailboxes and not mail.passages and mail.session.hook == "egress":
         # All that leaves was taken in for somebody: a blind copy was not, and has no Received line of ours to say so.
-        sender = _plain_sender(mail.envelope.sender)
-        add(Evidence("memory", "Message-ID", "was submitted for others"), sender)
+        add(Evidence("memory", "Message-ID", "was submitted for others"), seen.letter.sender)
 
 
 def _shown(mailboxes: list[str]) -> str:
@@ -582,19 +567,46 @@ def _shown(mailboxes: list[str]) -> str:
     return ", ".join(mailboxes[:_MOST_SHOWN]) + more
 
 
-def _relayed(mail: Mail, recipient: str, add: Callable[..., None]) -> None:
-    """Find a mail that is neither from nor to one of our mailboxes, and that no ingress of ours took in for him."""
-    sender = mail.envelope.sender
-    if mail.session.hook != "egress" or not sender or mail.organization.is_official(_plain_sender(sender)):
-        return
-    known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])
-    if not is_bounce_home(recipient) and not any(recipient in addressed for addressed in known):
-        add(Evidence("envelope", "MAIL FROM", sender))
+def _is_lists_copy(mail: Mail, seen: _Seen, recipient: str) -> bool:
+    """Tell whether a copy is what a list of ours sends to its members, whoever else the mail was addressed to.
+
+    The list is among those addressed, and the copy shows it: by ORCPT, its bounce address, List-Id, or a trace of it.
+    What shows another official mailbox is that one's, and so is what shows neither, where there was another.
+    """
+    identity, letter = mail.identity, seen.letter
+    if not mail.organization.lists:
+        return False
+    addressed: tuple[str, ...] = mail.memory.mailboxes if mail.memory is not None else ()
+    for passage in mail.passages:
+        if recipient not in passage.addressed:
+            addressed = passage.mailboxes
+            break
+    lists = [box for box in addressed if identity.is_list(box)]
+    if not lists:
+        return False
+    if len(lists) == len(addressed):
+        return not any(_shows_mailbox(mail, seen, recipient))
+    if any(_shows_mailbox(mail, seen, recipient)):
+        return False
+    if identity.is_list(mail.envelope.originals.get(recipient, "")) or identity.is_list(list_of(letter.sender)):
+        return True
+    names = [box.replace("@", ".").encode("utf-8", "replace") for box in lists]
+    if any(name in value.lower() for value in mail.header_values(b"list-id") for name in names):
+        return True
+    if any(sign.forwarder and identity.is_list(sign.forwarder) for _, sign in seen.signs):
+        return True
+    return any(
+        identity.is_list(received_for(value, mail.organization.hostnames))
+        for value in mail.header_values(b"received")
+    )
 
 
-def _plain_sender(sender: str) -> str:
-    spoken = spoken_of(sender)
-    return spoken.named if spoken.scheme == "batv" else sender
+def _shows_mailbox(mail: Mail, seen: _Seen, recipient: str) -> Iterator[bool]:
+    """Tell of each thing on a copy whether it shows an official mailbox that is no list's."""
+    is_official, is_list = mail.organization.is_official, mail.identity.is_list
+    named = [sign.forwarder for _, sign in seen.signs if sign.kind is Kind.FORWARD]
+    for mailbox in (mail.envelope.originals.get(recipient, ""), *named):
+        yield bool(mailbox) and is_official(mailbox) and not is_list(mailbox) and not is_list(list_of(mailbox))
 
 
 def _login_mailbox(mail: Mail) -> str:
@@ -603,43 +615,11 @@ def _login_mailbox(mail: Mail) -> str:
     return mail.account if login and mail.organization.is_official(login) else ""
 
 
-# -- marks -----------------------------------------------------------------------------------------
-
-
-def _marks(mail: Mail, seen: _Seen) -> Iterator[Evidence]:
-    """Find what says "forwarded" and names nobody; our own authenticated user's own word is hard."""
-    own_word = bool(_login_mailbox(mail)) and not seen.is_persons_resend
-    if seen.says_forwarded:
-        yield Evidence("mark", "Auto-Submitted", "auto-forwarded", hard=own_word)
-    if seen.first(b"x-ms-exchange-organization-autoforwarded").lower() == b"true":
-        yield Evidence("mark", "X-MS-Exchange-Organization-AutoForwarded", "true", hard=own_word)
-    for name in _MARKS:
-        if value := seen.first(name):
-            yield replace(_header(name, value, hard=False), kind="mark")
-    source = seen.first(b"x-ms-exchange-generated-message-source")
-    if b"rules" in source.lower():  # Mailbox Rules Agent; other agents write it on replies and reports
-        yield replace(_header(b"x-ms-exchange-generated-message-source", source, hard=False), kind="mark")
-    for name, hosts in _PROVIDER_MARKS.items():
-        if value := seen.first(name):
-            from_provider = mail.session.client_name.lower().endswith(hosts)
-            yield replace(_header(name, value, hard=from_provider), kind="mark")
-    if b"(fetchmail-" in seen.first(b"received"):
-        yield Evidence("mark", "Received", "fetchmail", hard=False)
-    if not seen.is_persons_resend and (value := seen.first(b"resent-from")):
-        # With an identity of its own it is a person's act as likely as not, and counts for nothing else.
-        piece = _header(b"resent-from", value, hard=False)
-        yield piece if b"resent-message-id" in seen.headers else replace(piece, kind="mark")
-
-
-def _header(name: bytes, value: bytes, hard: bool = True) -> Evidence:
-    text = b" ".join(value[:1_000].split()).decode("utf-8", "replace")[:LONGEST_VALUE]
-    return Evidence("header", name.decode("ascii").title().replace("X-Ms-", "X-MS-"), text, hard)
-
-
 _GMAIL = b"X-Forwarded-To: ptp.bl@hanam.gov.vn\r\nX-Forwarded-For: a@gmail.com ptp.bl@hanam.gov.vn\r\n"
 _CAF_SENDER = "a+caf_=ptp.bl=hanam.gov.vn@gmail.com"
 _LETTER = b"From: Lan <lan@example.com>\r\nSubject: Bao cao\r\nMessage-ID: <1@example.com>\r\n"
 _INSIDE = "10.1.1.5"
+_RULE = b"X-MS-Exchange-Inbox-Rules-Loop: a@company.vn\r\n"
 _SIEVE = b"X-Sieve-Redirected-From: ptp.bl@hanam.gov.vn\r\n"
 _ZIMBRA = b"X-Zimbra-Forwarded: ptp.bl@hanam.gov.vn\r\n"
 
@@ -685,6 +665,14 @@ EXAMPLES = (
         Action.ACCEPT,
         b"X-Sieve-Redirected-From: vp@ninhbinh.gov.vn\r\n",
         client_ip="198.51.100.9",
+        facts=(("proofs", _PROVEN),),
+    ),
+    _example(
+        "a state body's mailbox redirects to us, which nothing proves",
+        Action.ACCEPT,
+        b"X-Sieve-Redirected-From: vp@ninhbinh.gov.vn\r\n",
+        finds=True,
+        direction="in",
     ),
     _example("an outside account redirects to us", Action.REJECT, b"X-Zimbra-Forwarded: a@company.vn\r\n"),
     _example(
@@ -721,15 +709,29 @@ EXAMPLES = (
         direction="in",
     ),
     _example(
-        "two soft marks make each other hard",
+        "two likely signs that name one mailbox",
         Action.REJECT,
-        b"X-MS-Exchange-Organization-AutoForwarded: true\r\nX-MS-Exchange-Inbox-Rules-Loop: a@company.vn\r\n",
+        b"X-Loop: a@company.vn\r\nResent-From: a@company.vn\r\n",
         direction="in",
     ),
     _example(
+        "two likely signs that name two mailboxes",
+        Action.ACCEPT,
+        b"X-Loop: a@company.vn\r\nResent-From: b@other.vn\r\n",
+        finds=True,
+        direction="in",
+    ),
+    Example(
         "an automatic reply that carries a rule's mark",
         Action.ACCEPT,
-        b"Auto-Submitted: auto-replied\r\nX-MS-Exchange-Inbox-Rules-Loop: a@company.vn\r\n",
+        _RULE + b"From: a@company.vn\r\nAuto-Submitted: auto-generated\r\n\r\nVang mat.\r\n",
+        sender="",
+    ),
+    _example(
+        "an automatic reply that a rule redirects",
+        Action.REJECT,
+        b"Auto-Submitted: auto-replied\r\n" + _RULE,
+        direction="in",
     ),
     _example(
         "Sieve redirects an official mailbox outside",

@@ -470,6 +470,7 @@ class Site:
                 settings.notice.model_copy(update={"officer": "a@hanam.gov.vn", "relay": "unix:/x"}),
                 "hanam.gov.vn",
                 self.store,
+                past,
             )
             locker = Locker(self.store, notebook, "node", lambda: datetime.now(_ZONE))
             repeats = Repeats(notebook, "node", lambda: datetime.now(_ZONE)) if number == 2 else None

@@ -145,6 +145,8 @@ def _explain(settings: Settings, answer: Any) -> None:
             recipient = f" for {finding.recipient}" if finding.recipient else ""
             exempt = f", exempt by {finding.exemption}" if finding.exemption else ""
             print(f"  {name} ({finding.clause}): {finding.action}{recipient} [{finding.mode}{direction}{exempt}]")
+            if finding.explained:
+                print(f"      {finding.explained}")
             for piece in finding.evidence:
                 strength = "" if piece.hard else " (soft)"
                 print(f"      {piece.kind} {piece.name}: {piece.value}{strength}")

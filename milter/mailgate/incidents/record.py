@@ -160,6 +160,11 @@ def finding_head(finding: Finding) -> dict[str, Any]:
         record["direction"] = finding.direction
     if finding.recipient:
         record["recipient"] = bounded(finding.recipient, _LONGEST_RECIPIENT)
+    if finding.mechanism:
+        record["mechanism"] = bounded(finding.mechanism, _LONGEST_WORD)
+        if finding.forwarder:
+            record["forwarder"] = bounded(finding.forwarder, _LONGEST_RECIPIENT)
+        record["explained"] = bounded(finding.explained, _LONGEST_TEXT)
     if finding.exemption:
         record["exemption"] = bounded(finding.exemption, _LONGEST_WORD)
     return record

@@ -14,6 +14,7 @@ that is 0, nothing is remembered.
 import asyncio
 import contextlib
 import hashlib
+import hmac
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from ..model import Mail, Memory, Passage, Trace, Verdict, legal_text, was_judged
+from ..text.addresses import home_of, spoken_of
 from ..text.received import passages_in
 from .fresh import Fresh
 from .store import StoreError
@@ -37,6 +39,7 @@ MOST_NAMES = 50
 _TOKENS_KEPT = 8_192  # of addresses, 3 MB at the most
 _LONGEST_KEPT = 128  # letters of one; people have them of 40
 _NOTHING = Memory()
+_NOTICE = "mailgate-notice."  # how the Message-ID of a notice begins
 _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
 
 
@@ -124,15 +127,17 @@ class History:
         organization, identity = mail.organization, mail.identity
         refused = verdict.recipient_replies
         names: list[str] = []
-        tokens = ""
+        tokens = home = ""
         for recipient in envelope.recipients:
             if recipient not in refused:
                 tokens += self._token(recipient)
-                if organization.is_official(recipient) and len(names) < MOST_NAMES:
+                if "=" in recipient and (home := home_of(recipient)):  # it goes on to him, and was nobody's mailbox
+                    tokens += self._token(home)
+                elif organization.is_official(recipient) and len(names) < MOST_NAMES:
                     named = recipient if identity.is_list(recipient) else identity.account(recipient)
                     names.append(legal_text(named))
         submitter = submitter_of(mail)
-        if not names and not submitter:
+        if not names and not submitter and not home:
             return []
         message_key, message_token = self._message(mail.first_header(b"message-id"))
         value = orjson.dumps(
@@ -263,6 +268,7 @@ class History:
                 found.append(self._passage(mail, queue_id, trace))
         mail.passages = found
         mail.memory = self._memory(mail, known) if known else _NOTHING
+        mail.is_own_notice = self._is_own_notice(mail)
 
     def _passages(self, mail: Mail) -> list[tuple[str, str]]:
         hosts = mail.organization.hostnames
@@ -301,6 +307,26 @@ class History:
 
     def _addressed(self, mail: Mail, tokens: str) -> frozenset[str]:
         return frozenset(recipient for recipient in mail.envelope.recipients if self._token(recipient) in tokens)
+
+    # -- notices of our own -------------------------------------------------------------------
+
+    def notice_id(self, content: bytes, domain: str) -> str:
+        """Return a Message-ID that proves a notice to be ours; "" while the site's key is not known.
+
+        content: its hash (content_hash): whoever copies the Message-ID has no more than the notice itself to send.
+        """
+        return f"<{_NOTICE}{self._proof(content)}@{domain}>" if self._key else ""
+
+    def _is_own_notice(self, mail: Mail) -> bool:
+        message_id = mail.first_header(b"message-id")
+        if not mail.digest or not message_id.startswith(f"<{_NOTICE}".encode()):
+            return False
+        return hmac.compare_digest(
+            message_id[len(_NOTICE) + 1 :].partition(b"@")[0], self._proof(mail.digest).encode()
+        )
+
+    def _proof(self, content: bytes) -> str:
+        return self._digest(b"n" + content).hex()
 
     # -- hashes -------------------------------------------------------------------------------
 
@@ -380,7 +406,11 @@ def submitter_of(mail: Mail) -> str:
         return mail.account
     if not mail.is_ours:
         return ""
-    return f"{mail.session.client_ip or 'local'} {mail.envelope.sender}"
+    sender = mail.envelope.sender
+    if "=" in sender:  # one mailing, whose bounces are told apart by the member
+        spoken = spoken_of(sender)
+        sender = spoken.forwarder if spoken.scheme == "verp" else sender
+    return f"{mail.session.client_ip or 'local'} {sender}"
 
 
 def _keep(file: Path, key: bytes) -> None:

@@ -40,7 +40,8 @@ _DOMAIN = re.compile(rb'[A-Za-z0-9._"\\\x80-\xff-]+')  # no other octet is of a 
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """What an address says beside itself: its scheme ("caf", "srs", "batv", "verp", "" for none), the mailbox that it
-    names ("" when it names none), the domain that wrote it, and of caf the mailbox that forwards."""
+    names ("" when it names none), the domain that wrote it, and of caf the mailbox that forwards, of verp the
+    address without the member."""
 
     scheme: str
     named: str
@@ -67,7 +68,7 @@ def spoken_of(mailbox: str) -> Spoken:
     if match := _BATV.fullmatch(local):
         return Spoken("batv", f"{match['local'] or match['before']}@{by}", by)
     if match := _VERP.fullmatch(local):
-        return Spoken("verp", _named(match), by)
+        return Spoken("verp", _named(match), by, f"{local[: match.start('local') - 1]}@{by}")
     return Spoken("", "", by)
 
 
@@ -216,6 +217,21 @@ def _outside_quotes(text: bytes) -> bytes:
 
 def _decoded(value: bytes) -> bytes:
     return decode_words(value).encode("utf-8", "replace") if b"=?" in value else value
+
+
+def home_of(mailbox: str) -> str:
+    """Return where a bounce to a mailbox goes that SRS rewrote, "" for another: to the author, or the host before.
+
+    >>> home_of("srs0=ab=cd=a.example=lan@b.example"), home_of("srs1=ab=c.example==ab=cd=a.example=lan@b.example")
+    ('lan@a.example', 'srs0=ab=cd=a.example=lan@c.example')
+    """
+    if "=" not in mailbox:
+        return ""
+    local = mailbox.rpartition("@")[0]
+    if match := _SRS1.fullmatch(local):
+        return f"srs0{local[match.end('host') + 1 :]}@{match['host']}"
+    spoken = spoken_of(mailbox)
+    return spoken.named if spoken.scheme == "srs" else ""
 
 
 def is_bounce_home(mailbox: str) -> bool:

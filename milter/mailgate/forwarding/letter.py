@@ -1,0 +1,169 @@
+"""A mail as the mechanisms read it: who wrote and sends it, to whom, and where it was delivered before.
+
+Each is read once, and in time linear in the header.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+
+from ..identity.spelling import domain_of
+from ..model import Mail
+from ..text.addresses import Spoken, listed_in, mailboxes_in, spoken_of
+from ..text.received import received_for
+
+# How mail programs begin the subject of what a person, or a rule of Exchange, forwards.
+_FORWARDED = re.compile(r"\s*(?:\[fwd:|fwd?:|fw:|chuyển tiếp:|chuyen tiep:)", re.IGNORECASE)
+
+# What cleanup(8) of Postfix gives a mail that came without a Resent-Message-ID. Mutt's look the same, but for GA1234.
+_OF_THE_MTA = re.compile(rb"<\d{14}\.(?P<id>(?!G[A-Z]\d+@)[0-9A-Za-z]{4,24})@(?P<host>[^<>@\s]+)>")
+
+
+class Letter:
+    """One mail, and what its header says of people; mailboxes are canonical."""
+
+    def __init__(self, mail: Mail) -> None:
+        self.mail = mail
+        self.identity = mail.identity
+
+    def first(self, name: bytes) -> bytes:
+        """Return the first field of this name, stripped, b"" when there is none."""
+        return self.mail.first_header(name)
+
+    def has(self, *names: bytes) -> bool:
+        """Tell whether there is any of these fields."""
+        return any(name in self.mail.fields for name in names)
+
+    def named_in(self, name: bytes) -> Iterator[tuple[bytes, list[str]]]:
+        """Yield each field of this name with the mailboxes that stand in it."""
+        for value in self.mail.header_values(name):
+            yield value, mailboxes_in(value)
+
+    # -- who ----------------------------------------------------------------------------------
+
+    @cached_property
+    def authors(self) -> tuple[str, ...]:
+        """The mailboxes of From."""
+        return listed_in(self.first(b"from"))
+
+    @cached_property
+    def author_domains(self) -> frozenset[str]:
+        """Their domains."""
+        return frozenset(map(domain_of, self.authors))
+
+    def is_by(self, mailbox: str) -> bool:
+        """Tell whether a mailbox is an author's."""
+        return any(self.identity.is_same(mailbox, author) for author in self.authors)
+
+    @cached_property
+    def spoken(self) -> Spoken:
+        """What the envelope sender says beside itself."""
+        return spoken_of(self.mail.envelope.sender)
+
+    @cached_property
+    def sender(self) -> str:
+        """The envelope sender, without BATV."""
+        return self.spoken.named if self.spoken.scheme == "batv" else self.mail.envelope.sender
+
+    @cached_property
+    def hander(self) -> str:
+        """The mailbox that hands the mail over: the login's, else the envelope sender."""
+        return self.mail.account if self.mail.envelope.login else self.identity.account(self.sender)
+
+    def is_from_host_of(self, *domains: str) -> bool:
+        """Tell whether the client is a host of one of these domains, by its name as the MTA verified it."""
+        name = self.mail.session.client_name.lower().rstrip(".")
+        return any(name == domain or name.endswith(f".{domain}") for domain in domains)
+
+    # -- to whom ------------------------------------------------------------------------------
+
+    @cached_property
+    def _recipients(self) -> frozenset[str]:
+        return frozenset(map(self.identity.account, self.mail.envelope.recipients))
+
+    def is_recipient(self, mailbox: str) -> bool:
+        """Tell whether this is a recipient's mailbox, however it was addressed."""
+        return self.identity.account(mailbox) in self._recipients
+
+    @cached_property
+    def addressed(self) -> frozenset[str]:
+        """The mailboxes of To and Cc."""
+        account = self.identity.account
+        return frozenset(
+            account(mailbox) for name in (b"to", b"cc") for _, boxes in self.named_in(name) for mailbox in boxes
+        )
+
+    @cached_property
+    def unaddressed(self) -> tuple[str, ...]:
+        """The recipients who stand in neither To nor Cc; () where no mailbox stands there."""
+        if not self.addressed:
+            return ()
+        account = self.identity.account
+        return tuple(one for one in self.mail.envelope.recipients if account(one) not in self.addressed)
+
+    @cached_property
+    def delivered_for(self) -> str:
+        """The mailbox for which the newest Received line with `for` was written, where it is not the one recipient.
+
+        "" where there are several recipients: a line names one of them at the most.
+        """
+        if len(self._recipients) != 1:
+            return ""
+        for value in self.mail.header_values(b"received"):
+            mailbox = received_for(value)
+            if mailbox:
+                return "" if self.is_recipient(mailbox) else mailbox
+        return ""
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @cached_property
+    def is_forward_by_subject(self) -> bool:
+        """Tell whether the subject begins as that of a forwarded mail."""
+        return bool(_FORWARDED.match(self.first(b"subject")[:40].decode("utf-8", "replace")))
+
+    @cached_property
+    def says_forwarded(self) -> bool:
+        """Tell whether the mail says of itself that a program forwarded it (RFC 3834 section 5)."""
+        return self.first(b"auto-submitted").lower().startswith(b"auto-forwarded") or (
+            self.first(b"x-ms-exchange-organization-autoforwarded").lower() == b"true"
+        )
+
+    @cached_property
+    def is_answer(self) -> bool:
+        """Tell whether a program says that it answers (RFC 3834, RFC 5436)."""
+        return self.first(b"auto-submitted").lower().startswith((b"auto-replied", b"auto-notified"))
+
+    @cached_property
+    def is_report(self) -> bool:
+        """Tell whether this is a report on delivery or reading (RFC 3464, RFC 8098)."""
+        kind = self.first(b"content-type").lower()
+        envelope = self.mail.envelope
+        is_report = kind.startswith((b"multipart/report", b"message/delivery-status"))
+        return is_report and (not envelope.sender or bool(envelope.login))
+
+    @cached_property
+    def resenders(self) -> tuple[str, ...]:
+        """The mailboxes of Resent-From, where a person's program gave the redirect an identity (RFC 5322, 3.6.6)."""
+        return resenders_of(self.mail)
+
+
+def resenders_of(mail: Mail) -> tuple[str, ...]:
+    """Return the mailboxes of Resent-From of a mail that a person redirects, () where a rule does.
+
+    A person's program writes Resent-Message-ID. So does our own MTA, for what a client hands over with any Resent-*
+    field and without one (local_header_rewrite_clients): it names that mail's queue id, or an earlier one of ours.
+    """
+    if b"resent-message-id" not in mail.fields:
+        return ()
+    added = _OF_THE_MTA.fullmatch(mail.first_header(b"resent-message-id"))
+    if added is not None:
+        host = added["host"].decode("latin-1").lower()
+        if added["id"].decode("ascii") == mail.queue_id:
+            return ()
+        if host == mail.session.mta.lower() or host in mail.organization.hostnames:
+            return ()
+    return tuple(mailboxes_in(mail.first_header(b"resent-from")[:_LONGEST_FIELD]))
+
+
+_LONGEST_FIELD = 8_192  # octets of an address field that are looked at
