@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "mailgate.forwarding": "",
     "mailgate.forwarding.alias_services": "identity model text",
     "mailgate.forwarding.clients": "identity model text",
-    "mailgate.forwarding.counters": "identity model text",
+    "mailgate.forwarding.hmailserver": "identity model text",
     "mailgate.forwarding.cpanel": "identity model text",
     "mailgate.forwarding.deliveries": "identity model text",
     "mailgate.forwarding.domain_services": "identity model text",

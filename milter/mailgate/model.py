@@ -679,7 +679,7 @@ def _within(values: list[bytes], most: int, octets: int) -> list[bytes]:
 
 
 _NO_VALUES: list[bytes] = []
-_ADDRESSEES = (b"to", b"cc")
+_ADDRESSEES = (b"to", b"cc", b"resent-to", b"resent-cc")
 _A_FIELD = 64  # octets that a field counts beside its own
 
 
@@ -827,7 +827,8 @@ class Mail:
             self.fields[name] = first + last[::-1] or [values[0][: limits.octets_of_one_name]]
 
     def _forget_addressees(self) -> None:
-        """Leave out To and Cc of a mail to very many: who of its recipients stands there is then not known."""
+        """Leave out To, Cc and Resent-* of a mail to very many: who of its recipients stands there is then not
+        known."""
         for name in _ADDRESSEES:
             if name in self.fields:
                 self.fields[name] = _NO_VALUES

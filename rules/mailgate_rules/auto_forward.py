@@ -481,7 +481,7 @@ def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
     letter = seen.letter
     if seen.is_report:
         return REPORT
-    if letter.is_answer:
+    if letter.is_answer or (seen.is_reply and letter.has(b"auto-submitted")):
         return AUTO_REPLY
     if seen.is_list or letter.spoken.scheme == "verp":
         return LIST

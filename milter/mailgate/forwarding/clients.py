@@ -7,10 +7,11 @@ many programs write the first alone.
 from collections.abc import Iterator
 
 from ..text.addresses import mailboxes_in
+from .deliveries import is_passed_on
 from .letter import Letter
 from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
 
-_RESENT, _SUBMITTED = b"resent-from", b"auto-submitted"
+_RESENT, _SUBMITTED, _X400 = b"resent-from", b"auto-submitted", b"autoforwarded"
 
 
 def _resent(letter: Letter) -> Iterator[Sign]:
@@ -19,6 +20,8 @@ def _resent(letter: Letter) -> Iterator[Sign]:
     kind = Kind.REDIRECT if by_hand else Kind.FORWARD
     strength = Strength.HINT if by_hand else Strength.LIKELY
     for box in by_hand or mailboxes_in(value):
+        if not by_hand and letter.identity.is_same(box, letter.sender) and is_passed_on(letter, box):
+            strength = Strength.SURE  # a program's, which keeps To and adds no Resent-To
         if not letter.is_by(box) or by_hand or letter.mail.envelope.login:
             yield Sign(kind, strength, (field_evidence(_RESENT, value),), box)
 
@@ -30,6 +33,12 @@ def _says_so(letter: Letter) -> Iterator[Sign]:
         strength = Strength.LIKELY if is_named else Strength.HINT
         forwarder = letter.sender if is_named else ""
         yield Sign(Kind.FORWARD, strength, (field_evidence(_SUBMITTED, value),), forwarder)
+
+
+def _gateway(letter: Letter) -> Iterator[Sign]:
+    value = letter.first(_X400)
+    if value.lower() == b"true":
+        yield Sign(Kind.FORWARD, Strength.SURE, (field_evidence(_X400, value),), letter.sender)
 
 
 _CLIENT = (
@@ -46,7 +55,8 @@ RESENT = Mechanism(
     writes="`Resent-From: MAILBOX`, by hand with `Resent-Message-ID`",
     names="who redirects",
     how_sure="with an identity that our MTA did not write, from a login or a store of ours, a person's; without, "
-    "likely",
+    "likely, "
+    "and sure where To names that mailbox and nothing the recipient",
     source="RFC 5322 section 3.6.6; cleanup(8) for local_header_rewrite_clients",
     on_copies=frozenset({_RESENT}),
     switch_off=_CLIENT,
@@ -64,4 +74,16 @@ SAYS_SO = Mechanism(
     switch_off=_CLIENT,
 )
 
-MECHANISMS = (RESENT, SAYS_SO)
+X400 = Mechanism(
+    name="Autoforwarded of X.400",
+    kind=Kind.FORWARD,
+    fields=frozenset({_X400}),
+    read=_gateway,
+    writes="`Autoforwarded: TRUE`",
+    names="the envelope sender",
+    how_sure="sure",
+    source="RFC 2156 section 5.3.6",
+    on_copies=frozenset({_X400}),
+)
+
+MECHANISMS = (RESENT, SAYS_SO, X400)

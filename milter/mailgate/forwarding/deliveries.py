@@ -8,6 +8,7 @@ does the mail that its own reader sends again.
 from collections.abc import Iterator
 
 from ..model import Evidence
+from ..text.received import received_for
 from .letter import Letter
 from .mechanism import Kind, Mechanism, Sign, Strength, field_evidence
 
@@ -22,23 +23,38 @@ def _deliveries(letter: Letter) -> Iterator[Sign]:
                     yield _delivery(letter, name, value, box)
     taken_in_for = letter.delivered_for
     if taken_in_for:
-        own = letter.is_by(taken_in_for) or letter.identity.is_same(taken_in_for, letter.sender)
-        strength = Strength.HINT if own else Strength.LIKELY
-        yield Sign(Kind.FORWARD, strength, (Evidence("header", "Received", f"for <{taken_in_for}>"),), taken_in_for)
+        evidence = (Evidence("header", "Received", f"for <{taken_in_for}>"),)
+        strength = Strength.LIKELY
+        if letter.identity.is_same(taken_in_for, letter.sender):
+            # Its host, which wrote the newest line, sends it on in its name; of a person's mail that is his
+            # submission.
+            is_newest = taken_in_for == received_for(letter.mail.header_values(b"received")[0])
+            strength = Strength.SURE if is_newest and is_passed_on(letter, taken_in_for) else Strength.HINT
+        elif letter.is_by(taken_in_for) or letter.is_addressed:
+            strength = Strength.HINT
+        yield Sign(Kind.FORWARD, strength, evidence, taken_in_for)
 
 
 def _delivery(letter: Letter, name: bytes, value: bytes, box: str) -> Sign:
     """Return what a delivery to a mailbox says: sure where the mail was addressed to it, and not to who gets it now.
 
-    Of who wrote or sends the mail it says nothing: a saved mail that its reader sends again bears it.
+    Of who wrote or sends the mail it says nothing: a saved mail that its reader sends again bears it; nor where the
+    mail was written to its recipients as well.
     """
     evidence = (field_evidence(name, value),)
-    account = letter.identity.account(box)
-    if letter.is_by(box) or letter.identity.is_same(box, letter.sender):
-        return Sign(Kind.FORWARD, Strength.HINT, evidence, box)
-    if account in letter.addressed and letter.unaddressed:
+    local, _, domain = box.rpartition("@")
+    box = f"{local.removeprefix(f'{domain}-')}@{domain}"  # as qmail has a virtual domain's
+    if is_passed_on(letter, box):
         return Sign(Kind.FORWARD, Strength.SURE, evidence, box, targets=letter.unaddressed)
-    return Sign(Kind.FORWARD, Strength.LIKELY, evidence, box)
+    is_nothing = letter.is_addressed or letter.is_by(box) or letter.identity.is_same(box, letter.sender)
+    return Sign(Kind.FORWARD, Strength.HINT if is_nothing else Strength.LIKELY, evidence, box)
+
+
+def is_passed_on(letter: Letter, box: str) -> bool:
+    """Tell whether a mail was written to a mailbox by another, and not to who gets it now, and no person redirects
+    it."""
+    is_its = letter.identity.account(box) in letter.addressed and not letter.is_by(box)
+    return is_its and bool(letter.unaddressed) and not letter.resenders
 
 
 DELIVERY = Mechanism(

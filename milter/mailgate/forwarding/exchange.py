@@ -30,7 +30,7 @@ def _rule(letter: Letter) -> Iterator[Sign]:
                 evidence.append(field_evidence(_SOURCE, source))
             if letter.has(b"resent-from"):
                 evidence.append(field_evidence(b"resent-from", letter.first(b"resent-from")))
-            is_own = letter.is_by(box) or _answers_as_alias(letter, box)
+            is_own = letter.is_by(box) or _answers_as_alias(letter, box) or letter.is_addressed_answer
             if is_own and not letter.is_forward_by_subject and not letter.says_forwarded:
                 yield Sign(Kind.REPLY, Strength.SURE, tuple(evidence), box)
             else:

@@ -87,15 +87,15 @@ class Letter:
 
     @cached_property
     def addressed(self) -> frozenset[str]:
-        """The mailboxes of To and Cc."""
+        """The mailboxes of To and Cc, and of Resent-To and Resent-Cc."""
         account = self.identity.account
         return frozenset(
-            account(mailbox) for name in (b"to", b"cc") for _, boxes in self.named_in(name) for mailbox in boxes
+            account(mailbox) for name in _ADDRESSEES for _, boxes in self.named_in(name) for mailbox in boxes
         )
 
     @cached_property
     def unaddressed(self) -> tuple[str, ...]:
-        """The recipients who stand in neither To nor Cc; () where no mailbox stands there."""
+        """The recipients whom none of these names; () where no mailbox stands there."""
         if not self.addressed:
             return ()
         account = self.identity.account
@@ -114,6 +114,11 @@ class Letter:
             if mailbox:
                 return "" if self.is_recipient(mailbox) else mailbox
         return ""
+
+    @property
+    def is_addressed(self) -> bool:
+        """Tell whether the mail was written to all of its recipients: that it was to others, too, says nothing."""
+        return bool(self.addressed) and not self.unaddressed
 
     # -- what it is ---------------------------------------------------------------------------
 
@@ -140,7 +145,13 @@ class Letter:
         kind = self.first(b"content-type").lower()
         envelope = self.mail.envelope
         is_report = kind.startswith((b"multipart/report", b"message/delivery-status"))
-        return is_report and (not envelope.sender or bool(envelope.login))
+        return is_report and (not envelope.sender or bool(envelope.login) or b"disposition-notification" in kind)
+
+    @cached_property
+    def is_addressed_answer(self) -> bool:
+        """Tell whether this is an answer or a report, and written to all of its recipients: nobody sent it on."""
+        is_about = self.has(b"in-reply-to", b"x-ms-exchange-parent-message-id") and self.has(b"auto-submitted")
+        return (self.is_answer or self.is_report or is_about) and self.is_addressed
 
     @cached_property
     def resenders(self) -> tuple[str, ...]:
@@ -166,4 +177,5 @@ def resenders_of(mail: Mail) -> tuple[str, ...]:
     return tuple(mailboxes_in(mail.first_header(b"resent-from")[:_LONGEST_FIELD]))
 
 
+_ADDRESSEES = (b"to", b"cc", b"resent-to", b"resent-cc")
 _LONGEST_FIELD = 8_192  # octets of an address field that are looked at

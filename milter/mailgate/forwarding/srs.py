@@ -24,7 +24,7 @@ def _rewritten(letter: Letter) -> Iterator[Sign]:
         # Our own author's mail comes back from a forwarder: that names an official mailbox.
         yield Sign(Kind.FORWARD, Strength.SURE, evidence, domain=spoken.by)
         return
-    if domain_of(author) == spoken.by or is_bounce_address(author):
+    if domain_of(author) == spoken.by or is_bounce_address(author) or letter.is_addressed:
         yield Sign(Kind.FORWARD, Strength.HINT, evidence, domain=spoken.by)
         return
     there = [box for box in letter.addressed if domain_of(box) == spoken.by]

@@ -9,12 +9,12 @@ from ..model import Mail, also_read
 from . import (
     alias_services,
     clients,
-    counters,
     cpanel,
     deliveries,
     domain_services,
     exchange,
     google,
+    hmailserver,
     lists,
     loops,
     own,
@@ -45,7 +45,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     *clients.MECHANISMS,
     *srs.MECHANISMS,
     *deliveries.MECHANISMS,
-    *counters.MECHANISMS,
+    *hmailserver.MECHANISMS,
     *lists.MECHANISMS,
     *own.MECHANISMS,
 )
@@ -64,7 +64,16 @@ _FROM_DOMAINS = tuple(domain for mechanism in MECHANISMS for domain in mechanism
 also_read(
     *FIELDS,
     *(field for mechanism in MECHANISMS for field in mechanism.fields),
-    *(b"to", b"cc", *alias_services.ALSO_READ, *russian.ALSO_READ, *exchange.ALSO_READ, *loops.ALSO_READ),
+    *(
+        b"to",
+        b"cc",
+        b"resent-to",
+        b"resent-cc",
+        *alias_services.ALSO_READ,
+        *russian.ALSO_READ,
+        *exchange.ALSO_READ,
+        *loops.ALSO_READ,
+    ),
 )
 
 
