@@ -928,10 +928,12 @@ FORBIDDEN = (
     ),
     forbidden(
         "Gmail forwards to us, by its sender",
-        comes(sender="hoa+caf_={verp}@gmail.com", author=AUTHOR, client=GMAIL),
+        comes(sender="hoa+caf_={verp}@gmail.com", author=AUTHOR, client=GMAIL, shown="hoa@gmail.com"),
         target=OFFICIAL,
     ),
-    forbidden("Gmail forwards to us, by its headers", comes(*GMAIL_FORWARD, client=GMAIL), target=OFFICIAL),
+    forbidden(
+        "Gmail forwards to us, by its headers", comes(*GMAIL_FORWARD, client=GMAIL, shown=FORWARDER), target=OFFICIAL
+    ),
     forbidden(
         "Microsoft 365 forwards a mailbox to us",
         comes(
@@ -940,6 +942,7 @@ FORBIDDEN = (
             sender="bounces+SRS=aB1cD=XY@congty.example",
             author=AUTHOR,
             client=OUTLOOK,
+            shown=FORWARDER,
         ),
         target=OFFICIAL,
     ),
@@ -952,6 +955,7 @@ FORBIDDEN = (
             sender=FORWARDER,
             author=AUTHOR,
             client=OUTLOOK,
+            shown=FORWARDER,
         ),
         target=OFFICIAL,
     ),
@@ -964,6 +968,7 @@ FORBIDDEN = (
             sender="SRS0=ab1c=XY=doitac.example=khach{m.number}@congty.example",
             author=AUTHOR,
             client=COMPANY,
+            shown=FORWARDER,
         ),
         target=OFFICIAL,
     ),
@@ -1097,6 +1102,7 @@ FORBIDDEN = (
             author=AUTHOR,
             to=sieve("trong"),
             client=GMAIL,
+            shown=FORWARDER,
         ),
         target=COLLEAGUE,
     ),
