@@ -16,6 +16,7 @@ from tests.lab.day_system import (
     LEAKING_VIRTUAL,
     LIST_OWNER,
     MEMBERS,
+    NESTED_GROUP,
     NOTICE,
     PLAIN_GROUP,
     REDIRECTING_GROUP,
@@ -190,6 +191,12 @@ GOOGLE_GROUP = (
 )
 GMAIL_FORWARD = ("X-Forwarded-To: {m.official}", "X-Forwarded-For: " + FORWARDER + " {m.official}")
 RESENT = ("Resent-From: {m.official}", "Resent-To: {m.citizen}", "Resent-Date: Mon, 30 Nov 2026 09:00:00 +0700")
+LISTED_RESENT = (
+    f"Resent-From: {COLLEAGUE}",
+    "Resent-To: {m.citizen}",
+    "Resent-Date: Mon, 30 Nov 2026 09:00:00 +0700",
+    "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+)
 THUNDERBIRD = "User-Agent: Mozilla Thunderbird"
 ZIMBRA = "X-Mailer: Zimbra 8.8.15_GA_4581 (ZimbraWebClient - FF115 (Win)/8.8.15_GA_4581)"
 ZIMBRA_ID = "<{m.number}.7.{m.token}.JavaMail.zimbra@hanam.gov.vn>"
@@ -543,6 +550,11 @@ INCOMING = (
         ),
     ),
     lawful("a person at Yandex", comes("X-Yandex-Fwd: 1", client=("178.154.239.145", "forward500b.mail.yandex.net"))),
+    lawful(
+        "an official's mail to a list outside comes back to him with its trace",
+        goes(to="cntt@nhom.example"),
+        comes(*OUTSIDE_LIST, sender="cntt-bounces@nhom.example", after="cntt@nhom.example", content=redirected),
+    ),
 )
 
 # To an official, to outside, or both.
@@ -885,6 +897,66 @@ LISTS = (
         "outside to a list by virtual aliases and an official, the sender rewritten",
         rewritten(to=(OFFICIAL, VIRTUAL_GROUP)),
         to=(OFFICIAL, *MEMBERS[VIRTUAL_GROUP]),
+    ),
+    lawful("a list of lists", comes(to=NESTED_GROUP), to=(*MEMBERS[PLAIN_GROUP], "em@congty.example")),
+    lawful(
+        "a list outside writes to a list of ours",
+        comes(
+            *OUTSIDE_LIST,
+            sender="cntt-bounces@nhom.example",
+            author=AUTHOR,
+            to=VIRTUAL_GROUP,
+            shown="cntt@nhom.example",
+        ),
+        to=MEMBERS[VIRTUAL_GROUP],
+    ),
+    lawful(
+        "an official's mail comes from a list outside to a list of ours",
+        goes(to="cntt@nhom.example"),
+        comes(
+            *OUTSIDE_LIST,
+            sender="cntt-bounces@nhom.example",
+            to=VIRTUAL_GROUP,
+            after="cntt@nhom.example",
+            content=redirected,
+        ),
+        to=("cntt@nhom.example", *MEMBERS[VIRTUAL_GROUP]),
+    ),
+    lawful(
+        "a list's mail is redirected by hand",
+        comes(to=VIRTUAL_GROUP),
+        goes(*LISTED_RESENT, sender=COLLEAGUE, after=COLLEAGUE, content=redirected),
+        to=(*MEMBERS[VIRTUAL_GROUP], CITIZEN),
+    ),
+    lawful(
+        "the copy of a list by mlmmj is redirected by hand",
+        comes(to=GROUP),
+        goes(*LISTED_RESENT, sender=COLLEAGUE, after=COLLEAGUE, content=redirected),
+        to=(*MEMBERS[GROUP], CITIZEN),
+    ),
+    lawful(
+        "a redirect by hand to a list by virtual aliases",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=VIRTUAL_GROUP,
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=(OFFICIAL, *MEMBERS[VIRTUAL_GROUP]),
+    ),
+    lawful(
+        "a redirect by hand to a list by aliases",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=PLAIN_GROUP,
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=(OFFICIAL, *MEMBERS[PLAIN_GROUP]),
     ),
 )
 
@@ -1236,6 +1308,22 @@ FORBIDDEN = (
         comes(),
         inside(sender=AUTHOR, author=AUTHOR, to="{home}", after=OFFICIAL, content=stripped),
         to=OFFICIAL,
+    ),
+    forbidden(
+        "a mailbox outside forwards an official's mail to us",
+        goes(sender="cb01@{d}"),
+        comes(
+            "Received: from mx.hanam.gov.vn by mx.congty.example (Postfix) with ESMTPS id 4XyZ for <"
+            + FORWARDER
+            + ">; Mon, 30 Nov 2026 09:00:00 +0700",
+            sender="SRS0=ab1c=XY={d}=cb01@congty.example",
+            to=SECOND,
+            after=CITIZEN,
+            content=redirected,
+            client=COMPANY,
+        ),
+        target=SECOND,
+        to=CITIZEN,
     ),
 )
 

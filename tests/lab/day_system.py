@@ -44,6 +44,7 @@ CLOSED_GROUP = f"lanh-dao@{DOMAIN}"  # by mlmmj, for members alone
 ALIAS_GROUP = f"ds-phong@{DOMAIN}"  # by aliases(5), with an owner- alias
 PLAIN_GROUP = f"ds-xa@{DOMAIN}"  # by aliases(5), without
 VIRTUAL_GROUP = f"ds-ao@{DOMAIN}"  # by virtual_alias_maps
+NESTED_GROUP = f"ds-tong@{DOMAIN}"  # by aliases(5), with PLAIN_GROUP as a member
 FORWARDING_MEMBER = f"games+outside@{DOMAIN}"  # his .forward sends all to OUTSIDE
 REDIRECTING_MEMBER = f"sieve-smtp-outside@{DOMAIN}"  # by Sieve
 # Lists that have such a member: by mlmmj, aliases(5) with an owner- alias, and virtual_alias_maps. Without an owner,
@@ -61,9 +62,10 @@ MEMBERS = {
     ALIAS_GROUP: (COLLEAGUE, "binh@congty.example", "vy@yahoo.example"),
     PLAIN_GROUP: (COLLEAGUE, "chi@congty.example"),
     VIRTUAL_GROUP: (COLLEAGUE, "dung@congty.example", STATE_MEMBER),
+    NESTED_GROUP: (PLAIN_GROUP, "em@congty.example"),
     LIST: (OUTSIDE,),
 }
-BY_ALIASES = (ALIAS_GROUP, PLAIN_GROUP, LEAKING_ALIAS)
+BY_ALIASES = (ALIAS_GROUP, PLAIN_GROUP, NESTED_GROUP, LEAKING_ALIAS)
 
 WORLD = ("203.0.113.7", "mail.example.com")
 STORE = ("10.1.1.5", "store.hanam.gov.vn")  # an internal client, without a login
