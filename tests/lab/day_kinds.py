@@ -1325,6 +1325,42 @@ FORBIDDEN = (
         target=SECOND,
         to=CITIZEN,
     ),
+    forbidden(
+        "an alias of what is redirected by hand",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=sieve("alias-outside"),
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=OFFICIAL,
+    ),
+    forbidden(
+        "a member of a list forwards what was redirected to it by hand",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=LEAKING_VIRTUAL,
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=(OFFICIAL, COLLEAGUE),
+    ),
+    forbidden(
+        "recipient_bcc_maps of what is redirected by hand",
+        comes(),
+        goes(
+            *RESENT,
+            "Resent-Message-ID: <re.{m.token}@hanam.gov.vn>",
+            to=BCC_MAILBOX,
+            after=OFFICIAL,
+            content=redirected,
+        ),
+        to=(OFFICIAL, BCC_MAILBOX),
+    ),
 )
 
 KINDS = (*INCOMING, *WEB, *OUTGOING, *LISTS, *FORBIDDEN)
