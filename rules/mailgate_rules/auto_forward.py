@@ -289,6 +289,7 @@ class _Seen:
         kinds = {sign.kind for _, sign in self.signs}
         self.is_list = Kind.LIST in kinds
         self.list_domains = frozenset(sign.domain for _, sign in self.signs if sign.kind is Kind.LIST and sign.domain)
+        self.sender_list = list_of(letter.spoken.named if letter.spoken.scheme == "srs" else letter.sender)
         self.is_report = letter.is_report
         self.is_reply = letter.is_answer or (Kind.REPLY in kinds and Kind.FORWARD not in kinds)
         self.redirected_by = _redirected_by(mail, letter)
@@ -360,6 +361,8 @@ class _Seen:
                 continue
             strength = self._here(mechanism, sign)
             if strength is None or (mechanism is DELIVERY and strength is Strength.HINT):
+                continue
+            if sign.forwarder and sign.forwarder == self.sender_list:
                 continue
             if sign.end and is_state(sign.end):
                 if self.is_proven(sign.end) or strength is not Strength.SURE or mechanism is DELIVERY:
@@ -508,7 +511,11 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
     found = _Found()
 
     def add(piece: Evidence, *named: str, mechanism: Mechanism = OWN_COPY) -> None:
-        own = [mail.identity.account(box) for box in named if is_official(box) and not is_bounce_home(box)]
+        own = [
+            mail.identity.account(box)
+            for box in named
+            if is_official(box) and not is_bounce_home(box) and not mail.identity.is_list(box)
+        ]
         sign = Sign(Kind.FORWARD, Strength.SURE, (piece,), own[0] if own else "")
         found.add(mechanism, sign, True, *own)
 
@@ -537,15 +544,12 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
 def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None]) -> None:
     """Look at what was remembered of this mail: no header of it can change that.
 
-    A passage of a mailing list of ours says nothing of its members. The newest passage that did not address this
-    recipient shows the mailboxes that the copy comes from.
+    The newest passage that did not address this recipient shows the mailboxes that the copy comes from.
     """
-    is_list = mail.identity.is_list
+    is_list, letter = mail.identity.is_list, seen.letter
     for passage in mail.passages:
         if recipient in passage.addressed:
             continue
-        if passage.mailboxes and all(map(is_list, passage.mailboxes)):
-            return
         sources = [box for box in passage.mailboxes if not is_list(box)] or [passage.login or passage.sender]
         add(Evidence("passage", "Received", f"id {passage.queue_id}, for {_shown(sources)}"), *sources)
         break
@@ -555,11 +559,13 @@ def _remembered(mail: Mail, seen: _Seen, recipient: str, add: Callable[..., None
     sources = [box for box in memory.mailboxes if not is_list(box)]
     if login := _login_mailbox(mail):
         sources = [box for box in sources if box == login]
+    if not sources and any(map(is_list, memory.mailboxes)) and not letter.is_by(letter.hander):
+        sources = [letter.hander]  # a member of the list sends on what another wrote
     if sources:
         add(Evidence("memory", "Message-ID", f"was delivered to {_shown(sources)}"), *sources)
     elif memory.was_submitted and not memory.mailboxes and not mail.passages and mail.session.hook == "egress":
         # All that leaves was taken in for somebody: a blind copy was not, and has no Received line of ours to say so.
-        add(Evidence("memory", "Message-ID", "was submitted for others"), seen.letter.sender)
+        add(Evidence("memory", "Message-ID", "was submitted for others"), letter.sender)
 
 
 def _shown(mailboxes: list[str]) -> str:
@@ -570,35 +576,39 @@ def _shown(mailboxes: list[str]) -> str:
 def _is_lists_copy(mail: Mail, seen: _Seen, recipient: str) -> bool:
     """Tell whether a copy is what a list of ours sends to its members, whoever else the mail was addressed to.
 
-    The list is among those addressed, and the copy shows it: by ORCPT, its bounce address, List-Id, or a trace of it.
-    What shows another official mailbox is that one's, and so is what shows neither, where there was another.
+    The list is among those addressed, and the copy shows it. Before it leaves: by the list's bounce address alone,
+    for a member who sends it on has the rest as well. Where it leaves: by ORCPT, List-Id, or a trace of the list.
+    What shows another official mailbox is that one's; what shows neither, as a bcc map's copy, is no list's.
     """
     identity, letter = mail.identity, seen.letter
     if not mail.organization.lists:
         return False
     addressed: tuple[str, ...] = mail.memory.mailboxes if mail.memory is not None else ()
+    newest: Passage | None = None
     for passage in mail.passages:
         if recipient not in passage.addressed:
-            addressed = passage.mailboxes
+            addressed, newest = passage.mailboxes, passage
             break
     lists = [box for box in addressed if identity.is_list(box)]
-    if not lists:
+    if not lists or any(_shows_mailbox(mail, seen, recipient)):
         return False
-    if len(lists) == len(addressed):
-        return not any(_shows_mailbox(mail, seen, recipient))
-    if any(_shows_mailbox(mail, seen, recipient)):
+    if identity.is_list(list_of(letter.sender)) or identity.is_list(letter.sender):
+        return not mail.envelope.login or identity.is_list(mail.account)
+    if mail.session.hook != "egress":
         return False
-    if identity.is_list(mail.envelope.originals.get(recipient, "")) or identity.is_list(list_of(letter.sender)):
+    if identity.is_list(mail.envelope.originals.get(recipient, "")):
         return True
     names = [box.replace("@", ".").encode("utf-8", "replace") for box in lists]
     if any(name in value.lower() for value in mail.header_values(b"list-id") for name in names):
         return True
-    if any(sign.forwarder and identity.is_list(sign.forwarder) for _, sign in seen.signs):
-        return True
-    return any(
-        identity.is_list(received_for(value, mail.organization.hostnames))
-        for value in mail.header_values(b"received")
-    )
+    for mechanism, sign in seen.signs:
+        is_own_line = mechanism is DELIVERY and sign.evidence[0].name == "Received"
+        if sign.forwarder and not is_own_line and identity.is_list(sign.forwarder):
+            return True
+    if newest is not None and len(lists) == len(addressed):
+        return False  # the line that says `for` is that passage's own, whose every copy bears it
+    hostnames = mail.organization.hostnames
+    return any(identity.is_list(received_for(value, hostnames)) for value in mail.header_values(b"received"))
 
 
 def _shows_mailbox(mail: Mail, seen: _Seen, recipient: str) -> Iterator[bool]:
