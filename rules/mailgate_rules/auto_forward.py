@@ -612,11 +612,19 @@ def _is_lists_copy(mail: Mail, seen: _Seen, recipient: str) -> bool:
 
 
 def _shows_mailbox(mail: Mail, seen: _Seen, recipient: str) -> Iterator[bool]:
-    """Tell of each thing on a copy whether it shows an official mailbox that is no list's."""
-    is_official, is_list = mail.organization.is_official, mail.identity.is_list
+    """Tell of each thing on a copy whether it shows an official mailbox that is no list's.
+
+    What an owner redirected to the list by hand shows him as well, and was judged when he handed it over.
+    """
+    identity, is_official = mail.identity, mail.organization.is_official
+    newest = mail.passages[0] if mail.passages else None
+    hander = (newest.login or newest.sender) if newest is not None else ""
+    by_hand = hander if any(identity.is_same(hander, one) for one in seen.letter.resenders) else ""
     named = [sign.forwarder for _, sign in seen.signs if sign.kind is Kind.FORWARD]
     for mailbox in (mail.envelope.originals.get(recipient, ""), *named):
-        yield bool(mailbox) and is_official(mailbox) and not is_list(mailbox) and not is_list(list_of(mailbox))
+        is_of_list = identity.is_list(mailbox) or identity.is_list(list_of(mailbox))
+        is_redirected = bool(by_hand) and identity.is_same(mailbox, by_hand)
+        yield bool(mailbox) and is_official(mailbox) and not is_of_list and not is_redirected
 
 
 def _login_mailbox(mail: Mail) -> str:

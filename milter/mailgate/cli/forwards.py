@@ -1,9 +1,11 @@
-"""mailgate forwards: where forwarding is configured, before any mail flows."""
+"""mailgate forwards: where forwarding is configured, what was seen of it, and how it is told."""
 
 import sys
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -15,24 +17,24 @@ from ..audit.postfix_maps import harvest_postfix
 from ..audit.report import COLUMNS, Audit, audit
 from ..audit.sieve_files import dovecot_settings, harvest_dovecot, harvest_folders
 from ..audit.zimbra import harvest_zimbra
-from ..config import Settings
+from ..config import TIME_ZONE, Settings
+from ..forwarding.table import page
+from ..incidents.forwards import COLUMNS as SEEN_COLUMNS
+from ..incidents.forwards import forwards_seen as seen_in
+from ..incidents.log import IncidentLog
+from ..incidents.search import Query, search
 from ..ledger.store import Store, StoreError
 from ..model import Exemption
 from ..postfix.instance import Instance, PostfixError, has_postfix, read_instance
 from ..sources import TABLE_LIMIT_BYTES, Unread, UnreadError, read_source, text_of
 from ..tables import Format, render
-from .common import ConfigOption, FormatOption, Misused, now, read_settings, with_store
+from .common import ConfigOption, FormatOption, Misused, Refused, now, read_settings, with_store
 
-app = typer.Typer(help="Where automatic forwarding is configured.", no_args_is_help=True)
+app = typer.Typer(help="Automatic forwarding: where it is configured, and what was seen.", no_args_is_help=True)
 
 ConfigDirOption = Annotated[
     Path | None, typer.Option("--config-dir", metavar="DIR", help="Postfix's folder; default the system's own.")
 ]
-
-
-@app.callback()
-def _forwards() -> None:
-    """Keep `audit` a command of its own, though it is the only one."""
 
 
 @app.command("audit")
@@ -93,6 +95,30 @@ def forwards_audit(
     result = audit(harvest, settings.identity(), local, [*settings.policy().exemptions, *stored], now())
     _print(result, style, instance)
     raise typer.Exit(result.status)
+
+
+@app.command("seen")
+def forwards_seen(
+    config: ConfigOption = None,
+    days: Annotated[int, typer.Option("--days", min=1, help="Of the last so many days.")] = 30,
+    style: FormatOption = Format.TABLE,
+) -> None:
+    """List what each mechanism of forwarding was found doing: what is refused, and in monitor mode what would be.
+
+    count: mails that hard evidence decides on; refused: those of them that were kept back.
+    """
+    log = IncidentLog(read_settings(config).incidents_folder())
+    if not log.folder.is_dir():
+        raise Refused(f"{log.folder}: there is no incident log yet; is this the daemon's configuration?")
+    since = datetime.now(ZoneInfo(TIME_ZONE)) - timedelta(days=days)
+    rows = [asdict(seen) for seen in seen_in(search(log, Query(since, rule="auto-forward")))]
+    print(render(rows, SEEN_COLUMNS, style))
+
+
+@app.command("mechanisms")
+def forwards_mechanisms() -> None:
+    """Print the table of mechanisms: what each program writes, whose mailbox that names, and what it is."""
+    print(page(), end="")
 
 
 def _listed(file: Path) -> set[str]:

@@ -22,6 +22,8 @@ _RELAY_DOMAIN = "mozmail.com"
 
 def _simplelogin(letter: Letter) -> Iterator[Sign]:
     value = letter.first(_SIMPLELOGIN)
+    if not value:
+        return
     kind = Kind.FORWARD if value.lower() == b"forward" else Kind.REPLY
     evidence = field_evidence(_SIMPLELOGIN, value)
     boxes = mailboxes_in(letter.first(_SIMPLELOGIN_TO))
@@ -64,7 +66,7 @@ MECHANISMS = (
     Mechanism(
         name="SimpleLogin alias",
         kind=Kind.FORWARD,
-        fields=frozenset({_SIMPLELOGIN}),
+        fields=frozenset({_SIMPLELOGIN, _SIMPLELOGIN_TO}),
         read=_simplelogin,
         writes="`X-SimpleLogin-Type: Forward`, `X-SimpleLogin-Envelope-To: ALIAS`, sender `sl.…@simplelogin.co`",
         names="the alias",
@@ -132,4 +134,4 @@ MECHANISMS = (
         switch_off="Trong Firefox Relay (relay.firefox.com): tắt mặt nạ (mask) ở mục Email masks",
     ),
 )
-ALSO_READ = (_SIMPLELOGIN_TO, _FEEDBACK)
+ALSO_READ = (_FEEDBACK,)

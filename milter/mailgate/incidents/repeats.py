@@ -14,6 +14,7 @@ held or discarded, for its queue id is all that leads to it; and what names a ma
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -218,7 +219,8 @@ def count_record(repeated: Repeated, node: str, now: datetime) -> dict[str, Any]
     empty, where it named one.
     """
     findings = [
-        finding_head(finding) | ({"recipient": ""} if finding.recipient else {}) for finding in repeated.findings
+        finding_head(replace(finding, recipient="", forwarder="")) | ({"recipient": ""} if finding.recipient else {})
+        for finding in repeated.findings
     ]
     record: dict[str, Any] = {
         "time": now.isoformat(timespec="milliseconds"),
