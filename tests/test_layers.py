@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "mailgate.forwarding.domain_services": "identity model text",
     "mailgate.forwarding.exchange": "identity model text",
     "mailgate.forwarding.google": "identity model text",
-    "mailgate.forwarding.letter": "identity model text",
+    "mailgate.forwarding.letter": "identity mime model text",
     "mailgate.forwarding.lists": "identity model text",
     "mailgate.forwarding.loops": "identity model text",
     "mailgate.forwarding.mechanism": "identity model text",

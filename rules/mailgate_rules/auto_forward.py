@@ -325,16 +325,16 @@ class _Seen:
         What names this mail's recipient is of the last.
         """
         letter, forwarder = self.letter, sign.forwarder
-        if not forwarder or any(map(letter.is_recipient, sign.targets)):
+        if any(map(letter.is_recipient, sign.targets)):
             return False
-        resenders = letter.resenders
         is_same = letter.identity.is_same
-        if resenders and not any(is_same(forwarder, one) for one in resenders):
+        if letter.is_resent_to_them:
             handers = (letter.hander, letter.sender)
-            if any(is_same(one, hander) for one in resenders for hander in handers):
+            by_hand = [one for one in letter.resenders if any(is_same(one, hander) for hander in handers)]
+            if by_hand and not any(forwarder and is_same(forwarder, one) for one in by_hand):
                 return True
         domain = domain_of(forwarder)
-        return any(is_sent_by(letter, one) for one in self.list_domains if one != domain)
+        return bool(domain) and any(is_sent_by(letter, one) for one in self.list_domains if one != domain)
 
     def _here(self, mechanism: Mechanism, sign: Sign) -> Strength | None:
         """Return how sure a sign is on this kind of mail, None where it says nothing there."""

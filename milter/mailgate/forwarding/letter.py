@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from ..identity.spelling import domain_of
+from ..mime.fields import decode_words
 from ..model import Mail
 from ..text.addresses import Spoken, listed_in, mailboxes_in, spoken_of
 from ..text.received import received_for
 
-# How mail programs begin the subject of what a person, or a rule of Exchange, forwards.
-_FORWARDED = re.compile(r"\s*(?:\[fwd:|fwd?:|fw:|chuyển tiếp:|chuyen tiep:)", re.IGNORECASE)
+# How mail programs begin the subject of what a person, or a rule of Exchange, forwards, in the language of the
+# mailbox.
+# Not among them is Swedish VB:, which begins the number of a document here (văn bản).
+_FORWARDED = re.compile(
+    r"\s*(?:\[fwd:|"
+    r"(?:fwd?|fw|chuyển tiếp|chuyen tiep|wg|tr|rv|enc|i|vs|doorst|pd|пересл|转发|轉寄|전달)\s?[:\uff1a])",
+    re.IGNORECASE,
+)
+_LONGEST_START = 1_000  # octets of a subject, encoded words among them, in which its first word stands
 
 # What cleanup(8) of Postfix gives a mail that came without a Resent-Message-ID. Mutt's look the same, but for GA1234.
 _OF_THE_MTA = re.compile(rb"<\d{14}\.(?P<id>(?!G[A-Z]\d+@)[0-9A-Za-z]{4,24})@(?P<host>[^<>@\s]+)>")
@@ -94,6 +102,14 @@ class Letter:
         )
 
     @cached_property
+    def is_resent_to_them(self) -> bool:
+        """Tell whether Resent-To or Resent-Cc names a recipient: the redirect by hand is the last hop."""
+        named = (
+            mailbox for name in (b"resent-to", b"resent-cc") for _, boxes in self.named_in(name) for mailbox in boxes
+        )
+        return any(map(self.is_recipient, named))
+
+    @cached_property
     def unaddressed(self) -> tuple[str, ...]:
         """The recipients whom none of these names; () where no mailbox stands there."""
         if not self.addressed:
@@ -125,7 +141,7 @@ class Letter:
     @cached_property
     def is_forward_by_subject(self) -> bool:
         """Tell whether the subject begins as that of a forwarded mail."""
-        return bool(_FORWARDED.match(self.first(b"subject")[:40].decode("utf-8", "replace")))
+        return bool(_FORWARDED.match(decode_words(self.first(b"subject")[:_LONGEST_START])))
 
     @cached_property
     def says_forwarded(self) -> bool:
