@@ -11,7 +11,7 @@ import smtplib
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from tests.lab.dns import NameServer
+from tests.lab.dns import NameServer, Records
 from tests.lab.dovecot import PASSWORD, Dovecot
 from tests.lab.mailgate import Config, Mailgate
 from tests.lab.ports import free_port
@@ -330,11 +330,32 @@ class ForwardingSystem:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a larger system has beside: lines of aliases, Sieve scripts of the store that redirects by SMTP, settings,
+    services, DNS records, milters that are asked after Mailgate.
+
+    maps: further tables for parameters that the system sets itself.
+    """
+
+    aliases: Sequence[str] = ()
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    main_cf: Mapping[str, str] = field(default_factory=dict)
+    maps: Mapping[str, str] = field(default_factory=dict)
+    master_cf: Sequence[str] = ()
+    records: Records = field(default_factory=dict)
+    milters: Sequence[str] = ()
+
+
 @contextmanager
 def forwarding_system(
-    strips: str = "", config: Config | None = None, by_smtp_door: bool = False, **rule: Any
+    strips: str = "",
+    config: Config | None = None,
+    by_smtp_door: bool = False,
+    more: Additions = Additions(),
+    **rule: Any,
 ) -> Iterator[ForwardingSystem]:
-    """Run the system; `rule` are keys of [rules.auto-forward], `config` further sections.
+    """Run the system; `rule` are keys of [rules.auto-forward], `config` further sections, `more` what is beside.
 
     by_smtp_door: what leaves passes Mailgate's SMTP door instead of a second smtpd with the milter, wired as
     config/mailgate.toml says.
@@ -344,7 +365,7 @@ def forwarding_system(
     """
     names = MARKERS + ("|Received" if strips == "received" else "")
     relay_port = free_port()
-    records = {("mien-tru.example", "TXT"): [f'"v=spf1 ip4:{EXEMPT_CLIENT} -all"']}
+    records = {("mien-tru.example", "TXT"): [f'"v=spf1 ip4:{EXEMPT_CLIENT} -all"'], **more.records}
     with ExitStack() as running:
         folder = Path(running.enter_context(_folder()))
         sendmail = folder / "sendmail"
@@ -354,7 +375,10 @@ def forwarding_system(
         sink = running.enter_context(Sink())
         relay = running.enter_context(_Relay(relay_port, names.encode() if strips else b""))
         scripts = {f"sieve-{{}}-{kind}": f'redirect "{target}";' for kind, target in TARGETS.items()}
-        by_smtp = Dovecot({name.format("smtp"): text for name, text in scripts.items()}, submission_port=relay_port)
+        by_smtp = Dovecot(
+            {**{name.format("smtp"): text for name, text in scripts.items()}, **more.scripts},
+            submission_port=relay_port,
+        )
         by_program = Dovecot(
             {
                 **{name.format("pipe"): text for name, text in scripts.items()},
@@ -390,16 +414,18 @@ def forwarding_system(
         milters = settings["smtpd_milters"].replace("unix:/run/mailgate/milter.sock", milter)
         bcc_ports = {kind: free_port() for kind in TARGETS}
         holding_port = free_port()
+        at_door = ", ".join((milters, *more.milters))
+        non_smtpd = settings["non_smtpd_milters"].replace("unix:/run/mailgate/local.sock", local)
         postfix = Postfix(
-            smtpd_milters=milters,
-            submission_milters=milters,
-            non_smtpd_milters=settings["non_smtpd_milters"].replace("unix:/run/mailgate/local.sock", local),
+            smtpd_milters=at_door,
+            submission_milters=at_door,
+            non_smtpd_milters=", ".join((non_smtpd, *more.milters)),
             egress_milters=None if by_smtp_door else milters,
             deliver_to=sink.port,
             domains=(),
             is_system=True,
             main_cf={
-                **_main_cf(folder, sendmail, by_smtp, by_program, sink.port, names if strips else ""),
+                **_main_cf(folder, sendmail, by_smtp, by_program, sink.port, names if strips else "", more),
                 **(wired.main_cf if by_smtp_door else {}),
             },
             master_cf=[
@@ -408,6 +434,7 @@ def forwarding_system(
                 "  -o milter_macro_daemon_name=MX",
                 "  -o { smtpd_data_restrictions = check_client_access static:HOLD }",
                 *(wired.master_cf if by_smtp_door else ()),
+                *more.master_cf,
             ],
         )
         postfix.build_aliases(folder / "aliases")
@@ -438,7 +465,13 @@ def _always_bcc(kind: str, port: int) -> list[str]:
 
 
 def _main_cf(
-    folder: Path, sendmail: Path, by_smtp: Dovecot, by_program: Dovecot, sink_port: int, strips: str
+    folder: Path,
+    sendmail: Path,
+    by_smtp: Dovecot,
+    by_program: Dovecot,
+    sink_port: int,
+    strips: str,
+    more: Additions,
 ) -> dict[str, str]:
     """Return main.cf's settings, and write the maps, aliases and .forward files that they name."""
     aliases, forward = [], folder / "forward"
@@ -457,14 +490,14 @@ def _main_cf(
         (forward / f"uucp+{kind}").write_text(f'"|/usr/bin/procmail -m {rc}"\n')
     bypass = [BYPASS if kind == "outside" else target for kind, target in TARGETS.items()]
     aliases += [f"bypass-{kind}: {target}" for kind, target in zip(TARGETS, bypass, strict=True)]
-    (folder / "aliases").write_text("\n".join(aliases) + "\n")
+    (folder / "aliases").write_text("\n".join((*aliases, *more.aliases)) + "\n")
     pairs = {
         name: " ".join(f"{{ {name}-{kind}@{DOMAIN} = {target} }}" for kind, target in TARGETS.items())
         for name in ("virtual", "rbcc", "sbcc")
     }
     checks = folder / "header_checks"
     checks.write_text(f"/^({strips}):/ IGNORE\n" if strips else "")
-    return {
+    settings = {
         "mydestination": DOMAIN,
         "myorigin": DOMAIN,
         "local_recipient_maps": "",
@@ -483,6 +516,8 @@ def _main_cf(
         "smtpd_sasl_path": by_smtp.sasl_path,
         "default_privs": "nobody",
     }
+    further = {name: f"{settings[name]}, {table}" for name, table in more.maps.items()}
+    return {**settings, **further, **more.main_cf}
 
 
 def _store_map(folder: Path, by_program: Dovecot) -> Path:

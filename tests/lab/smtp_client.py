@@ -135,6 +135,7 @@ def send(
     login: str | None = None,
     helo: str = "client.example",
     mail_args: Sequence[str] = (),
+    rcpt_args: Sequence[str] = (),
 ) -> Outcome:
     """Send one mail over a connection of its own and return the replies; a refusal is an answer too."""
     with SmtpClient(port) as client:
@@ -150,7 +151,7 @@ def send(
             return Outcome(hello, mail)
         replies: list[str] = []
         for rcpt in rcpts:
-            replies.append(client.rcpt(rcpt))
+            replies.append(client.rcpt(rcpt, *rcpt_args))
             if replies[-1].startswith("421"):
                 return Outcome(hello, mail, replies)
         if not any(map(_positive, replies)):
