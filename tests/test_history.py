@@ -235,9 +235,10 @@ async def test_a_mail_is_known_by_its_content(store: Store, then: bytes, now: by
 # How values were written, what follows "tokens" → (whether they are read, whether the content is known)
 FORMS: dict[str, tuple[list[object], bool, bool]] = {
     "before contents were known": ([], True, False),
-    "now": (["own"], True, True),
+    "before authors were known": (["own"], True, True),
+    "now": (["own", "author"], True, True),
     "a content that is no text": ([17], False, False),
-    "more than is known here": (["own", "more"], False, False),
+    "more than is known here": (["own", "author", "more"], False, False),
 }
 
 
@@ -247,8 +248,9 @@ async def test_values_of_other_versions(store: Store, more: list[object], is_rea
     sent = mail(OUTSIDE, hook="submission", login=OFFICER, sender=OFFICER, queue_id="BBBB1")
     await site.history.load()
     (trace,) = site.history.traces(sent, Verdict(), NOW)
-    *fields, content = orjson.loads(trace.value)
-    written = orjson.dumps(fields + [content if item == "own" else item for item in more])
+    *fields, content, author = orjson.loads(trace.value)
+    own = {"own": content, "author": author}
+    written = orjson.dumps(fields + [own.get(item, item) if isinstance(item, str) else item for item in more])
     await store.commit(Batch([trace._replace(value=written)]))
     site.history = History(store, Fresh(), 14 * DAY_S, late_s=0)  # another machine: nothing fresh
     copy = await site.ask(mail(OUTSIDE, hook="egress", sender=OFFICER, received=("BBBB1",)))

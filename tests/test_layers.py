@@ -192,7 +192,7 @@ MAY_IMPORT = {
     "mailgate.ledger": "",
     "mailgate.ledger.commits": "model wire",
     "mailgate.ledger.fresh": "",
-    "mailgate.ledger.history": "model text",
+    "mailgate.ledger.history": "forwarding model text",
     "mailgate.ledger.journal": "model wire",
     "mailgate.ledger.moving": "",
     "mailgate.ledger.opening": "",

@@ -49,9 +49,9 @@ def covers(
     if ends is None:
         ends = ends_of(finding, mail)
     mailbox = exemption.mailbox
-    return (_names(mailbox, finding.mailboxes, mail) or _names(mailbox, ends, mail)) and _names(
-        counterpart, ends, mail
-    )
+    # Whose mail it is that comes in is told by its recipient, and not by what anybody writes into a header.
+    is_its = _names(mailbox, finding.mailboxes, mail) or (finding.direction != "in" and _names(mailbox, ends, mail))
+    return is_its and _names(counterpart, ends, mail)
 
 
 def ends_of(finding: Finding, mail: Mail) -> frozenset[str]:

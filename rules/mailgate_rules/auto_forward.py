@@ -30,6 +30,7 @@ from typing import Literal
 from mailgate.forwarding.clients import RESENT, SAYS_SO
 from mailgate.forwarding.deliveries import DELIVERY
 from mailgate.forwarding.exchange import AUTO_FORWARDED, TRANSPORT_RULE
+from mailgate.forwarding.google import ROUTING
 from mailgate.forwarding.letter import Letter
 from mailgate.forwarding.lists import is_of, list_addresses, list_of, sending_list
 from mailgate.forwarding.loops import X_LOOP
@@ -64,7 +65,7 @@ bodies, what a person forwards or redirects, a mailing list's, an automatic repl
 _NO_CLAIM: frozenset[str] = frozenset()
 _BY_ADDRESSEES = (DELIVERY, SRS, TRANSPORT_RULE)
 """Mechanisms whose signs name no target: who is not addressed is theirs."""
-_OF_LISTS_TOO = (DELIVERY, SRS, X_LOOP, RESENT)
+_OF_LISTS_TOO = (DELIVERY, SRS, X_LOOP, RESENT, ROUTING)
 _OF_THE_HOP = frozenset({"network", "spf"})  # proofs of the host that hands a mail over (mail.proofs)
 
 
@@ -345,6 +346,45 @@ class _Seen:
         return False
 
     @cached_property
+    def names_state_forwarder(self) -> bool:
+        """Tell whether a sign says of the mail as a whole that a state body's mailbox forwarded it."""
+        for _, sign in self.signs:
+            is_whole = (sign.strength is Strength.SURE and not sign.targets) or sign.evidence[0].kind == "envelope"
+            if sign.kind is Kind.FORWARD and is_whole and sign.end and self.mail.organization.is_state(sign.end):
+                return True
+        return False
+
+    @cached_property
+    def shows_mailbox(self) -> bool:
+        """Tell whether a sign shows an official mailbox that is no list's."""
+        return any(sign.kind is Kind.FORWARD and self.is_mailbox_shown(sign.forwarder) for _, sign in self.signs)
+
+    @cached_property
+    def shows_list(self) -> bool:
+        """Tell whether a sign shows a list of ours, but the Received line that all its copies have."""
+        return any(
+            bool(sign.forwarder)
+            and not (mechanism is DELIVERY and sign.evidence[0].name == "Received")
+            and self.mail.identity.is_list(sign.forwarder)
+            for mechanism, sign in self.signs
+        )
+
+    @cached_property
+    def _redirector(self) -> str:
+        """Who redirected the mail by hand when it was taken in last, which was judged then; "" for nobody."""
+        newest = self.mail.passages[0] if self.mail.passages else None
+        hander = (newest.login or newest.sender) if newest is not None else ""
+        is_same = self.mail.identity.is_same
+        return hander if any(is_same(hander, one) for one in self.letter.resenders) else ""
+
+    def is_mailbox_shown(self, mailbox: str) -> bool:
+        """Tell whether this is an official mailbox that sends a copy on: no list's, and no redirector's."""
+        identity = self.mail.identity
+        if not self._is_mailbox_of_ours(mailbox) or identity.is_list(mailbox) or identity.is_list(list_of(mailbox)):
+            return False
+        return not self._redirector or not identity.is_same(mailbox, self._redirector)
+
+    @cached_property
     def list_addresses(self) -> frozenset[str]:
         """The addresses of the lists that the mail passed."""
         return list_addresses(self.letter) if self.is_list or self.sending_list else frozenset()
@@ -431,7 +471,7 @@ class _Seen:
     def going_out(self) -> _Weighing:
         """What says of copies that leave that an official mailbox forwarded them."""
         mail, letter, identity = self.mail, self.letter, self.mail.identity
-        is_official = mail.organization.is_official
+        is_official = self._is_mailbox_of_ours
         login = _login_mailbox(mail)
         weighing = _Weighing(self, self._officials_of)
         is_by_login = bool(login) and letter.is_by(login)
@@ -465,9 +505,11 @@ class _Seen:
         return weighing.end()
 
     def _officials_of(self, sign: Sign) -> tuple[str, ...]:
-        forwarder = sign.forwarder
-        is_own = bool(forwarder) and self.mail.organization.is_official(forwarder) and not is_bounce_home(forwarder)
-        return (self.mail.identity.account(forwarder),) if is_own else ()
+        return (self.mail.identity.account(sign.forwarder),) if self._is_mailbox_of_ours(sign.forwarder) else ()
+
+    def _is_mailbox_of_ours(self, mailbox: str) -> bool:
+        """Tell whether a mailbox is official, and no address that a bounce goes home by."""
+        return bool(mailbox) and self.mail.organization.is_official(mailbox) and not is_bounce_home(mailbox)
 
 
 def _is_hander(letter: Letter, resender: str, hander: str) -> bool:
@@ -554,12 +596,9 @@ def _plain_class(mail: Mail, seen: _Seen, recipient: str) -> str:
         return LIST
     if seen.redirected_by or letter.is_forward_by_subject:
         return HUMAN
-    is_state = mail.organization.is_state
-    if is_state(recipient):
-        for _, sign in seen.signs:
-            is_whole = (sign.strength is Strength.SURE and not sign.targets) or sign.evidence[0].kind == "envelope"
-            if sign.kind is Kind.FORWARD and is_whole and sign.end and is_state(sign.end):
-                return WITHIN_STATE
+    if mail.organization.is_state(recipient):
+        if seen.names_state_forwarder:
+            return WITHIN_STATE
         if mail.passages and recipient not in mail.passages[0].addressed:
             return WITHIN_STATE
     return NONE
@@ -587,7 +626,8 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
         _remembered(mail, seen, recipient, add)
     if not seen.is_own_answer:
         original = envelope.originals.get(recipient, "")
-        if mail.session.hook in AFTER_EXPANSION and is_official(original) and not mail.identity.is_list(original):
+        is_mailbox = is_official(original) and not is_bounce_home(original) and not mail.identity.is_list(original)
+        if mail.session.hook in AFTER_EXPANSION and is_mailbox:
             add(Evidence("envelope", "ORCPT", original), original)
         known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])
         if not any(recipient in addressed for addressed in known):
@@ -654,43 +694,26 @@ def _is_lists_copy(mail: Mail, seen: _Seen, recipient: str) -> bool:
             addressed, newest = passage.mailboxes, passage
             break
     lists = [box for box in addressed if identity.is_list(box)]
-    if not lists or any(_shows_mailbox(mail, seen, recipient)):
+    original = mail.envelope.originals.get(recipient, "")
+    if not lists or seen.shows_mailbox or seen.is_mailbox_shown(original):
         return False
     if identity.is_list(list_of(letter.sender)) or identity.is_list(letter.sender):
         return not mail.envelope.login or identity.is_list(mail.account)
     if mail.session.hook != "egress":
         return False
-    if identity.is_list(mail.envelope.originals.get(recipient, "")):
+    if identity.is_list(original):
         return True
     names = [box.replace("@", ".").encode("utf-8", "replace") for box in lists]
     if any(name in value.lower() for value in mail.header_values(b"list-id") for name in names):
         return True
-    for mechanism, sign in seen.signs:
-        is_own_line = mechanism is DELIVERY and sign.evidence[0].name == "Received"
-        if sign.forwarder and not is_own_line and identity.is_list(sign.forwarder):
-            return True
+    if seen.shows_list:
+        return True
     if newest is not None and len(lists) == len(addressed):
         # Its every copy bears what the mail has: only a bcc map asks for no report on its own (RFC 3461,
         # NOTIFY=NEVER).
         return recipient not in mail.envelope.unreported
     hostnames = mail.organization.hostnames
     return any(identity.is_list(received_for(value, hostnames)) for value in mail.header_values(b"received"))
-
-
-def _shows_mailbox(mail: Mail, seen: _Seen, recipient: str) -> Iterator[bool]:
-    """Tell of each thing on a copy whether it shows an official mailbox that is no list's.
-
-    What an owner redirected to the list by hand shows him as well, and was judged when he handed it over.
-    """
-    identity, is_official = mail.identity, mail.organization.is_official
-    newest = mail.passages[0] if mail.passages else None
-    hander = (newest.login or newest.sender) if newest is not None else ""
-    by_hand = hander if any(identity.is_same(hander, one) for one in seen.letter.resenders) else ""
-    named = [sign.forwarder for _, sign in seen.signs if sign.kind is Kind.FORWARD]
-    for mailbox in (mail.envelope.originals.get(recipient, ""), *named):
-        is_of_list = identity.is_list(mailbox) or identity.is_list(list_of(mailbox))
-        is_redirected = bool(by_hand) and identity.is_same(mailbox, by_hand)
-        yield bool(mailbox) and is_official(mailbox) and not is_of_list and not is_redirected
 
 
 def _login_mailbox(mail: Mail) -> str:

@@ -20,7 +20,12 @@ _SERVICE = b"x-forwarding-service"
 
 
 def _former(letter: Letter) -> str:
-    """Return the mailbox that a mail was taken in for before: X-Original-To's, Delivered-To's or Received's."""
+    """Return the mailbox that a mail was taken in for before: X-Original-To's, Delivered-To's or Received's.
+
+    "" where it was written to its recipient as well.
+    """
+    if letter.is_addressed:
+        return ""
     for name in (b"x-original-to", b"delivered-to"):
         for box in mailboxes_in(letter.first(name)):
             if not letter.is_recipient(box):

@@ -60,6 +60,20 @@ _GMAIL = (
     "tiếp; và ở thẻ Bộ lọc, xóa bộ lọc có Chuyển tiếp đến"
 )
 
+ROUTING = Mechanism(
+    name="Workspace routing",
+    kind=Kind.FORWARD,
+    fields=frozenset({_ORIGINAL}),
+    read=_routing,
+    writes="`X-Gm-Original-To: MAILBOX`",
+    names="the mailbox that the mail was addressed to",
+    how_sure="sure where it is not the recipient's",
+    source="Google Workspace Admin Help, 2685650",
+    on_copies=frozenset({_ORIGINAL}),
+    hosts=_HOSTS,
+    switch_off="Quản trị viên Google Workspace: Ứng dụng > Gmail > Định tuyến (Routing), xóa quy tắc đổi người nhận",
+)
+
 MECHANISMS = (
     Mechanism(
         name="Gmail forwarding",
@@ -89,20 +103,7 @@ MECHANISMS = (
         hosts=_HOSTS,
         switch_off=_GMAIL,
     ),
-    Mechanism(
-        name="Workspace routing",
-        kind=Kind.FORWARD,
-        fields=frozenset({_ORIGINAL}),
-        read=_routing,
-        writes="`X-Gm-Original-To: MAILBOX`",
-        names="the mailbox that the mail was addressed to",
-        how_sure="sure where it is not the recipient's",
-        source="Google Workspace Admin Help, 2685650",
-        on_copies=frozenset({_ORIGINAL}),
-        hosts=_HOSTS,
-        switch_off="Quản trị viên Google Workspace: Ứng dụng > Gmail > Định tuyến (Routing), xóa quy tắc đổi "
-        "người nhận",
-    ),
+    ROUTING,
     Mechanism(
         name="X-Forwarded-Encrypted",
         kind=Kind.NOTHING,

@@ -18,7 +18,7 @@ _UNNAMED = (b"precedence",)
 # aliases(5)'s.
 _OF_A_LIST = re.compile(
     r"owner-(?P<before>[^@]+)|(?P<after>[^@]+?)[-+](?:bounces?|owner|request|admin|return|errors)(?:[-+].*)?"
-    r"|(?P<group>[^@]+?)\+bnc[a-z0-9]{10,}",
+    r"|(?P<group>[^@]+?)\+bnc[a-z0-9]{5,}",
     re.IGNORECASE,
 )
 _LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")

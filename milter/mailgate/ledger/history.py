@@ -22,8 +22,9 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from ..forwarding.lists import list_of
 from ..model import Mail, Memory, Passage, Trace, Verdict, legal_text, was_judged
-from ..text.addresses import home_of, spoken_of
+from ..text.addresses import home_of, listed_in, spoken_of
 from ..text.received import passages_in
 from .fresh import Fresh
 from .store import StoreError
@@ -39,6 +40,7 @@ MOST_NAMES = 50
 _TOKENS_KEPT = 8_192  # of addresses, 3 MB at the most
 _LONGEST_KEPT = 128  # letters of one; people have them of 40
 _NOTHING = Memory()
+_LONGEST_FROM = 2_048  # octets of From that tell who wrote a mail
 _NOTICE = "mailgate-notice."  # how the Message-ID of a notice begins
 _MOST_PASSAGES = 20  # Received lines of ours that are looked up: a mail that passed more of them loops
 
@@ -61,7 +63,7 @@ class TraceStore(Protocol):
 class _Trace(NamedTuple):
     """What the value of a trace says. submitter, message: a token, "" for none. tokens: of all recipients.
 
-    content: of what was in the mail, "" where that is not known.
+    content: of what was in the mail, author: of who wrote it, "" where that is not known.
     """
 
     at: int
@@ -74,6 +76,7 @@ class _Trace(NamedTuple):
     names: tuple[str, ...]
     tokens: str
     content: str
+    author: str
 
 
 class History:
@@ -152,6 +155,7 @@ class History:
                 names,
                 tokens,
                 self._content(mail),
+                self._author(mail),
             )
         )
         if message_key:
@@ -297,7 +301,11 @@ class History:
         addressed: frozenset[str] = frozenset()
         was_submitted = is_submitter = False
         own = self._token(submitter_of(mail))
+        author = self._author(mail)
+        own_names = {legal_text(mail.identity.account(one)) for one in _authors(mail)}
         for trace in known.get(message_key, ()):
+            if author and trace.author not in ("", author) and own_names.isdisjoint(trace.names):
+                continue  # another's mail under the same Message-ID: a copy keeps From, or has its owner's
             mailboxes += trace.names
             if trace.submitter:
                 addressed |= self._addressed(mail, trace.tokens)
@@ -344,6 +352,11 @@ class History:
             self._last_message = message_id, key, token
         return key, token
 
+    def _author(self, mail: Mail) -> str:
+        """Return a token for who wrote a mail, "" where From is a list's bounce address and says nothing of that."""
+        authors = _authors(mail)
+        return "" if any(map(list_of, authors)) else self._token(",".join(authors))
+
     def _content(self, mail: Mail) -> str:
         """Return 16 digits for what is in a mail, "" where that is not known."""
         return self._digest(b"c" + mail.digest)[:8].hex() if mail.digest else ""
@@ -368,7 +381,7 @@ class History:
 def _read(value: bytes) -> _Trace | None:
     """Return what a value says; one of another form than `traces` writes is None, as if it were not there.
 
-    A value of before contents were known has none.
+    A value of before contents, or authors, were known has none.
     """
     try:
         fields = orjson.loads(value)
@@ -386,10 +399,16 @@ def _read(value: bytes) -> _Trace | None:
             list() as names,
             str() as tokens,
             *more,
-        ] if len(more) <= 1 and all(isinstance(text, str) for text in (*names, *more)):
-            content = more[0] if more else ""
-            return _Trace(at, hook, login, sender, submitter, message, was_asked, tuple(names), tokens, content)
+        ] if len(more) <= 2 and all(isinstance(text, str) for text in (*names, *more)):
+            content, author = [*more, "", ""][:2]
+            return _Trace(
+                at, hook, login, sender, submitter, message, was_asked, tuple(names), tokens, content, author
+            )
     return None
+
+
+def _authors(mail: Mail) -> tuple[str, ...]:
+    return listed_in(mail.first_header(b"from")[:_LONGEST_FROM])
 
 
 def _time_of(trace: _Trace) -> int:
