@@ -134,8 +134,11 @@ class History:
         for recipient in envelope.recipients:
             if recipient not in refused:
                 tokens += self._token(recipient)
-                if "=" in recipient and (home := home_of(recipient)):  # it goes on to him, and was nobody's mailbox
-                    tokens += self._token(home)
+                if "=" in recipient and (home := home_of(recipient)):
+                    # Nobody's mailbox: a bounce or an answer goes on to its author, and nothing else has business
+                    # there.
+                    if not envelope.sender or mail.first_header(b"auto-submitted").lower() not in (b"", b"no"):
+                        tokens += self._token(home)
                 elif organization.is_official(recipient) and len(names) < MOST_NAMES:
                     named = recipient if identity.is_list(recipient) else identity.account(recipient)
                     names.append(legal_text(named))
