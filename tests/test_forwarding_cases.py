@@ -119,10 +119,16 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield load(file, {})
 
 
+ANSWERS: dict[int, list[Answer]] = {}  # by the case: each is judged once, whoever counts it
+
+
 async def judge(settings: Settings, letters: Sequence[Letter]) -> list[Answer]:
     """Judge a case's mails, one after the other, on a bench of their own."""
-    async with Bench(settings) as bench:
-        return [await judge_case(bench.gate_at(letter.case.at), letter.case) for letter in letters]
+    if id(letters) not in ANSWERS:
+        async with Bench(settings) as bench:
+            judged = [await judge_case(bench.gate_at(letter.case.at), letter.case) for letter in letters]
+        ANSWERS[id(letters)] = judged
+    return ANSWERS[id(letters)]
 
 
 def refused(answer: Answer, recipient: str) -> bool:
