@@ -107,6 +107,13 @@ class Stanza(RuleStanza):
         return {recipient: _judge(mail, seen, recipient).kind for recipient in mail.envelope.recipients}
 
     def _look(self, mail: Mail) -> Iterator[Hit]:
+        recipients, is_state = mail.envelope.recipients, mail.organization.is_state
+        if (
+            mail.session.hook == "egress"
+            and not any(map(is_state, recipients))
+            and was_judged(mail.passages, recipients)
+        ):
+            return  # as nearly all that leaves was
         seen = _Seen(mail, self)
         for recipient in mail.envelope.recipients:
             judged = _judge(mail, seen, recipient)
