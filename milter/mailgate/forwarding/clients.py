@@ -19,8 +19,8 @@ def _resent(letter: Letter) -> Iterator[Sign]:
     value = letter.first(_RESENT)
     by_hand = letter.resenders
     kind = Kind.REDIRECT if by_hand else Kind.FORWARD
-    strength = Strength.HINT if by_hand else Strength.LIKELY
     for box in by_hand or mailboxes_in(value):
+        strength = Strength.HINT if by_hand else Strength.LIKELY
         if not by_hand and letter.identity.is_same(box, letter.sender) and is_passed_on(letter, box):
             strength = Strength.SURE  # a program's, which keeps To and adds no Resent-To
         if not letter.is_by(box) or by_hand or letter.mail.envelope.login:

@@ -24,6 +24,10 @@ def _loop(letter: Letter) -> Iterator[Sign]:
                 yield Sign(kind, Strength.LIKELY, (field_evidence(_LOOP, value),), box)
 
 
+def _nothing(letter: Letter) -> Iterator[Sign]:
+    return iter(())
+
+
 def _is_of_a_list_or_helpdesk(letter: Letter) -> bool:
     if letter.has(b"precedence", b"list-id", b"list-post", *_OF_HELPDESKS):
         return True
@@ -47,4 +51,15 @@ X_LOOP = Mechanism(
     switch_off="Sửa tệp .procmailrc trong thư mục của hộp thư: xóa dòng `! địa-chỉ`",
 )
 
-MECHANISMS = (X_LOOP,)
+HELPDESK = Mechanism(
+    name="helpdesk",
+    kind=Kind.NOTHING,
+    fields=frozenset(_OF_HELPDESKS),
+    read=_nothing,
+    writes="`X-OTRS-Loop`, `X-RT-Loop-Prevention`, `RT-Ticket`, `X-Zendesk-From-Account-Id`, `X-JIRA-FingerPrint`",
+    names="nobody",
+    how_sure="nothing; an X-Loop of the helpdesk's own domain beside it says nothing either",
+    source="OTRS and Znuny, Request Tracker, Zendesk, Jira, as their mails in public archives have it",
+)
+
+MECHANISMS = (X_LOOP, HELPDESK)
