@@ -1,5 +1,6 @@
 """The table of mechanisms: it is whole, its page is in README.md, and no header makes reading it raise."""
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mailgate.forwarding.table import COPY_FIELDS, FIELDS, MECHANISMS, page, sig
 from mailgate.identity.identity import Identity
 from mailgate.identity.organization import Organization
 from mailgate.model import FIELDS_READ, Envelope, Header, Mail, Session
+from mailgate_rules.auto_forward import Stanza
 
 IDENTITY = Identity(
     Organization(
@@ -208,6 +210,31 @@ TOLD: dict[str, tuple[list[Header], str, dict[str, str]]] = {
 @pytest.mark.parametrize(("fields", "sender", "found"), TOLD.values(), ids=TOLD)
 def test_what_the_table_tells_apart(fields: list[Header], sender: str, found: dict[str, str]) -> None:
     assert forwards(mail_of(*fields, sender=sender)) == found
+
+
+def test_what_was_read_does_not_wait_for_the_collector_of_garbage() -> None:
+    """A mail of 20 MiB that something of its own refers to in a circle stays in memory until many more have come."""
+    mails = [
+        mail_of(
+            *[(name, value) for name in sorted(FIELDS_READ)], sender=sender, recipients=(OFFICER, "lan@gmail.com")
+        )
+        for value in VALUES[:5]
+        for sender in ("c@x.example", "srs0=a=b=c.d=e@hanam.gov.vn")
+    ]
+    for mail in mails:
+        mail.session.client_ip = ""
+    gc.collect()
+    gc.disable()
+    try:
+        hits = 0
+        for mail in mails:
+            hits += len(list(Stanza().at_end(mail)))
+            Stanza().claims(mail)
+            Stanza().classes(mail)
+        del mail, mails
+        assert (gc.collect(), hits > 0) == (0, True)
+    finally:
+        gc.enable()
 
 
 def test_to_that_is_too_long_is_no_defect_and_names_nobody() -> None:

@@ -243,9 +243,11 @@ class _Found:
 class _Weighing:
     """The signs of one direction as they are weighed: sorted by whom they speak of, likely ones by what they name."""
 
-    def __init__(self, seen: "_Seen", mailboxes_of: Callable[[Sign], tuple[str, ...]]) -> None:
-        self._seen = seen
-        self._mailboxes_of = mailboxes_of
+    def __init__(self, letter: Letter, list_domain: str, names_owners: bool) -> None:
+        # It holds nothing that holds it: what a mail was read into would wait for the collector of garbage.
+        self._letter = letter
+        self._list_domain = list_domain
+        self._names_owners = names_owners
         self._likely: list[tuple[Mechanism, Sign]] = []
         self._by_name: dict[str, set[str]] = {}
         self.of_all = _Found()
@@ -269,10 +271,10 @@ class _Weighing:
 
     def _names(self, sign: Sign) -> list[str]:
         """Return what a likely sign names: a mailbox, and a domain that is neither the author's nor a list's."""
-        letter = self._seen.letter
+        letter = self._letter
         names = [letter.identity.account(sign.forwarder)] if sign.forwarder else []
         domain = domain_of(sign.forwarder) or sign.domain
-        if domain and domain not in letter.author_domains and domain != domain_of(self._seen.sending_list):
+        if domain and domain not in letter.author_domains and domain != self._list_domain:
             names.append(domain)
         return names
 
@@ -281,8 +283,9 @@ class _Weighing:
 
         Then an alias came between. A target who is neither is an earlier hop's.
         """
-        mail, letter = self._seen.mail, self._seen.letter
-        mailboxes = self._mailboxes_of(sign)
+        mail, letter = self._letter.mail, self._letter
+        is_own = self._names_owners and _is_mailbox_of_ours(mail, sign.forwarder)
+        mailboxes = (mail.identity.account(sign.forwarder),) if is_own else ()
         if not sign.targets:
             self.of_all.add(mechanism, sign, hard, *mailboxes)
             return
@@ -387,7 +390,11 @@ class _Seen:
     def is_mailbox_shown(self, mailbox: str) -> bool:
         """Tell whether this is an official mailbox that sends a copy on: no list's, and no redirector's."""
         identity = self.mail.identity
-        if not self._is_mailbox_of_ours(mailbox) or identity.is_list(mailbox) or identity.is_list(list_of(mailbox)):
+        if (
+            not _is_mailbox_of_ours(self.mail, mailbox)
+            or identity.is_list(mailbox)
+            or identity.is_list(list_of(mailbox))
+        ):
             return False
         return not self._redirector or not identity.is_same(mailbox, self._redirector)
 
@@ -453,7 +460,7 @@ class _Seen:
     def coming_in(self) -> _Weighing:
         """What says of official recipients' copies that a mailbox forwarded them that no state body issued."""
         is_state = self.mail.organization.is_state
-        weighing = _Weighing(self, lambda sign: ())
+        weighing = _Weighing(self.letter, domain_of(self.sending_list), names_owners=False)
         for mechanism, sign in self.signs:
             if sign.kind is not Kind.FORWARD:
                 continue
@@ -478,9 +485,8 @@ class _Seen:
     def going_out(self) -> _Weighing:
         """What says of copies that leave that an official mailbox forwarded them."""
         mail, letter, identity = self.mail, self.letter, self.mail.identity
-        is_official = self._is_mailbox_of_ours
         login = _login_mailbox(mail)
-        weighing = _Weighing(self, self._officials_of)
+        weighing = _Weighing(letter, domain_of(self.sending_list), names_owners=True)
         is_by_login = bool(login) and letter.is_by(login)
         for mechanism, sign in self.signs:
             if sign.kind is not Kind.FORWARD or mechanism is SRS:
@@ -491,7 +497,7 @@ class _Seen:
             strength = self._here(mechanism, sign)
             if strength is None:
                 continue
-            if sign.forwarder and is_official(sign.forwarder):
+            if _is_mailbox_of_ours(mail, sign.forwarder):
                 if identity.is_list(sign.forwarder):
                     continue
                 if mechanism is DELIVERY:
@@ -506,17 +512,15 @@ class _Seen:
         if not self.redirected_by and not self.is_own_answer:
             for value in mail.header_values(b"received"):
                 mailbox = received_for(value, mail.organization.hostnames)
-                if mailbox and is_official(mailbox) and not identity.is_list(mailbox):
+                if _is_mailbox_of_ours(mail, mailbox) and not identity.is_list(mailbox):
                     evidence = Evidence("header", "Received", f"for <{mailbox}>")
                     weighing.take(OWN_COPY, Sign(Kind.FORWARD, Strength.SURE, (evidence,), mailbox), Strength.SURE)
         return weighing.end()
 
-    def _officials_of(self, sign: Sign) -> tuple[str, ...]:
-        return (self.mail.identity.account(sign.forwarder),) if self._is_mailbox_of_ours(sign.forwarder) else ()
 
-    def _is_mailbox_of_ours(self, mailbox: str) -> bool:
-        """Tell whether a mailbox is official, and no address that a bounce goes home by."""
-        return bool(mailbox) and self.mail.organization.is_official(mailbox) and not is_bounce_home(mailbox)
+def _is_mailbox_of_ours(mail: Mail, mailbox: str) -> bool:
+    """Tell whether a mailbox is official, and no address that a bounce goes home by."""
+    return bool(mailbox) and mail.organization.is_official(mailbox) and not is_bounce_home(mailbox)
 
 
 def _is_hander(letter: Letter, resender: str, hander: str) -> bool:
