@@ -582,7 +582,8 @@ def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: lis
         pieces.append(Evidence("login", "auth_authen", login, hard=False))
     else:
         named = tuple(dict.fromkeys([mailbox for one in found for mailbox in one.mailboxes]))
-        owners = tuple([mailbox for mailbox in named if mailbox in seen_before(mail)])
+        remembered = _remembered_mailboxes(mail)
+        owners = tuple([mailbox for mailbox in named if mailbox in remembered])
         is_unnamed = any(one.is_hard and one.is_unnamed for one in found)
         mailboxes = owners or (() if is_unnamed else named)
         if owners and forwarder not in owners:
@@ -590,7 +591,7 @@ def _weighed(mail: Mail, seen: _Seen, recipient: str, direction: str, found: lis
     return _Judged(kind, direction, tuple(pieces), tuple(dict.fromkeys(mailboxes)), owners, mechanism, forwarder)
 
 
-def seen_before(mail: Mail) -> frozenset[str]:
+def _remembered_mailboxes(mail: Mail) -> frozenset[str]:
     """Return the official mailboxes that this mail was addressed to before, as it was remembered."""
     known = [box for passage in mail.passages for box in (*passage.mailboxes, passage.login, passage.sender)]
     return frozenset(map(mail.identity.account, [*known, *(mail.memory.mailboxes if mail.memory else ())]))
@@ -628,7 +629,7 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
         own = [
             mail.identity.account(box)
             for box in named
-            if is_official(box) and not is_bounce_home(box) and not mail.identity.is_list(box)
+            if _is_mailbox_of_ours(mail, box) and not mail.identity.is_list(box)
         ]
         sign = Sign(Kind.FORWARD, Strength.SURE, (piece,), own[0] if own else "")
         found.add(mechanism, sign, True, *own)
@@ -637,7 +638,7 @@ def _find_out(mail: Mail, seen: _Seen, recipient: str) -> _Found:
         _remembered(mail, seen, recipient, add)
     if not seen.is_own_answer:
         original = envelope.originals.get(recipient, "")
-        is_mailbox = is_official(original) and not is_bounce_home(original) and not mail.identity.is_list(original)
+        is_mailbox = _is_mailbox_of_ours(mail, original) and not mail.identity.is_list(original)
         if mail.session.hook in AFTER_EXPANSION and is_mailbox:
             add(Evidence("envelope", "ORCPT", original), original)
         known = [passage.addressed for passage in mail.passages] + ([mail.memory.addressed] if mail.memory else [])

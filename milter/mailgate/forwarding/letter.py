@@ -14,8 +14,7 @@ from ..text.addresses import Spoken, listed_in, mailboxes_in, spoken_of
 from ..text.received import received_for
 
 # How mail programs begin the subject of what a person, or a rule of Exchange, forwards, in the language of the
-# mailbox.
-# Not among them is Swedish VB:, which begins the number of a document here (văn bản).
+# mailbox. Not among them is Swedish VB:, which begins the number of a document here (văn bản).
 _FORWARDED = re.compile(
     r"\s*(?:\[fwd:|"
     r"(?:fwd?|fw|chuyển tiếp|chuyen tiep|wg|tr|rv|enc|i|vs|doorst|pd|ilt|i̇lt|πρθ|пересл|转发|轉寄|전달)\s?[:\uff1a])",
@@ -24,8 +23,7 @@ _FORWARDED = re.compile(
 _LONGEST_START = 1_000  # octets of a subject, encoded words among them, in which its first word stands
 
 # What cleanup(8) of Postfix, and sendmail, give a mail that came without a Resent-Message-ID. Mutt's look the same,
-# but
-# for GA1234.
+# but for GA1234.
 _OF_THE_MTA = re.compile(rb"<\d{12}(?:\d\d)?\.(?!G[A-Z]\d+@)[0-9A-Za-z]{4,24}@[^<>@\s]+>")
 
 
